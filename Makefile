@@ -1,0 +1,48 @@
+# Two commands for everybody: `make bench` and `make test`. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: bench test check lint types architecture docs tests browser clean
+
+bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
+	$(BIN)/torchliquid bench article
+
+test: $(VENV)/.dev browser check  ## lint, types, architecture, documentation, tests
+
+check: lint types architecture docs tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+architecture: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+
+tests: $(VENV)/.dev
+	$(BIN)/pytest -n auto --durations 10
+
+browser:  # the report is tested in Debian's chromium; on a CI machine it is installed
+	@if [ -n "$$CI" ] && ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
+	fi
+
+$(VENV)/.bench: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[bench]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.bench
+
+clean:  ## remove the environment, builds and results
+	rm -rf $(VENV) build dist docs/_build results .pytest_cache .mypy_cache .ruff_cache

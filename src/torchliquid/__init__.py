@@ -1,0 +1,26 @@
+"""Liquid neural networks for PyTorch.
+
+Recurrent layers defined by differential equations whose time constant follows the input, used like
+`torch.nn.LSTM`. Start with `LTC` and `SequenceModel`; see what the time constants do with
+`time_constants`; train many seeds at once with `Pack`; keep a model with `save` and `load`. The
+equations as pure functions are in `torchliquid.functional`.
+"""
+
+from torchliquid import functional
+from torchliquid.errors import TorchliquidError
+from torchliquid.insight import time_constants
+from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel, load, save
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LTC",
+    "LiquidLayer",
+    "Pack",
+    "SequenceModel",
+    "TorchliquidError",
+    "functional",
+    "load",
+    "save",
+    "time_constants",
+]

@@ -1,0 +1,9 @@
+"""The one error type that users of torchliquid see."""
+
+
+class TorchliquidError(ValueError):
+    """A mistake that the caller can mend.
+
+    The message says in one line what was given, what was expected and what to do.
+    It is a ``ValueError``, so code that already catches those keeps working.
+    """

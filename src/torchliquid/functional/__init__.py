@@ -1,0 +1,12 @@
+"""The equations as pure functions of tensors: slow, obvious, differentiable. The truth.
+
+Each function takes weights with optional leading *lane* dimensions, written ``*S``: with none it
+runs one model, with one it runs a pack of ``S`` models that never mix. Input and output are
+batch first: ``(*S, B, L, features)``.
+"""
+
+from torchliquid.functional.gru import gru
+from torchliquid.functional.lstm import lstm
+from torchliquid.functional.ltc import SOLVERS, ltc, ltc_step, ltc_time_constants, time_constant
+
+__all__ = ["SOLVERS", "gru", "lstm", "ltc", "ltc_step", "ltc_time_constants", "time_constant"]

@@ -1,0 +1,195 @@
+"""Liquid time-constant cell with one gate per neuron.
+
+The state x of H neurons follows
+
+    f     = sigmoid(W_ih u + W_hh x + b)               gate, in (0, 1)
+    dx/dt = -(1/tau + f) x + f A                       liquid time-constant equation
+
+with input u held constant between samples. Written as a leaky integrator, the coefficient of -x is
+the inverse of the **system time constant**
+
+    tau_sys = tau / (1 + tau f),      tau / (1 + tau) < tau_sys < tau
+
+Symbols: tau > 0 leak time constant, dt time between samples, both in the same unit; A target, the
+state's unit; K unfolds, solver sub-steps of dt/K for one sample, the gate evaluated in each.
+
+Solvers, each for one sub-step of length dt:
+
+    euler          x' = x + dt (-x / tau_sys + f A)
+    semi_implicit  x' = (x + dt f A) / (1 + dt (1/tau + f))
+    exponential    x' = x_rest + (x - x_rest) exp(-dt / tau_sys),  x_rest = f A tau_sys
+    rk4            the classical Runge-Kutta step of the equation itself
+
+Sources: Hasani, Lechner, Amini, Rus, Grosu, "Liquid Time-constant Networks", AAAI 2021: equation 1
+(the model), equation 3 (the fused, semi-implicit step), theorem 1 (bounds of tau_sys) and theorem 2
+(bounds of the state: it stays in [min(0, A), max(0, A)]). The single gate for the leak and the
+target and the Euler step are those of the article series "Deconstructing Liquid Neural Networks".
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from torchliquid.functional.projection import project
+
+Gate = Callable[[Tensor], Tensor]
+
+
+def time_constant(gate: Tensor, tau: Tensor) -> Tensor:
+    """System time constant ``tau / (1 + tau f)`` in the unit of ``tau`` (LTC paper, equation 2).
+
+    Args:
+        gate: f, in (0, 1), any shape that broadcasts with ``tau``.
+        tau: leak time constant, positive.
+
+    >>> time_constant(torch.tensor([0.0, 1.0]), torch.tensor(1.0))
+    tensor([1.0000, 0.5000])
+    """
+    return tau / (1 + tau * gate)
+
+
+def _euler(gate: Gate, x: Tensor, tau: Tensor, target: Tensor, dt: float | Tensor) -> Tensor:
+    f = gate(x)
+    return x + dt * (f * target - x * (1 / tau + f))
+
+
+def _semi_implicit(
+    gate: Gate, x: Tensor, tau: Tensor, target: Tensor, dt: float | Tensor
+) -> Tensor:
+    f = gate(x)
+    return (x + dt * (f * target)) / (1 + dt * (1 / tau + f))
+
+
+def _exponential(gate: Gate, x: Tensor, tau: Tensor, target: Tensor, dt: float | Tensor) -> Tensor:
+    f = gate(x)
+    rate = 1 / tau + f
+    rest = f * target / rate
+    return rest + (x - rest) * torch.exp(-dt * rate)
+
+
+def _rk4(gate: Gate, x: Tensor, tau: Tensor, target: Tensor, dt: float | Tensor) -> Tensor:
+    def slope(x: Tensor) -> Tensor:
+        f = gate(x)
+        return f * target - x * (1 / tau + f)
+
+    k1 = slope(x)
+    k2 = slope(x + dt / 2 * k1)
+    k3 = slope(x + dt / 2 * k2)
+    k4 = slope(x + dt * k3)
+    return x + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+_STEPS = {
+    "semi_implicit": _semi_implicit,
+    "euler": _euler,
+    "exponential": _exponential,
+    "rk4": _rk4,
+}
+SOLVERS = tuple(_STEPS)
+"""Names of the solvers, the default first."""
+
+
+def ltc_step(
+    u: Tensor,
+    x: Tensor,
+    weight_hh: Tensor,
+    tau: Tensor,
+    target: Tensor,
+    dt: float | Tensor = 1.0,
+    solver: str = "semi_implicit",
+    unfolds: int = 1,
+) -> Tensor:
+    """One input sample: ``unfolds`` solver sub-steps of ``dt / unfolds``.
+
+    Args:
+        u: projected input ``W_ih u + b``, ``(*S, B, H)``.
+        x: state before the sample, ``(*S, B, H)``.
+        weight_hh: ``(*S, H, H)``.
+        tau: leak time constants, ``(*S, 1, H)`` or ``(H,)``, positive, in the unit of ``dt``.
+        target: A, shaped like ``tau``.
+        dt: time since the previous sample, a float or ``(*S, B, 1)``.
+        solver: one of `SOLVERS`.
+        unfolds: K, at least 1.
+
+    Returns:
+        State after the sample, ``(*S, B, H)``.
+    """
+    weight = weight_hh.mT
+
+    def gate(x: Tensor) -> Tensor:
+        return torch.sigmoid(u + x @ weight)
+
+    step = _STEPS[solver]
+    for _ in range(unfolds):
+        x = step(gate, x, tau, target, dt / unfolds)
+    return x
+
+
+def ltc(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    tau: Tensor,
+    target: Tensor,
+    dt: float | Tensor = 1.0,
+    solver: str = "semi_implicit",
+    unfolds: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """The cell over a sequence.
+
+    Args:
+        x: input ``(*S, B, L, I)``.
+        h0: state before the first sample, ``(*S, B, H)``.
+        weight_ih: ``(*S, H, I)``.
+        weight_hh: ``(*S, H, H)``.
+        bias: ``(*S, H)``, or None.
+        tau: leak time constants, ``(*S, H)``, positive, in the unit of ``dt``.
+        target: A, ``(*S, H)``.
+        dt: time before each sample, a float or ``(*S, B, L)``.
+        solver: one of `SOLVERS`.
+        unfolds: solver sub-steps for one sample.
+
+    Returns:
+        States after every sample ``(*S, B, L, H)``, and after the last one ``(*S, B, H)``.
+    """
+    tau, target = tau.unsqueeze(-2), target.unsqueeze(-2)
+    steps = _steps(dt, x.shape[-2])
+    states = []
+    state = h0
+    for u, step in zip(project(x, weight_ih, bias), steps, strict=True):
+        state = ltc_step(u, state, weight_hh, tau, target, step, solver, unfolds)
+        states.append(state)
+    return torch.stack(states, dim=-2), state
+
+
+def ltc_time_constants(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    tau: Tensor,
+    target: Tensor,
+    dt: float | Tensor = 1.0,
+    solver: str = "semi_implicit",
+    unfolds: int = 1,
+) -> Tensor:
+    """tau_sys of every neuron as each sample arrives, ``(*S, B, L, H)``, in the unit of ``dt``.
+
+    The gate is that of the sample and of the state before it: the one the solver's first sub-step
+    sees. Arguments as in `ltc`.
+    """
+    states, _ = ltc(x, h0, weight_ih, weight_hh, bias, tau, target, dt, solver, unfolds)
+    before = torch.cat([h0.unsqueeze(-2), states[..., :-1, :]], dim=-2)
+    u = torch.stack(project(x, weight_ih, bias), dim=-2)
+    recurrent = (before.flatten(-3, -2) @ weight_hh.mT).unflatten(-2, before.shape[-3:-1])
+    return time_constant(torch.sigmoid(u + recurrent), tau.unsqueeze(-2).unsqueeze(-2))
+
+
+def _steps(dt: float | Tensor, length: int) -> Sequence[float | Tensor]:
+    if isinstance(dt, Tensor):
+        return dt.unsqueeze(-1).unbind(-2)
+    return [dt] * length

@@ -1,0 +1,22 @@
+"""The input projection, hoisted out of the time loop: one matrix product for all steps."""
+
+from torch import Tensor
+
+
+def project(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
+    """``W x + b`` at every time step.
+
+    Args:
+        x: input ``(*S, B, L, I)``.
+        weight: ``(*S, G, I)``.
+        bias: ``(*S, G)``, or None.
+
+    Returns:
+        ``L`` tensors of shape ``(*S, B, G)``.
+    """
+    B, L = x.shape[-3:-1]
+    u = x.flatten(-3, -2) @ weight.mT
+    if bias is not None:
+        u = u + bias.unsqueeze(-2)
+    steps: tuple[Tensor, ...] = u.unflatten(-2, (B, L)).unbind(-2)
+    return steps

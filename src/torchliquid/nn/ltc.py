@@ -1,0 +1,131 @@
+"""The liquid time-constant layer."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchliquid import functional
+from torchliquid.errors import TorchliquidError
+from torchliquid.nn.layer import LiquidLayer, check_size
+
+
+class LTC(LiquidLayer):
+    """Liquid time-constant layer with one gate per neuron, used like `torch.nn.LSTM`.
+
+    Every neuron is a leaky integrator whose time constant follows the input and the state:
+    ``dx/dt = -x / tau_sys + f A`` with ``tau_sys = tau / (1 + tau f)`` and the gate
+    ``f = sigmoid(W_ih u + W_hh x + b)``. The equations and solvers are in
+    `torchliquid.functional.ltc`.
+
+    Args:
+        input_size: I, features of one sample.
+        hidden_size: H, neurons.
+        solver: ``"semi_implicit"`` (the LTC paper's fused step, stable at any dt), ``"euler"``
+            (the article's; needs dt well below tau_sys), ``"exponential"`` (exact for a frozen
+            gate) or ``"rk4"``.
+        unfolds: K, solver sub-steps for one sample.
+        bias: whether the gate has a bias.
+        batch_first: whether batched input is ``(B, L, I)`` instead of ``(L, B, I)``.
+        dt: time between samples where a call gives none; the unit of tau and tau_sys.
+        device: where the parameters live.
+        dtype: the parameters' type.
+
+    Parameters, with I + 2 of them for each of H neurons, plus H for the bias and H x H:
+        weight_ih_l0 ``(H, I)``, weight_hh_l0 ``(H, H)``, bias_l0 ``(H,)``: the gate, initialised
+        uniformly within 1 / sqrt(I + H) as one linear map of ``[u, x]``; raw_tau_l0 ``(H,)``: tau
+        is its softplus, it starts at 1 (tau 1.313); target_l0 ``(H,)``: A, standard normal.
+
+    Source: Hasani et al., "Liquid Time-constant Networks", AAAI 2021; the single gate and the
+    initialisation are those of the article series "Deconstructing Liquid Neural Networks".
+
+    >>> layer = LTC(4, 8, batch_first=True)
+    >>> y, h = layer(torch.zeros(2, 10, 4), dt=0.1)
+    >>> y.shape, h.shape
+    (torch.Size([2, 10, 8]), torch.Size([1, 2, 8]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        solver: str = "semi_implicit",
+        unfolds: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dt: float = 1.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, batch_first=batch_first, dt=dt)
+        if solver not in functional.SOLVERS:
+            known = ", ".join(functional.SOLVERS)
+            raise TorchliquidError(f"solver is {solver!r}: expected one of {known}")
+        self.solver = solver
+        self.unfolds = check_size("unfolds", unfolds)
+        self.bias = bias
+
+        def empty(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
+
+        H = hidden_size
+        self.weight_ih_l0 = empty(H, input_size)
+        self.weight_hh_l0 = empty(H, H)
+        self.bias_l0 = empty(H) if bias else None
+        self.raw_tau_l0 = empty(H)
+        self.target_l0 = empty(H)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as the class says."""
+        bound = 1 / math.sqrt(self.input_size + self.hidden_size)
+        for name, parameter in self.named_parameters():
+            if name.startswith(("weight", "bias")):
+                nn.init.uniform_(parameter, -bound, bound)
+        nn.init.ones_(self.raw_tau_l0)
+        nn.init.normal_(self.target_l0)
+
+    @property
+    def tau(self) -> Tensor:
+        """Leak time constant of every neuron, ``(H,)``, in the unit of dt."""
+        return nn.functional.softplus(self.raw_tau_l0)
+
+    def scan(
+        self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `LiquidLayer.scan`."""
+        return functional.ltc(x, state, *_arguments(weights), dt, self.solver, self.unfolds)
+
+    def scan_time_constants(
+        self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
+    ) -> Tensor:
+        """See `LiquidLayer.scan_time_constants`."""
+        return functional.ltc_time_constants(
+            x, state, *_arguments(weights), dt, self.solver, self.unfolds
+        )
+
+    def config(self) -> dict[str, Any]:
+        """See `LiquidLayer.config`."""
+        return {
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "solver": self.solver,
+            "unfolds": self.unfolds,
+            "bias": self.bias,
+            "batch_first": self.batch_first,
+            "dt": self.dt,
+        }
+
+
+def _arguments(
+    weights: Mapping[str, Tensor],
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]:
+    return (
+        weights["weight_ih_l0"],
+        weights["weight_hh_l0"],
+        weights.get("bias_l0"),
+        nn.functional.softplus(weights["raw_tau_l0"]),
+        weights["target_l0"],
+    )

@@ -1,0 +1,129 @@
+"""tau_sys as the equations say, in every layout."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from torchliquid import LTC, Pack, SequenceModel, TorchliquidError, time_constants
+from torchliquid.functional import SOLVERS
+
+EXACT = {"rtol": 1e-12, "atol": 1e-14}
+
+
+def layer(solver="semi_implicit", **options):
+    torch.manual_seed(3)
+    return LTC(2, 5, solver=solver, dt=0.3, dtype=torch.float64, **options)
+
+
+def draw(B=4, L=4):
+    x = torch.randn(B, L, 2, dtype=torch.float64)
+    h0 = torch.randn(1, B, 5, dtype=torch.float64)
+    return x, h0, torch.rand(B, L, dtype=torch.float64) + 0.05
+
+
+def by_hand(layer, x, h0, dt):
+    """One row ``(L, 2)``: tau / (1 + tau f), f of the sample and of the state before it."""
+    tau = torch.log1p(torch.exp(layer.raw_tau_l0))
+    state, found = h0, []
+    for t in range(len(x)):
+        z = layer.weight_ih_l0 @ x[t] + layer.weight_hh_l0 @ state[0] + layer.bias_l0
+        found.append(tau / (1 + tau / (1 + torch.exp(-z))))
+        state = layer(x[t : t + 1], state, dt[t : t + 1])[1]
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("unfolds", [1, 3])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_equals_the_formula_step_by_step(solver, unfolds):
+    cell = layer(solver, unfolds=unfolds, batch_first=True)
+    x, h0, dt = draw()
+    got = time_constants(cell, x, h0, dt)
+    for b in range(4):
+        assert_close(got[b], by_hand(cell, x[b], h0[:, b], dt[b]).detach(), **EXACT)
+
+
+def test_one_neuron_on_paper():
+    """tau = 2, f = sigmoid(ln 3) = 3/4: tau_sys = 2 / (1 + 3/2) = 0.8."""
+    cell = LTC(1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        cell.weight_ih_l0.fill_(math.log(3))
+        cell.weight_hh_l0.zero_()
+        cell.bias_l0.zero_()
+        cell.raw_tau_l0.fill_(math.log(math.e**2 - 1))
+    x = torch.tensor([[1.0], [0.0], [-1.0]], dtype=torch.float64)
+    expected = [2 / (1 + 2 * f) for f in (3 / 4, 1 / 2, 1 / 4)]
+    assert time_constants(cell, x).flatten().tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_layouts_agree():
+    x, h0, dt = draw()
+    batch_first = time_constants(layer(batch_first=True), x, h0, dt)
+    assert batch_first.shape == (4, 4, 5)
+    time_first = time_constants(layer(), x.transpose(0, 1), h0, dt.transpose(0, 1))
+    assert_close(time_first.transpose(0, 1), batch_first, **EXACT)
+    row = time_constants(layer(), x[2], h0[:, 2], dt[2])
+    assert row.shape == (4, 5)
+    assert_close(row, batch_first[2], **EXACT)
+
+
+def test_what_is_left_out_is_as_in_the_layers_call():
+    cell = layer(batch_first=True)
+    x, h0, dt = draw()
+    assert torch.equal(time_constants(cell, x), time_constants(cell, x, torch.zeros_like(h0), 0.3))
+    constant = torch.full_like(dt, 0.3)
+    assert_close(time_constants(cell, x, h0), time_constants(cell, x, h0, constant), **EXACT)
+    assert not torch.allclose(time_constants(cell, x, h0), time_constants(cell, x, h0, dt))
+    assert torch.equal(
+        time_constants(SequenceModel(cell, 3), x, h0, dt), time_constants(cell, x, h0, dt)
+    )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_bounds_of_the_paper(solver):
+    """Theorem 1: tau / (1 + tau) < tau_sys < tau. It cannot fall to zero while tau is large."""
+    cell = layer(solver, batch_first=True)
+    with torch.no_grad():
+        cell.raw_tau_l0.copy_(torch.linspace(-3, 8, 5))
+    x, h0, _ = draw(8, 50)
+    tau = cell.tau.detach()
+    tau_sys = time_constants(cell, x, h0, 0.02)
+    assert (tau_sys > tau / (1 + tau)).all()
+    assert (tau_sys < tau).all()
+    extreme = time_constants(cell, 1e6 * x, h0, 0.02)  # the gate rounds to 0 or 1
+    assert (extreme >= tau / (1 + tau) * (1 - 1e-15)).all()
+    assert (extreme <= tau).all()
+    reached = (extreme.amax((0, 1)), extreme.amin((0, 1)))
+    assert_close(reached, (tau, tau / (1 + tau)), rtol=1e-12, atol=0)
+
+
+def test_with_the_gate_shut_it_is_tau_in_the_unit_of_dt():
+    cell = layer()
+    x, h0, _ = draw()
+    with torch.no_grad():
+        cell.bias_l0.fill_(-800.0)
+    for raw in (1.0, 1000.0):
+        nn.init.constant_(cell.raw_tau_l0, raw)
+        tau = cell.tau.detach().expand(4, 4, 5)
+        for dt in (0.3, 300.0):
+            assert_close(time_constants(cell, x, h0, dt), tau, **EXACT)
+
+
+def test_a_pack_gives_the_same_lane_by_lane():
+    pack = Pack(lambda seed: SequenceModel(LTC(2, 5, batch_first=True), 1), range(3))
+    x, h0, dt = (part.float() for part in draw())
+    together = pack.time_constants(x, h0.expand(3, 1, 4, 5), dt)
+    for i in range(3):
+        assert_close(together[i], time_constants(pack.lane(i), x, h0, dt), rtol=1e-6, atol=1e-6)
+
+
+def test_no_graph_is_kept():
+    assert not time_constants(layer(), torch.zeros(4, 2).double()).requires_grad
+
+
+@pytest.mark.parametrize("other", [nn.LSTM(2, 5), SequenceModel(nn.GRU(2, 5), 1), nn.Linear(2, 5)])
+def test_layers_without_time_constants(other):
+    with pytest.raises(TorchliquidError, match="only liquid layers have tau_sys"):
+        time_constants(other, torch.zeros(4, 2))
