@@ -27,7 +27,7 @@ docs: $(VENV)/.dev
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 
 tests: $(VENV)/.dev
-	$(BIN)/pytest -n auto --durations 10
+	$(BIN)/pytest -n auto --dist loadfile --durations 10
 
 browser:  # the report is tested in Debian's chromium; on a CI machine it is installed
 	@if [ -n "$$CI" ] && ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \

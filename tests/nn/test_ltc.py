@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from torchliquid import LTC
-from torchliquid.functional import SOLVERS
+from torchliquid.functional import SOLVERS, ltc
 
 from .contract import Cell, CellContract
 
@@ -38,6 +38,21 @@ class TestLTC(CellContract):
             order=4 if solver == "rk4" else 1,
             bounds=bounds if solver in PROVEN else None,
         )
+
+
+@pytest.mark.parametrize("unfolds", [1, 3])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_layer_is_the_function_with_its_parameters(solver, unfolds):
+    layer = LTC(3, 5, solver, unfolds, batch_first=True, dt=0.4, dtype=torch.float64)
+    with torch.no_grad():
+        layer.raw_tau_l0.copy_(torch.linspace(0, 2, 5))
+    x = torch.randn(2, 7, 3, dtype=torch.float64)
+    h0 = torch.randn(1, 2, 5, dtype=torch.float64)
+    gate = (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_l0)
+    tau = torch.log1p(torch.exp(layer.raw_tau_l0))
+    expected, _ = ltc(x, h0[0], *gate, tau, layer.target_l0, 0.4, solver, unfolds)
+    torch.testing.assert_close(layer(x, h0)[0], expected, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(layer.tau, tau, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("solver", ["euler", "rk4"])

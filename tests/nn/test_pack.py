@@ -131,11 +131,15 @@ def test_the_callers_random_numbers_are_left_alone():
 
 def test_a_lane_taken_out_is_a_copy():
     pack = Pack(maker("GRU"), SEEDS)
-    lane = pack.lane(2)
+    x = draw(4, 7, 2)
+    expected = pack(x)[0]
+    lane, other = pack.lane(2), pack.lane(0)
+    assert_close(lane(x)[0], expected[2], **EXACT)
+    assert_close(other(x)[0], expected[0], **EXACT)
     with torch.no_grad():
         for parameter in lane.parameters():
             parameter.zero_()
-    assert all(parameter[2].abs().max() > 0 for parameter in pack.parameters())
+    assert torch.equal(pack(x)[0], expected)
     assert all(parameter.requires_grad for parameter in lane.parameters())
     assert not any(p is q for p in pack.parameters() for q in pack.model.parameters())
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchliquid import functional
+from torchliquid import functional, kernels
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.layer import LiquidLayer, check_size
 
@@ -96,7 +96,7 @@ class LTC(LiquidLayer):
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `LiquidLayer.scan`."""
-        return functional.ltc(x, state, *_arguments(weights), dt, self.solver, self.unfolds)
+        return kernels.ltc(x, state, *_arguments(weights), dt, self.solver, self.unfolds)
 
     def scan_time_constants(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor

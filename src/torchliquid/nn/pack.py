@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchliquid import functional
+from torchliquid import kernels
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.layer import LiquidLayer, check_interval, check_intervals
 from torchliquid.nn.model import SequenceModel
@@ -172,8 +172,8 @@ def _scan(
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     values = [weights[name] for name in names if name in weights]
     if isinstance(layer, nn.LSTM):
-        return functional.lstm(x, *state, *values)
-    return functional.gru(x, state, *values)
+        return kernels.lstm(x, *state, *values)
+    return kernels.gru(x, state, *values)
 
 
 def _build(make_model: Callable[[int], SequenceModel], seed: int) -> SequenceModel:

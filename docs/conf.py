@@ -1,0 +1,28 @@
+"""Configuration of the documentation."""
+
+import torchliquid
+
+project = "torchliquid"
+author = "The torchliquid authors"
+copyright = "2026, the torchliquid authors"
+version = release = torchliquid.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+nitpicky = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+default_role = "code"
+suppress_warnings = ["config.cache"]
+
+html_theme = "furo"
+html_title = f"torchliquid {release}"
+html_static_path = ["_static"]

@@ -1,0 +1,93 @@
+"""What a sceptic tries first: persistence, and ridge regression on the last few inputs."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.bench.task import Array, Task
+
+ORDERS = (1, 2, 4, 8, 16, 32)
+PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+"""Ridge penalties, in units of the number of training rows."""
+
+_Matrix = NDArray[np.float64]
+
+
+def persistence(task: Task) -> tuple[Array, Array, int]:
+    """The next value is the current one: predictions carried and reset, and 0 parameters."""
+    carry = task.inputs[:, :, 0]
+    return carry, carry[:, task.steps - task.test :], 0
+
+
+def ridge_ar(task: Task) -> tuple[Array, Array, int]:
+    """Linear regression on the last p inputs of every feature, with a ridge penalty.
+
+    Order p and penalty are chosen on the validation steps; a task without them gives the last fifth
+    of its training steps for the choice, and the chosen model is fitted again on all of them.
+    Where fewer than p inputs have been seen, at the start or after a reset, the prediction is that
+    of the order which they allow, fitted alike.
+
+    Returns:
+        Predictions ``(S or 1, T)`` carried, ``(S or 1, N)`` reset, and the number of parameters of
+        order p (the median over lanes, since each lane chooses its own).
+    """
+    inputs, test = task.timed_inputs().astype(np.float64), task.steps - task.test
+    carried, reset, sizes = [], [], []
+    for lane in range(max(len(inputs), len(task.targets))):
+        x = inputs[min(lane, len(inputs) - 1)]
+        base = np.zeros(len(x)) if task.change is None else x[:, 0]
+        y = task.targets[min(lane, len(task.targets) - 1)].astype(np.float64) - base
+        order, penalty = _choose(x, y, task)
+        weights = [_fit(x, y, k, penalty, task.train) for k in range(1, order + 1)]
+        carried.append(base + _predict(x, weights))
+        reset.append(base[test:] + _predict(x[test:], weights))
+        sizes.append(len(weights[-1]))
+    return (
+        np.asarray(carried, dtype=np.float32),
+        np.asarray(reset, dtype=np.float32),
+        int(np.median(sizes)),
+    )
+
+
+def _choose(x: _Matrix, y: _Matrix, task: Task) -> tuple[int, float]:
+    fit = task.train if task.valid else task.train - task.train // 5
+    end = task.train + task.valid
+    best = (np.inf, ORDERS[0], PENALTIES[-1])
+    seen = fit + np.flatnonzero(~np.isnan(y[fit:end]))
+    if not len(seen):  # nothing to choose on
+        return best[1:]
+    for order in ORDERS:
+        if 2 * order * x.shape[1] > fit:
+            break
+        for penalty in PENALTIES:
+            prediction = _lags(x, order)[seen] @ _fit(x, y, order, penalty, fit)
+            error = float(np.mean((prediction - y[seen]) ** 2))
+            best = min(best, (error, order, penalty))
+    return best[1:]
+
+
+def _lags(x: _Matrix, order: int) -> _Matrix:
+    """Rows ``[x_t, x_{t-1}, ..., x_{t-order+1}, 1]`` for every step of ``x (T, I)``.
+
+    The first ``order - 1`` rows lack some of their inputs: zeros stand there.
+    """
+    padded = np.concatenate([np.zeros((order - 1, x.shape[1])), x])
+    lags = [padded[order - 1 - k : len(padded) - k] for k in range(order)]
+    return np.concatenate([*lags, np.ones((len(x), 1))], axis=1)
+
+
+def _fit(x: _Matrix, y: _Matrix, order: int, penalty: float, end: int) -> _Matrix:
+    """Weights from the steps before ``end`` whose inputs and target are all there."""
+    rows, y = _lags(x[:end], order)[order - 1 :], y[order - 1 : end]
+    seen = ~np.isnan(y)
+    rows, y = rows[seen], y[seen]
+    shrink = penalty * len(rows) * np.eye(rows.shape[1])
+    shrink[-1, -1] = 0.0  # the intercept is not shrunk
+    return np.asarray(np.linalg.lstsq(rows.T @ rows + shrink, rows.T @ y)[0])
+
+
+def _predict(x: _Matrix, weights: list[_Matrix]) -> _Matrix:
+    """Predictions for every step, ``weights[k]`` being those of order ``k + 1``."""
+    prediction = _lags(x, len(weights)) @ weights[-1]
+    for step in range(min(len(weights) - 1, len(x))):
+        prediction[step] = _lags(x[: step + 1], step + 1)[-1] @ weights[step]
+    return prediction

@@ -1,0 +1,92 @@
+"""The models a benchmark compares, by name.
+
+Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
+``LSTM-16``, ``GRU-4``, ``ridge-AR`` and ``persistence``; any number of neurons may stand there.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from torchliquid.bench.task import Task
+from torchliquid.errors import TorchliquidError
+from torchliquid.functional import SOLVERS
+from torchliquid.nn import LTC, SequenceModel
+
+DEFAULT = ("LTC-8", "LTC-8-euler", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR", "persistence")
+"""Models of a default run, in the order in which tables show them."""
+
+_NETWORK = re.compile(r"(LTC|LSTM|GRU)-([1-9]\d{0,3})(?:-([a-z0-9_]+))?")
+_CLASSICAL = {
+    "ridge-AR": "ridge regression on the last p inputs, p and penalty chosen on validation steps",
+    "persistence": "the next value is the current one",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of a comparison.
+
+    Args:
+        name: as the user types it.
+        kind: ``"liquid"``, ``"recurrent"`` or ``"classical"``.
+        description: one line for the reader of a table.
+        cell: ``"LTC"``, ``"LSTM"`` or ``"GRU"``; empty for a classical model.
+        hidden: H, neurons; 0 for a classical model.
+        solver: of a liquid model.
+    """
+
+    name: str
+    kind: str
+    description: str
+    cell: str = ""
+    hidden: int = 0
+    solver: str = ""
+
+    def build(self, task: Task) -> SequenceModel:
+        """The network for a task, its weights drawn from torch's generator."""
+        if self.cell == "LTC":
+            dt = task.dt if isinstance(task.dt, float) else 1.0
+            features = task.inputs.shape[2]
+            layer = LTC(features, self.hidden, self.solver, batch_first=True, dt=dt)
+            return SequenceModel(layer, 1)
+        kind = {"LSTM": nn.LSTM, "GRU": nn.GRU}[self.cell]
+        return SequenceModel(kind(task.timed_inputs().shape[2], self.hidden, batch_first=True), 1)
+
+
+def find(names: Sequence[str]) -> list[Model]:
+    """The models of these names.
+
+    Raises:
+        TorchliquidError: a name is unknown or given twice.
+    """
+    if not names:
+        raise TorchliquidError(f"no model was named: give some of {', '.join(DEFAULT)}")
+    twice = {name for name in names if list(names).count(name) > 1}
+    if twice:
+        raise TorchliquidError(f"model {sorted(twice)[0]} is named twice: name it once")
+    return [_find(name) for name in names]
+
+
+def _find(name: str) -> Model:
+    if name in _CLASSICAL:
+        return Model(name, "classical", _CLASSICAL[name])
+    match = _NETWORK.fullmatch(name)
+    if match:
+        cell, size, solver = match[1], int(match[2]), match[3]
+        if cell != "LTC" and not solver:
+            text = f"torch's nn.{cell}, {size} units, linear readout"
+            return Model(name, "recurrent", text, cell, size)
+        if cell == "LTC" and (solver is None or solver in SOLVERS[1:]):
+            solver = solver or SOLVERS[0]
+            step = {"semi_implicit": "the paper's semi-implicit", "euler": "the article's Euler"}
+            text = f"liquid, {size} neurons, {step.get(solver, solver)} step, linear readout"
+            return Model(name, "liquid", text, cell, size, solver)
+    near = difflib.get_close_matches(name, DEFAULT, n=1, cutoff=0.4) or DEFAULT[:1]
+    raise TorchliquidError(
+        f"model {name!r} is unknown (nearest: {near[0]}): give LTC-n, LTC-n-euler, -exponential or "
+        "-rk4, LSTM-n, GRU-n, ridge-AR or persistence"
+    )

@@ -1,0 +1,248 @@
+"""Run a benchmark: every model of a comparison on one task, side by side, resumable.
+
+One job is one model: all its lanes, trained as a pack. Jobs run in processes of one torch thread
+each; a finished job is in the store before the next one starts, so an interrupt or a kill loses
+only what was under way.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from torchliquid.bench import classical
+from torchliquid.bench.models import Model, find
+from torchliquid.bench.probe import probe
+from torchliquid.bench.scoring import score
+from torchliquid.bench.store import Run, Store
+from torchliquid.bench.task import Array, Task
+from torchliquid.bench.training import Progress, Protocol, predict, train
+from torchliquid.errors import TorchliquidError
+from torchliquid.nn import Pack, save
+
+Report = Callable[[str, int], None]
+"""Called with a model's name and the number of its finished epochs."""
+LARGEST_RATE = 1e30
+"""The optimiser computes with 32-bit numbers: not far above this it cannot take a step."""
+
+
+class _StoppedError(Exception):
+    """A worker was told to stop."""
+
+
+def run(
+    task: Task,
+    models: Sequence[str],
+    protocol: Protocol,
+    folder: Path,
+    *,
+    fresh: bool = False,
+    processes: int | None = None,
+    report: Report = lambda model, epoch: None,
+) -> Store:
+    """Run what is not yet finished, and give the store that holds all.
+
+    Args:
+        task: what to predict.
+        models: names, see `torchliquid.bench.models`.
+        protocol: how networks are trained.
+        folder: of the store.
+        fresh: throw away what the folder holds.
+        processes: workers; as many as there are cores and jobs if None; 0 runs in this process.
+        report: hears of progress, in this process.
+
+    Raises:
+        TorchliquidError: settings that do not fit, or that the folder's results were not made with.
+    """
+    chosen = find(models)
+    _check(protocol, processes)
+    settings = {"task": task.spec, "protocol": asdict(protocol)}
+    store = Store(folder, settings, fresh=fresh)
+    store.save_task(task)
+    todo = [model for model in chosen if not store.has(model.name)]
+    for model in chosen:
+        if model not in todo:
+            store.load(model.name)  # a damaged file is found before hours of work, not after
+            report(model.name, protocol.epochs)
+    processes = min(os.cpu_count() or 1, len(todo)) if processes is None else processes
+    if processes == 0:
+        for model in todo:
+            store.save(job(task, model, protocol, folder, _named(report, model.name)))
+    elif todo:
+        _in_processes(task, todo, protocol, store, processes, report)
+    return store
+
+
+def job(task: Task, model: Model, protocol: Protocol, folder: Path, progress: Progress) -> Run:
+    """One model on a task, from data to rows. Trained models are written below ``folder``."""
+    if model.kind == "classical":
+        method = {"ridge-AR": classical.ridge_ar, "persistence": classical.persistence}[model.name]
+        carry, reset, parameters = method(task)
+        rows = score(task, _each(carry, protocol.lanes), _each(reset, protocol.lanes))
+        progress(protocol.epochs)
+        return Run(model.name, _facts(model, parameters, protocol), dict(rows))
+    trained = train(task, model, protocol, progress)
+    predictions = predict(task, model, trained.pack)
+    rows = score(task, *predictions, last=trained.curves["curve_train"][-1]) | trained.curves
+    parameters = sum(p.numel() for p in trained.pack.model.parameters())
+    facts = _facts(model, parameters, protocol)
+    facts["seconds_per_epoch"] = trained.seconds_per_epoch
+    lane = _typical_lane(rows["test_mse_carry"])
+    facts["demo_lane"] = lane
+    if model.kind == "liquid":
+        arrays, more = probe(task, model, trained.pack, protocol.seed, lane)
+        rows, facts = rows | arrays, facts | more
+    _save_models(trained.pack, folder / "models" / model.name)
+    return Run(model.name, facts, dict(rows))
+
+
+def _facts(model: Model, parameters: int, protocol: Protocol) -> dict[str, Any]:
+    return {
+        "kind": model.kind,
+        "description": model.description,
+        "parameters": parameters,
+        "bytes": 4 * parameters,
+        "lanes": protocol.lanes,
+        "seconds_per_epoch": None,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _each(prediction: Array, lanes: int) -> Array:
+    """One row a lane, also where all lanes see the same data and so predict the same."""
+    return np.ascontiguousarray(np.broadcast_to(prediction, (lanes, prediction.shape[1])))
+
+
+def _typical_lane(errors: Any) -> int:
+    """The lane whose error is the (lower) median: neither the best nor the worst to look at."""
+    return int(np.argsort(errors)[(len(errors) - 1) // 2])
+
+
+def _save_models(pack: Pack, folder: Path) -> None:
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    for lane in range(len(pack)):
+        save(pack.lane(lane), part / f"lane-{lane:03d}")
+    part.rename(folder)
+
+
+def _check(protocol: Protocol, processes: int | None) -> None:
+    for name, value in (("lanes", protocol.lanes), ("epochs", protocol.epochs)):
+        if value < 1:
+            raise TorchliquidError(f"{name} is {value}: give at least 1")
+    if not 0 < protocol.learning_rate <= LARGEST_RATE:
+        raise TorchliquidError(
+            f"learning rate is {protocol.learning_rate}: give a positive number up to "
+            f"{LARGEST_RATE:g}; 0.01 is the default"
+        )
+    if protocol.seed < 0:
+        raise TorchliquidError(f"seed is {protocol.seed}: give a whole number of at least 0")
+    if processes is not None and processes < 0:
+        raise TorchliquidError(
+            f"processes is {processes}: give a number of workers, or 0 for none beside this process"
+        )
+
+
+def _named(report: Report, name: str) -> Progress:
+    return lambda epoch: report(name, epoch)
+
+
+# A worker's view of the board: shared memory without a lock, because a worker that is killed while
+# it holds a lock would leave everybody else waiting. Cell 0 tells workers to stop, cell 1 + i holds
+# the finished epochs of job i. A global, because that is how an initialiser hands things on.
+_board: Any = None
+
+
+def _in_processes(
+    task: Task,
+    todo: Sequence[Model],
+    protocol: Protocol,
+    store: Store,
+    processes: int,
+    report: Report,
+) -> None:
+    context = get_context("spawn")
+    board = context.RawArray("q", 1 + len(todo))
+    with ProcessPoolExecutor(processes, context, _start_worker, (board,)) as pool:
+        try:
+            with _interrupts_later():
+                jobs = [
+                    pool.submit(_work, i, task, model, protocol, store.folder)
+                    for i, model in enumerate(todo, start=1)
+                ]
+            _watch(jobs, board, todo, report)
+        except BaseException:
+            board[0] = True
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _watch(
+    jobs: Sequence[Future[None]], board: Sequence[int], todo: Sequence[Model], report: Report
+) -> None:
+    pending = set(jobs)
+    while pending:
+        done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+        for model, epoch in zip(todo, board[1:], strict=True):
+            report(model.name, epoch)
+        try:
+            for future in done:
+                future.result()
+        except BrokenProcessPool as error:
+            raise TorchliquidError(
+                "a worker process died (out of memory, or killed): what had finished is kept, call "
+                "again to go on"
+            ) from error
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Keep Ctrl-C back; processes started in here do so for good, also while they import."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(board: Any) -> None:
+    global _board
+    _board = board
+    torch.set_num_threads(1)
+    # Ctrl-C reaches every process of a terminal: the parent alone decides, and says so on the board
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(place: int, task: Task, model: Model, protocol: Protocol, folder: Path) -> None:
+    def progress(epoch: int) -> None:
+        if _board[0]:
+            raise _StoppedError
+        _board[place] = epoch
+
+    with contextlib.suppress(_StoppedError):
+        progress(0)
+        finished = job(task, model, protocol, folder, progress)
+        Store.existing(folder).save(finished)

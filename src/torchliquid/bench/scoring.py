@@ -1,0 +1,50 @@
+"""Errors of predictions: the same few lines for every model."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.bench.task import Array, Task
+
+DIVERGED = 10.0
+"""A lane has diverged if its training error is not finite or above so many times the variance."""
+
+Errors = NDArray[np.float64]
+
+
+def mse(prediction: Array, target: Array) -> Errors:
+    """Mean squared error ``(S,)`` of ``prediction (S, N)``; missing targets (NaN) do not count."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = (prediction.astype(np.float64) - target) ** 2
+        error[np.isnan(prediction) & ~np.isnan(target)] = np.inf
+        return np.asarray(np.nanmean(error, axis=1))
+
+
+def score(
+    task: Task, carry: Array, reset: Array, last: Errors | None = None
+) -> dict[str, NDArray[np.generic]]:
+    """The rows of `Run.arrays` that every model has. Lanes that diverged count as infinitely bad.
+
+    Args:
+        task: gives the targets.
+        carry: predictions ``(S, T)``, state from zero at the first step and carried to the last.
+        reset: predictions ``(S, N)`` of the test stretch, state from zero at its first step.
+        last: training error ``(S,)`` after the last epoch, where earlier weights may have been
+            kept: choosing the epoch must not hide that the training went astray.
+    """
+    test = task.steps - task.test
+    rows: dict[str, Errors] = {}
+    kinds = {"": task.targets} | ({"_clean": task.clean} if task.clean is not None else {})
+    for suffix, target in kinds.items():
+        rows["train_mse" + suffix] = mse(carry[:, : task.train], target[:, : task.train])
+        rows["test_mse_reset" + suffix] = mse(reset, target[:, test:])
+        rows["test_mse_carry" + suffix] = mse(carry[:, test:], target[:, test:])
+    limit = DIVERGED * np.nanvar(task.targets[:, : task.train], axis=1)
+    diverged = ~(rows["train_mse"] <= limit)
+    if last is not None:
+        diverged |= ~(last <= limit)
+    errors = {name: np.where(diverged, np.inf, error) for name, error in rows.items()}
+    return errors | {
+        "diverged": diverged,
+        "prediction_carry": carry,
+        "prediction_reset": reset,
+    }

@@ -1,0 +1,88 @@
+"""Statistics over lanes. The independent unit is the lane, never the time step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LEVEL = 0.95
+RESAMPLES = 9_999
+BOUND = 1e12
+"""Ratios beyond this, as of a lane that diverged, count as this."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A median over lanes and its bootstrap interval; not a number where it cannot be told."""
+
+    figure: float
+    low: float
+    high: float
+
+
+def quantiles(values: ArrayLike) -> dict[str, float | None]:
+    """Median, 10 % and 90 % quantile over lanes; None where lanes that diverged make it infinite.
+
+    >>> quantiles([1.0, 2.0, 3.0])
+    {'median': 2.0, 'q10': 1.2, 'q90': 2.8}
+    """
+    found = np.asarray(values, dtype=np.float64)
+    found = np.where(np.isnan(found), np.inf, found)
+    # an infinite value is not interpolated with: the quantile moves up to it
+    method = "linear" if np.isfinite(found).all() else "higher"
+    median, q10, q90 = np.quantile(found, [0.5, 0.1, 0.9], method=method)  # type: ignore[call-overload]
+    return {"median": finite(median), "q10": finite(q10), "q90": finite(q90)}
+
+
+def finite(value: float) -> float | None:
+    """The value rounded to what a reader of JSON needs, or None if it is not finite."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
+def paired_ratio(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    """``first / second`` lane by lane, kept within `BOUND`; 1 where both diverged."""
+    a = np.clip(np.nan_to_num(np.asarray(first, dtype=np.float64), nan=np.inf), 1 / BOUND, BOUND)
+    b = np.clip(np.nan_to_num(np.asarray(second, dtype=np.float64), nan=np.inf), 1 / BOUND, BOUND)
+    return np.asarray(np.clip(a / b, 1 / BOUND, BOUND))
+
+
+def median_interval(values: ArrayLike) -> Estimate:
+    """Median over lanes with its percentile bootstrap interval at `LEVEL`.
+
+    The resampling is seeded: the same rows give the same interval. With fewer than 5 lanes, or
+    values that are not finite, there is no interval.
+
+    >>> median_interval([2.0] * 10)
+    Estimate(figure=2.0, low=2.0, high=2.0)
+    """
+    from scipy.stats import bootstrap
+
+    found = np.asarray(values, dtype=np.float64)
+    figure = float(np.median(found)) if np.isfinite(found).all() else np.nan
+    if len(found) < 5 or not np.isfinite(figure):
+        return Estimate(figure, np.nan, np.nan)
+    result = bootstrap(
+        (found,),
+        np.median,
+        n_resamples=RESAMPLES,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    interval = result.confidence_interval
+    return Estimate(figure, float(interval.low), float(interval.high))
+
+
+def verdict(estimate: Estimate, low: float, high: float) -> str:
+    """Whether the whole interval lies in ``[low, high]``, wholly outside of it, or neither.
+
+    >>> verdict(Estimate(0.5, 0.4, 0.6), 0, 1), verdict(Estimate(2, 1.5, 3), 0, 1)
+    ('holds', 'does not hold')
+    >>> verdict(Estimate(0.9, 0.8, 1.1), 0, 1)
+    'cannot tell'
+    """
+    if low <= estimate.low and estimate.high <= high:
+        return "holds"
+    if estimate.high < low or estimate.low > high:
+        return "does not hold"
+    return "cannot tell"

@@ -1,0 +1,228 @@
+"""The store: all rows of a benchmark in one folder. A file is there whole, or not at all.
+
+    FOLDER/task.safetensors        the data, and the settings that all runs share
+    FOLDER/runs/MODEL.safetensors  one file a model: a value a lane for each figure, curves, ...
+    FOLDER/models/MODEL/lane-000/  the trained models (`torchliquid.load` reads them)
+
+Every file carries a checksum of its content.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.bench.task import Task
+from torchliquid.errors import TorchliquidError
+
+Arrays = dict[str, NDArray[Any]]
+
+BEFORE, AFTER = 10, 20
+"""Samples of a probe (see `torchliquid.bench.probe`) before the event, and from the event on."""
+_FOLDERS = ("runs", "models", "figures")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What one model did on a task: facts about it, and arrays whose first axis is mostly lanes.
+
+    ``facts``: parameters, bytes, lanes, seconds_per_epoch, epochs, learning_rate, kind.
+
+    ``arrays``, S lanes, T steps, N test steps, E evaluated epochs, scaled like the task:
+
+    - ``train_mse``, ``test_mse_reset``, ``test_mse_carry`` (S,): state from zero, reset at the
+      start of the test stretch, carried over; ``..._clean`` the same against the clean target.
+    - ``diverged`` (S,) bool.
+    - ``prediction_carry`` (S, T), ``prediction_reset`` (S, N).
+    - trained models: ``curve_epoch`` (E,), ``curve_train``, ``curve_reset``, ``curve_carry``,
+      with validation ``curve_valid`` (E, S), ``chosen_epoch`` (S,).
+    - liquid models: see `torchliquid.bench.probe.probe`.
+    """
+
+    model: str
+    facts: dict[str, Any]
+    arrays: Arrays
+
+
+class Store:
+    """The folder of one benchmark.
+
+    Args:
+        folder: made if missing.
+        settings: what all runs share (task specification, lanes, seed, epochs, ...), JSON types.
+        fresh: whether to throw away what the folder holds.
+
+    Raises:
+        TorchliquidError: the folder holds results made with other settings, a damaged file, or
+            somebody's own files where ours would go.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], *, fresh: bool = False) -> None:
+        self.folder = folder
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))
+        try:
+            if folder.exists() and not folder.is_dir():
+                raise TorchliquidError(f"{folder} is a file: give a folder with --out")
+            self._check_ours()
+            if fresh:
+                self._clear()
+            elif self._task_file.exists():
+                self._check_same(self._task_file)
+            (folder / "runs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TorchliquidError(
+                f"cannot write to {folder} ({error.strerror}): give another folder with --out"
+            ) from error
+
+    @classmethod
+    def existing(cls, folder: Path) -> "Store":
+        """Open a folder that already holds results, whatever their settings."""
+        facts, _ = _read(folder / "task.safetensors")
+        return cls(folder, facts["settings"])
+
+    def save_task(self, task: Task) -> None:
+        """Keep the task's data beside the results."""
+        facts = {
+            f.name: getattr(task, f.name)
+            for f in dataclasses.fields(task)
+            if f.name not in ("inputs", "targets", "clean", "dt")
+        }
+        arrays: Arrays = {"inputs": task.inputs, "targets": task.targets, "dt": np.asarray(task.dt)}
+        if task.clean is not None:
+            arrays["clean"] = task.clean
+        _write(self._task_file, {"settings": self.settings, "task": facts}, arrays)
+
+    def load_task(self) -> Task:
+        """The task as `save_task` kept it."""
+        facts, arrays = _read(self._task_file)
+        task = facts["task"] | {"notes": tuple(facts["task"]["notes"])}
+        dt = arrays["dt"]
+        return Task(
+            inputs=arrays["inputs"],
+            targets=arrays["targets"],
+            clean=arrays.get("clean"),
+            dt=dt if dt.ndim else float(dt),
+            **task,
+        )
+
+    def has(self, model: str) -> bool:
+        """Whether the model's run is finished."""
+        return self._run_file(model).exists()
+
+    def save(self, run: Run) -> None:
+        """Keep a finished run."""
+        facts = {"settings": self.settings, "run": run.facts}
+        _write(self._run_file(run.model), facts, run.arrays)
+
+    def load(self, model: str) -> Run:
+        """A finished run; an error if it was made with other settings."""
+        facts, arrays = self._check_same(self._run_file(model))
+        return Run(model, facts["run"], arrays)
+
+    def models(self) -> tuple[str, ...]:
+        """Names of the models whose runs are finished, in no particular order."""
+        return tuple(path.stem for path in sorted((self.folder / "runs").glob("*.safetensors")))
+
+    def model_folder(self, model: str) -> Path:
+        """Where the trained models of all lanes are."""
+        return self.folder / "models" / model
+
+    @property
+    def _task_file(self) -> Path:
+        return self.folder / "task.safetensors"
+
+    def _run_file(self, model: str) -> Path:
+        return self.folder / "runs" / f"{model}.safetensors"
+
+    def _check_same(self, path: Path) -> tuple[dict[str, Any], Arrays]:
+        """What a file of ours holds, if it was made with these settings."""
+        facts, arrays = _read(path)
+        held, asked = _flatten(facts["settings"]), _flatten(self.settings)
+        for key in held | asked:
+            if held.get(key) != asked.get(key):
+                raise TorchliquidError(
+                    f"{self.folder} holds results of another benchmark ({key} is {held.get(key)} "
+                    f"there, {asked.get(key)} here): give another --out, or --fresh to replace them"
+                )
+        return facts, arrays
+
+    def _check_ours(self) -> None:
+        """Nobody's own folder of models or figures is to be emptied because ours bear its name."""
+        if self._task_file.exists() or self.models():
+            return
+        for name in _FOLDERS:
+            if any((self.folder / name).glob("*")):
+                raise TorchliquidError(
+                    f"{self.folder} has a folder {name!r} that no benchmark made: give another "
+                    "--out, or move it"
+                )
+
+    def _clear(self) -> None:
+        for name in _FOLDERS:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in ("task.safetensors", "summary.json", "report.html"):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a later run, finds all of it or none of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise TorchliquidError(
+            f"cannot write {path} ({error.strerror}): make room, or give another --out"
+        ) from error
+
+
+def _write(path: Path, facts: dict[str, Any], arrays: Arrays) -> None:
+    from safetensors.numpy import save
+
+    # not np.ascontiguousarray: it makes a number an array of one
+    whole = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+    text = json.dumps(facts)
+    write_whole(path, save(whole, {"facts": text, "checksum": _checksum(text, whole)}))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata()
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata["checksum"] != _checksum(metadata["facts"], arrays):
+            raise SafetensorError("the checksum does not fit")
+        return json.loads(metadata["facts"]), arrays
+    except FileNotFoundError as error:
+        raise TorchliquidError(f"{path} is missing: no results there") from error
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise TorchliquidError(
+            f"{path} is damaged ({error}): delete it, and the next call makes it anew"
+        ) from error
+
+
+def _checksum(text: str, arrays: Arrays) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

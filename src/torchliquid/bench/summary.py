@@ -1,0 +1,111 @@
+"""One dictionary with all that a benchmark found: the content of ``summary.json``."""
+
+import datetime
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.bench.claims import article_claims
+from torchliquid.bench.models import DEFAULT
+from torchliquid.bench.statistics import (
+    BOUND,
+    finite,
+    median_interval,
+    paired_ratio,
+    quantiles,
+)
+from torchliquid.bench.store import Run, Store
+from torchliquid.bench.task import Task
+from torchliquid.environment import describe
+
+SCHEMA = 1
+_MEASURES = ("train_mse", "test_mse_reset", "test_mse_carry")
+
+
+def summarise(store: Store) -> dict[str, Any]:
+    """Compute the summary of a store's finished runs.
+
+    Errors are in the target's unit (squared for an MSE): median, 10 % and 90 % quantile over lanes.
+    Everything follows from the rows of the store, and the verdicts from nothing else.
+    """
+    task, protocol = store.load_task(), store.settings["protocol"]
+    finished = store.models()
+    order = [name for name in DEFAULT if name in finished]
+    order += [name for name in finished if name not in order]
+    runs = {name: store.load(name) for name in order}
+    threads = max(run.facts["threads"] for run in runs.values())
+    return {
+        "schema": SCHEMA,
+        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "task": _task(task) | protocol,
+        "models": {name: _model(task, run, runs.get("persistence")) for name, run in runs.items()},
+        "differences": _differences(runs),
+        "claims": article_claims(runs),
+        "environment": describe() | {"threads": threads},
+    }
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "unit": task.unit,
+        "steps": task.steps,
+        "train": task.train,
+        "valid": task.valid,
+        "test": task.test,
+        "dt": task.dt if isinstance(task.dt, float) else "irregular",
+        "has_clean": task.clean is not None,
+        "shared_data": len(task.inputs) == 1,
+        "scale": task.scale,
+        "notes": list(task.notes),
+        "spec": task.spec,
+    }
+
+
+def _model(task: Task, run: Run, persistence: Run | None) -> dict[str, Any]:
+    facts, arrays = run.facts, run.arrays
+    shown = ("kind", "description", "parameters", "bytes", "lanes", "seconds_per_epoch")
+    row: dict[str, Any] = {key: facts[key] for key in shown}
+    row["diverged"] = int(arrays["diverged"].sum())
+    square = task.scale**2
+    for measure in (m + suffix for suffix in ("", "_clean") for m in _MEASURES):
+        if measure in arrays:
+            row[measure] = quantiles(arrays[measure] * square)
+    row["train_rmse"] = quantiles(np.sqrt(arrays["train_mse"]) * task.scale)
+    for state in ("reset", "carry"):
+        error = arrays[f"test_mse_{state}"]
+        row[f"test_rmse_{state}"] = quantiles(np.sqrt(error) * task.scale)
+        if persistence is not None:
+            ratio = paired_ratio(error, persistence.arrays[f"test_mse_{state}"])
+            row[f"skill_{state}"] = _skill(ratio)
+    return row
+
+
+def _skill(ratio: NDArray[np.float64]) -> dict[str, float | None]:
+    """Quantiles of 1 - ratio: the lowest skill is that of the highest ratio, maybe infinite."""
+    found = quantiles(np.where(ratio < BOUND, ratio, np.inf))
+    pairs = (("median", "median"), ("q10", "q90"), ("q90", "q10"))
+    return {to: None if (value := found[of]) is None else finite(1 - value) for to, of in pairs}
+
+
+def _differences(runs: dict[str, Run]) -> list[dict[str, Any]]:
+    """Every pair of models, both measures; the liquid ones first in a pair."""
+    rows = []
+    for (first, a), (second, b) in itertools.combinations(runs.items(), 2):
+        for measure in ("test_mse_carry", "test_mse_reset"):
+            ratio = paired_ratio(a.arrays[measure], b.arrays[measure])
+            estimate = median_interval(ratio)
+            rows.append(
+                {
+                    "first": first,
+                    "second": second,
+                    "measure": measure,
+                    "ratio": finite(estimate.figure),
+                    "interval": [finite(estimate.low), finite(estimate.high)],
+                    "wins": finite(float(np.mean(ratio < 1))),
+                    "lanes": len(ratio),
+                }
+            )
+    return rows

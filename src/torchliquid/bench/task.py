@@ -1,0 +1,104 @@
+"""A task: data, split and protocol. All that a model may see, and what it is judged on."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.data.sines import SumOfSines
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A series to predict, lane by lane.
+
+    T steps stand in time order: first those for training, then those for validation (if any), then
+    those for testing. A model sees ``inputs`` up to step t and predicts ``targets`` at t. Inputs
+    and targets are scaled; ``targets * scale + offset`` is in the unit of the target.
+
+    Args:
+        name: what the report calls it.
+        spec: all that defines the task, JSON types; two tasks are the same if their specs are.
+        inputs: ``(S, T, I)``, or ``(1, T, I)`` where all lanes see the same series. The first
+            feature is the target's own current value. No NaN.
+        targets: ``(S or 1, T)``; NaN where the target is missing: it counts in no loss or error.
+        clean: targets without their noise, where the generator knows them.
+        dt: time before each step as liquid layers get it: a float, or ``(T,)`` where the spacing is
+            irregular; the other models then get its logarithm as one more feature, 0 at the median
+            of the training part.
+        train: number of steps for training.
+        valid: number of steps for validation; the epoch is chosen there. 0: the last epoch counts.
+        window: training sequences are at most this long, each from a zero state; None: one
+            sequence.
+        change: where set, models predict the change from the target's current value, in units of
+            this: ``prediction = inputs[..., 0] + change * output``. None: they predict the value.
+        offset: see above.
+        scale: see above.
+        unit: name of the target.
+        notes: rules that were applied, to be said in the output.
+    """
+
+    name: str
+    spec: dict[str, Any]
+    inputs: Array
+    targets: Array
+    clean: Array | None
+    dt: float | Array
+    train: int
+    valid: int = 0
+    window: int | None = None
+    change: float | None = None
+    offset: float = 0.0
+    scale: float = 1.0
+    unit: str = "signal"
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def steps(self) -> int:
+        """T, the number of steps."""
+        return int(self.targets.shape[1])
+
+    @property
+    def test(self) -> int:
+        """Number of steps for testing, the last ones."""
+        return self.steps - self.train - self.valid
+
+    def timed_inputs(self) -> Array:
+        """Inputs for models without a notion of time: dt appended where it is irregular."""
+        if not isinstance(self.dt, np.ndarray):
+            return self.inputs
+        # the logarithm: one gap of a thousand medians would drown a network in its raw value
+        gaps = np.log(self.dt / np.median(self.dt[: self.train])).astype(np.float32)
+        feature = np.broadcast_to(gaps[None, :, None], (*self.inputs.shape[:2], 1))
+        return np.concatenate([self.inputs, feature], axis=2)
+
+
+def article_task(series: SumOfSines, lanes: int, seed: int) -> Task:
+    """The article's task: predict the next noisy value from the current noisy one.
+
+    Args:
+        series: the frozen specification of the signal.
+        lanes: S; every lane has its own noise draw, the same for all models.
+        seed: lane i draws its noise from the generator seeded by ``(seed, i)``.
+    """
+    draws = np.stack([series.noisy(np.random.default_rng((seed, i))) for i in range(lanes)])
+    clean = np.broadcast_to(series.clean(), draws.shape)
+    return Task(
+        name="article",
+        spec={
+            "task": "article",
+            "sines": [list(sine) for sine in series.sines],
+            "sigma": series.sigma,
+            "steps": series.steps,
+            "train": series.train,
+            "span": series.span,
+        },
+        inputs=draws[:, :-1, None].astype(np.float32),
+        targets=draws[:, 1:].astype(np.float32),
+        clean=clean[:, 1:].astype(np.float32),
+        dt=series.interval,
+        train=series.train,
+    )

@@ -1,0 +1,267 @@
+"""The command line: parses, calls, prints. All else is imported inside its commands."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from torchliquid import TorchliquidError, __version__
+
+if TYPE_CHECKING:
+    from torchliquid.bench.task import Task
+
+BAD_INPUT, INTERRUPTED = 2, 130
+"""Exit codes besides 0."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; give its exit code: 0, 2 for bad input, 130 for an interrupt."""
+    try:
+        options = _parser().parse_args(arguments)
+        code = options.command(options)
+    except TorchliquidError as error:
+        print(f"torchliquid: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return BAD_INPUT
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "torchliquid":
+            raise
+        print(
+            f"torchliquid: error: {package} is not installed: pip install 'torchliquid[bench]'",
+            file=sys.stderr,
+        )
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("torchliquid: interrupted; what had finished is kept: call again", file=sys.stderr)
+        return INTERRUPTED
+    return int(code)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise TorchliquidError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="torchliquid", description="Liquid neural networks, measured honestly.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    info = commands.add_parser("info", help="versions, backends, threads")
+    info.set_defaults(command=_info)
+
+    bench = commands.add_parser("bench", help="compare liquid networks with other models")
+    tasks = bench.add_subparsers(required=True, metavar="TASK", parser_class=_Parser)
+    _add_article(tasks.add_parser("article", help="the article's noisy sum of sines"))
+    _add_csv(tasks.add_parser("csv", help="your own table: CSV or Parquet"))
+    _add_sunspots(tasks.add_parser("sunspots", help="yearly sunspot numbers, 1700 to 2008"))
+    return parser
+
+
+def _add_protocol(parser: argparse.ArgumentParser, out: str, lanes: int, epochs: int) -> None:
+    group = parser.add_argument_group("training")
+    group.add_argument("--lanes", type=int, default=lanes, help="seeds a model (%(default)s)")
+    group.add_argument("--epochs", type=int, default=epochs, help="(%(default)s)")
+    group.add_argument("--lr", type=float, default=0.01, help="Adam's learning rate (%(default)s)")
+    group.add_argument("--models", metavar="A,B", help="names, such as LTC-8,LSTM-16,ridge-AR")
+    group.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    group.add_argument("--processes", type=int, help="workers; default: one a core")
+    store = parser.add_argument_group("results")
+    store.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help="(%(default)s)")
+    again = store.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with what DIR holds (default)")
+    again.add_argument("--fresh", action="store_true", help="throw away what DIR holds")
+    store.add_argument("--show-task", action="store_true", help="print the task and stop")
+
+
+def _add_article(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("task")
+    group.add_argument(
+        "--sines",
+        metavar="A:W,...",
+        default="1:1,0.5:2.5",
+        help="amplitude:frequency (%(default)s)",
+    )
+    group.add_argument("--sigma", type=float, default=0.05, help="noise (%(default)s)")
+    group.add_argument("--steps", type=int, default=300, help="(%(default)s)")
+    group.add_argument("--train", type=int, default=200, help="steps to train on (%(default)s)")
+    group.add_argument("--span", type=float, default=30.0, help="time covered (%(default)s)")
+    _add_protocol(parser, "results/article", lanes=24, epochs=1000)
+    parser.set_defaults(command=_bench, task=_article)
+
+
+def _add_split(parser: argparse.ArgumentParser, window: int) -> None:
+    group = parser.add_argument_group("split and time")
+    group.add_argument("--horizon", type=int, default=1, help="rows ahead (%(default)s)")
+    group.add_argument("--train", type=float, default=0.6, help="share of rows (%(default)s)")
+    group.add_argument("--valid", type=float, default=0.2, help="share of rows (%(default)s)")
+    group.add_argument(
+        "--window", type=int, default=window, help="longest training sequence (%(default)s)"
+    )
+    group.add_argument(
+        "--predict",
+        choices=("change", "level"),
+        default="change",
+        help="what networks and ridge-AR predict: the change from the current value, or the value "
+        "itself (%(default)s)",
+    )
+    group.add_argument(
+        "--dt",
+        type=float,
+        default=0.1,
+        help="the median spacing as liquid layers see it (%(default)s)",
+    )
+
+
+def _add_csv(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="CSV or Parquet")
+    group = parser.add_argument_group("columns")
+    group.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
+    group.add_argument("--features", metavar="A,B", default="", help="what to see besides it")
+    group.add_argument("--time", metavar="COLUMN", help="time stamps; may be irregular")
+    _add_split(parser, window=64)
+    _add_protocol(parser, "", lanes=8, epochs=1000)
+    parser.set_defaults(command=_bench, task=_csv, out=None)
+
+
+def _add_sunspots(parser: argparse.ArgumentParser) -> None:
+    _add_split(parser, window=256)
+    _add_protocol(parser, "results/sunspots", lanes=24, epochs=500)
+    parser.set_defaults(command=_bench, task=_sunspots)
+
+
+def _article(options: argparse.Namespace) -> "Task":
+    from torchliquid.bench.task import article_task
+    from torchliquid.data.sines import SumOfSines
+
+    try:
+        sines = tuple(
+            (float(amplitude), float(frequency))
+            for amplitude, _, frequency in (
+                pair.partition(":") for pair in options.sines.split(",")
+            )
+        )
+    except ValueError as error:
+        raise TorchliquidError(
+            f"--sines is {options.sines!r}: give amplitude:frequency pairs such as 1:1,0.5:2.5"
+        ) from error
+    series = SumOfSines(sines, options.sigma, options.steps, options.train, options.span)
+    if options.lanes < 1 or options.seed < 0:
+        raise TorchliquidError("--lanes must be at least 1 and --seed at least 0")
+    return article_task(series, options.lanes, options.seed)
+
+
+def _csv(options: argparse.Namespace) -> "Task":
+    from torchliquid.bench.table_task import table_task
+    from torchliquid.data.table import read_table
+
+    features = tuple(name for name in options.features.split(",") if name)
+    series = read_table(options.file, options.target, features, options.time)
+    options.out = options.out or Path("results") / options.file.stem
+    return table_task(series, **_split(options))
+
+
+def _sunspots(options: argparse.Namespace) -> "Task":
+    from torchliquid.bench.table_task import table_task
+    from torchliquid.data.sunspots import sunspots
+
+    return table_task(sunspots(), **_split(options))
+
+
+def _split(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("horizon", "train", "valid", "window", "dt", "predict")
+    return {name: getattr(options, name) for name in names}
+
+
+def _bench(options: argparse.Namespace) -> int:
+    import json
+
+    from rich.console import Console
+
+    from torchliquid.bench.models import DEFAULT
+    from torchliquid.bench.runner import run
+    from torchliquid.bench.store import write_whole
+    from torchliquid.bench.summary import summarise
+    from torchliquid.bench.training import Protocol
+    from torchliquid.report import terminal_tables, write_report
+
+    task: Task = options.task(options)
+    if options.show_task:
+        print(json.dumps(task.spec, indent=2))
+        return 0
+    # a pipe has no width of its own: what the tables need; no markup: columns may be named "[b]"
+    width = None if sys.stdout.isatty() else 100
+    console = Console(width=width, markup=False, highlight=False)
+    for note in task.notes:
+        console.print(f"note: {note}", soft_wrap=True)
+    models = DEFAULT if options.models is None else options.models.split(",")
+    protocol = Protocol(options.lanes, options.epochs, options.lr, options.seed)
+    with _progress(models, protocol.epochs) as report:
+        store = run(
+            task,
+            models,
+            protocol,
+            options.out,
+            fresh=options.fresh,
+            processes=options.processes,
+            report=report,
+        )
+    summary = summarise(store)
+    write_whole(options.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    page = write_report(store, summary)
+    for table in terminal_tables(summary):
+        console.print(table)
+    console.print(f"report: {page}", soft_wrap=True)
+    lost = [name for name, row in summary["models"].items() if row["diverged"] == row["lanes"]]
+    if lost:
+        raise TorchliquidError(
+            f"all {protocol.lanes} lanes of {', '.join(lost)} diverged at --lr {options.lr}: give "
+            "a smaller one (0.01 is the default) and another --out, or --fresh"
+        )
+    return 0
+
+
+class _progress:  # noqa: N801 - used like a function
+    """A bar a model with the time left, on a terminal; silence elsewhere."""
+
+    def __init__(self, models: Sequence[str], epochs: int) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:>12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs, left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks = {name: self._bars.add_task(name, total=epochs) for name in models}
+
+    def __enter__(self) -> Callable[[str, int], None]:
+        self._bars.start()
+        return lambda model, epoch: self._bars.update(self._tasks[model], completed=epoch)
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+
+def _info(_: argparse.Namespace) -> int:
+    from torchliquid.environment import describe
+
+    for name, value in describe().items():
+        print(f"{name:12} {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

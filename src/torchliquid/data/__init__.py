@@ -1,0 +1,1 @@
+"""Generators, loaders and splits: numbers in arrays, knowing nothing of models."""

@@ -1,0 +1,220 @@
+"""A table file as a series of numbers, checked: what a model may learn from, and when it was."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.data.formats import read_columns
+from torchliquid.errors import TorchliquidError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Numbers = NDArray[np.float64]
+LISTED_NAMES = 20
+SHOWN_CHARACTERS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Numbers in time order.
+
+    Args:
+        name: what reports call it.
+        columns: C names, the target's first.
+        values: ``(N, C)``, one row a time; NaN where missing.
+        times: ``(N,)``, increasing; None where the rows only have an order.
+        time_unit: unit of ``times``, if known.
+        time: name of the column that the times come from.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    values: Numbers
+    times: Numbers | None = None
+    time_unit: str | None = None
+    time: str | None = None
+
+
+def read_table(
+    path: Path | str, target: str, features: Sequence[str] = (), time: str | None = None
+) -> Series:
+    """Read the columns of a table file that a model is to see.
+
+    Cells that are empty, NA or NaN are missing values; true and false count as 1 and 0. Messages
+    count data rows from 1, not counting the header.
+
+    Times are numbers, or dates and times in ISO 8601 (``2015-02-04 17:51:00``, ``20150204``, with
+    or without a time zone; UTC without). Dates become seconds since the first row, or, if all are
+    the same moment of a month (monthly, quarterly, yearly tables), months since the first row, so
+    that the unequal lengths of months and years do not count as irregular spacing.
+
+    Args:
+        path: ``.csv``, ``.tsv``, ``.txt``, ``.parquet``, ``.pq`` or ``.npy``; see
+            `torchliquid.data.formats.read_columns`.
+        target: name of the column to predict.
+        features: names of further columns that the model sees.
+        time: name of the column of time stamps; None: rows in order, equally spaced.
+
+    Returns:
+        The series; its name is the file's, without the suffix.
+
+    Raises:
+        TorchliquidError: the file cannot be read; a column is unknown, ambiguous, named twice,
+            holds text or infinity, or no value at all; a time is missing, cannot be read, or does
+            not come after the one before it.
+    """
+    path = Path(path)
+    _check_roles(target, features, time)
+    columns = read_columns(path)
+    wanted = (target, *features)
+    cells = [_find(columns, name, path) for name in wanted]
+    stamps = None if time is None else _find(columns, time, path)
+    roles = ("target", *["feature"] * len(features))
+    values = [_numbers(c, f"{r} {n!r}") for c, r, n in zip(cells, roles, wanted, strict=True)]
+    times, unit = (None, None) if stamps is None else _times(stamps, f"time column {time!r}")
+    return Series(path.stem, wanted, np.stack(values, axis=1), times, unit, time)
+
+
+def _check_roles(target: str, features: Sequence[str], time: str | None) -> None:
+    if target in features:
+        raise TorchliquidError(
+            f"{target!r} is both target and feature: leave it out of the features (the model "
+            "always sees the target's own current value)"
+        )
+    twice = [name for place, name in enumerate(features) if name in features[:place]]
+    if twice:
+        raise TorchliquidError(f"feature {twice[0]!r} is given twice: name each feature once")
+    if time is not None and time in (target, *features):
+        role = "target" if time == target else "a feature"
+        raise TorchliquidError(
+            f"{time!r} is both {role} and the time column: give it one role (models get the time "
+            "between rows anyway)"
+        )
+
+
+def _find(columns: list[tuple[str, pd.Series]], wanted: str, path: Path) -> pd.Series:
+    found = [cells for name, cells in columns if name == wanted]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise TorchliquidError(
+            f"{path} has {len(found)} columns named {wanted!r}: rename all but one"
+        )
+    names = [name for name, _ in columns if name]
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(wanted.lower(), lower, n=1)
+    hint = f" (did you mean {lower[near[0]]!r}?)" if near else ""
+    listed = ", ".join(repr(name) for name in names[:LISTED_NAMES])
+    more = len(names) - LISTED_NAMES
+    raise TorchliquidError(
+        f"{path} has no column {wanted!r}{hint}: its columns are {listed}"
+        + (f" and {more} more" if more > 0 else "")
+    )
+
+
+def _numbers(cells: pd.Series, what: str) -> Numbers:
+    """The cells as numbers; NaN where missing."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        present = cells.notna()
+        # Decimals and such through their text; true and false as they are.
+        plain = [cell if isinstance(cell, bool) else str(cell) for cell in cells[present]]
+        values = np.full(len(cells), np.nan)
+        values[present.to_numpy()] = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce")
+        wrong = np.flatnonzero(present.to_numpy() & np.isnan(values))
+        if len(wrong):
+            raise TorchliquidError(
+                f"{what} holds {_show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give a "
+                "column of numbers, with empty cells where a value is missing"
+            )
+    if np.isnan(values).all():
+        raise TorchliquidError(f"{what} holds no value at all: give a column of numbers")
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        raise TorchliquidError(
+            f"{what} is {values[infinite[0]]} in data row {infinite[0] + 1}: give finite numbers, "
+            "with empty cells where a value is missing"
+        )
+    return values
+
+
+def _times(cells: pd.Series, what: str) -> tuple[Numbers, str | None]:
+    """The cells as increasing times, and their unit."""
+    missing = np.flatnonzero(cells.isna())
+    if len(missing):
+        raise TorchliquidError(
+            f"{what} is empty in data row {missing[0] + 1}: fill it in or delete the row"
+        )
+    numbers, stamps = _as_numbers(cells), _as_dates(cells)
+    dates = np.isnat(stamps).sum() < np.isnan(numbers).sum()
+    wrong = np.flatnonzero(np.isnat(stamps) if dates else ~np.isfinite(numbers))
+    if len(wrong):
+        raise TorchliquidError(
+            f"{what} holds {_show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give finite "
+            "numbers, or dates and times like 2015-02-04T17:51:00"
+        )
+    ordered: NDArray[Any] = stamps if dates else numbers
+    late = np.flatnonzero(ordered[1:] <= ordered[:-1])
+    if len(late):
+        row = late[0] + 1  # counted from 1, the row before the offending one
+        before, after = _show(cells.iloc[row - 1]), _show(cells.iloc[row])
+        if ordered[row] == ordered[row - 1]:
+            raise TorchliquidError(
+                f"{what} is {before} in data row {row} and {after} in data row {row + 1}, the same "
+                "time: sort the table and keep one row for each time"
+            )
+        raise TorchliquidError(
+            f"{what} goes back from {before} in data row {row} to {after} in data row {row + 1}: "
+            "sort the table by time"
+        )
+    return _since_first(stamps) if dates else (numbers, None)
+
+
+def _as_numbers(cells: pd.Series) -> Numbers:
+    """Numbers, NaN where a cell is none or a date such as 20150204 written as a number."""
+    import pandas as pd
+
+    if pd.api.types.is_integer_dtype(cells.dtype):
+        compact = cells.between(10000101, 99991231).all() and not np.isnat(_as_dates(cells)).any()
+        return np.full(len(cells), np.nan) if compact else cells.to_numpy(dtype=np.float64)
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return cells.to_numpy(dtype=np.float64)
+    return pd.to_numeric(cells.astype(str), errors="coerce").to_numpy(dtype=np.float64)
+
+
+def _as_dates(cells: pd.Series) -> NDArray[np.datetime64]:
+    """Moments in UTC, NaT where a cell is none."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        stamps = pd.to_datetime(cells, utc=True)
+    elif pd.api.types.is_float_dtype(cells.dtype):
+        return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
+    else:
+        stamps = pd.to_datetime(cells.astype(str), utc=True, format="ISO8601", errors="coerce")
+    return stamps.dt.tz_localize(None).to_numpy()
+
+
+def _since_first(stamps: NDArray[np.datetime64]) -> tuple[Numbers, str]:
+    for shift in (np.timedelta64(0, "D"), np.timedelta64(1, "D")):  # the day after: ends of months
+        months = (stamps + shift).astype("datetime64[M]")
+        within = stamps + shift - months
+        if (within == within[0]).all():
+            return (months - months[0]).astype(np.float64), "months"
+    return (stamps - stamps[0]) / np.timedelta64(1, "s"), "seconds"
+
+
+def _show(cell: Any) -> str:
+    text = repr(cell) if isinstance(cell, str) else str(cell)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."

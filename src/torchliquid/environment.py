@@ -1,0 +1,36 @@
+"""What torchliquid runs on: versions, processor, threads and backend."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def describe() -> dict[str, Any]:
+    """Facts about this process and machine, JSON types."""
+    import numpy as np
+    import torch
+
+    from torchliquid import __version__
+    from torchliquid.kernels import backend
+
+    return {
+        "torchliquid": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "backend": backend(),
+    }
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

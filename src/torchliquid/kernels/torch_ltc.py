@@ -1,0 +1,199 @@
+"""The LTC over a sequence in PyTorch operations, with a hand-written backward pass.
+
+One sub-step takes x to x' = S(x, f, r, A, h) with the gate f = sigmoid(z), z = u + W x, the leak
+rate r = 1/tau and the sub-step's length h = dt / K. With g = dLoss/dx' and the solver's partial
+derivatives S_x, S_f, ... the exact gradient is
+
+    dz = g S_f f (1 - f)        g before = g S_x + W^T dz
+    dr += g S_r,   dA += g S_A,   dh += g S_h,   du += dz,   dW += dz x^T
+
+Only the first line runs step by step. The partial derivatives need states alone, so they are
+computed for all sub-steps at once; so are the sums.
+
+    semi_implicit, D = 1 + h (r + f):
+        S_x = 1/D,  S_f = h (A - x')/D,  S_r = -h x'/D,  S_A = h f/D,  S_h = (f A - x' (r + f))/D
+    euler:
+        S_x = 1 - h (r + f),  S_f = h (A - x),  S_r = -h x,  S_A = h f,  S_h = f A - x (r + f)
+    exponential, l = r + f, q = f A/l, e = exp(-h l):
+        S_x = e,  S_f = (1 - e) A r/l^2 - h (x - q) e,  S_r = -(1 - e) q/l - h (x - q) e,
+        S_A = (1 - e) f/l,  S_h = -(x - q) l e
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from torchliquid.kernels.sequence import (
+    add_product,
+    outer_products,
+    products,
+    project,
+    shifted,
+)
+
+
+def ltc(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    tau: Tensor,
+    target: Tensor,
+    dt: float | Tensor = 1.0,
+    solver: str = "semi_implicit",
+    unfolds: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """See `torchliquid.functional.ltc`; solvers in `SOLVERS` only."""
+    u = project(x, weight_ih, bias)
+    if isinstance(dt, Tensor):
+        step = (dt / unfolds).movedim(-1, 0).unsqueeze(-1).repeat_interleave(unfolds, 0)
+        step = step.unsqueeze(1) if step.dim() < u.dim() else step  # shared by all lanes
+    else:
+        step = u.new_tensor(dt / unfolds)
+    rate, target = 1 / tau.unsqueeze(-2), target.unsqueeze(-2)
+    states = _Scan.apply(  # type: ignore[no-untyped-call]
+        u, h0, weight_hh, rate, target, step, solver, unfolds
+    )
+    return states.movedim(0, -2), states[-1]
+
+
+class _Partials(NamedTuple):
+    """Partial derivatives of a sub-step, each ``(L K, *S, B, H)``; ``z`` goes through the gate."""
+
+    x: Tensor
+    z: Tensor
+    rate: Tensor
+    target: Tensor
+    step: Tensor
+
+
+class _Scan(torch.autograd.Function):
+    """States after every sample ``(L, *S, B, H)``.
+
+    Takes ``u (L, *S, B, H)``, ``h0 (*S, B, H)``, ``W (*S, H, H)``, rate and A ``(*S, 1, H)``, and
+    h: one number, or one for each sub-step ``(L K, *S or 1, B, 1)``.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        u: Tensor,
+        h0: Tensor,
+        weight: Tensor,
+        rate: Tensor,
+        target: Tensor,
+        step: Tensor,
+        solver: str,
+        unfolds: int,
+    ) -> Tensor:
+        advance, transposed = _ADVANCE[solver], weight.mT
+        constants = step * target, step * rate, step
+        per_step = zip(*constants, strict=True) if step.dim() else itertools.repeat(constants)
+        states, x = [], h0
+        for k, (ha, hr, h) in zip(range(len(u) * unfolds), per_step, strict=False):
+            f = torch.sigmoid(add_product(u[k // unfolds], x, transposed))
+            x = advance(x, f, ha, hr, h)
+            states.append(x)
+        every = torch.stack(states)
+        ctx.save_for_backward(u, h0, weight, rate, target, step, every)
+        ctx.solver, ctx.unfolds = solver, unfolds
+        return every[unfolds - 1 :: unfolds].clone() if unfolds > 1 else every
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        u, h0, weight, rate, target, step, after = ctx.saved_tensors
+        unfolds = ctx.unfolds
+        before = shifted(h0, after)
+        f = products(before, weight.mT)
+        f = torch.sigmoid(f + (u if unfolds == 1 else u.repeat_interleave(unfolds, 0)))
+        partials = _PARTIALS[ctx.solver](before, after, f, rate, target, step)
+        g = torch.zeros_like(h0)
+        gs: list[Tensor] = []
+        dzs: list[Tensor] = []
+        for k in reversed(range(len(after))):
+            if k % unfolds == unfolds - 1:
+                g = g + gradient[k // unfolds]
+            dz = g * partials.z[k]
+            gs.append(g)
+            dzs.append(dz)
+            g = add_product(g * partials.x[k], dz, weight)
+        every, dz = torch.stack(gs[::-1]), torch.stack(dzs[::-1])
+        du = dz if unfolds == 1 else dz.unflatten(0, (-1, unfolds)).sum(1)
+        needs = ctx.needs_input_grad
+        return (
+            du,
+            g,
+            outer_products(dz, before) if needs[2] else None,
+            (every * partials.rate).sum_to_size(rate.shape) if needs[3] else None,
+            (every * partials.target).sum_to_size(target.shape) if needs[4] else None,
+            (every * partials.step).sum_to_size(step.shape) if needs[5] else None,
+            None,
+            None,
+        )
+
+
+def _advance_semi_implicit(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
+    return torch.addcmul(x, f, ha) / torch.addcmul(1 + hr, f, h)
+
+
+def _advance_euler(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
+    return torch.addcmul(x - hr * x, f, ha - h * x)
+
+
+def _advance_exponential(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
+    hl = torch.addcmul(hr, f, h)
+    return torch.lerp(f * ha / hl, x, torch.exp(-hl))
+
+
+def _semi_implicit(
+    x: Tensor, after: Tensor, f: Tensor, r: Tensor, a: Tensor, h: Tensor
+) -> _Partials:
+    inverse = 1 / (1 + h * (r + f))
+    share = h * inverse
+    return _Partials(
+        x=inverse,
+        z=share * (a - after) * f * (1 - f),
+        rate=-share * after,
+        target=share * f,
+        step=(f * a - after * (r + f)) * inverse,
+    )
+
+
+def _euler(x: Tensor, after: Tensor, f: Tensor, r: Tensor, a: Tensor, h: Tensor) -> _Partials:
+    return _Partials(
+        x=1 - h * (r + f),
+        z=h * (a - x) * f * (1 - f),
+        rate=-h * x,
+        target=h * f,
+        step=f * a - x * (r + f),
+    )
+
+
+def _exponential(x: Tensor, after: Tensor, f: Tensor, r: Tensor, a: Tensor, h: Tensor) -> _Partials:
+    rate = r + f
+    rest = f * a / rate
+    decay = torch.exp(-h * rate)
+    gone = (1 - decay) / rate
+    slower = h * (x - rest) * decay
+    return _Partials(
+        x=decay,
+        z=(gone * a * r / rate - slower) * f * (1 - f),
+        rate=-gone * rest - slower,
+        target=gone * f,
+        step=-(x - rest) * rate * decay,
+    )
+
+
+_ADVANCE = {
+    "semi_implicit": _advance_semi_implicit,
+    "euler": _advance_euler,
+    "exponential": _advance_exponential,
+}
+_PARTIALS = {"semi_implicit": _semi_implicit, "euler": _euler, "exponential": _exponential}
+SOLVERS = tuple(_ADVANCE)
+"""Solvers with a hand-written backward pass."""

@@ -1,0 +1,163 @@
+"""The answer first: sentences for the top of the page, computed from the summary."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from torchliquid.report.material import rivals
+from torchliquid.report.numbers import claim_figure, count, interval, number
+
+_STATES = {"carry": "state carried over", "reset": "state reset"}
+_YES = {"lower": "yes", "higher": "no", "cannot tell": "cannot tell"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A question, the answer in a word or two, and the figures behind it."""
+
+    question: str
+    short: str
+    details: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """How two models' errors compare: a word for the first one, and the sentence's numbers."""
+
+    word: str
+    figures: str
+
+
+def answers(summary: Mapping[str, Any]) -> list[Answer]:
+    """What a reader wants to know first; questions that these models cannot answer are left out."""
+    found = [_lowest(summary), _duel(summary), _linear(summary), _time_constant(summary)]
+    return [answer for answer in found if answer]
+
+
+def _error(summary: Mapping[str, Any], model: str, state: str) -> float | None:
+    measure = "mse" if summary["task"]["has_clean"] else "rmse"
+    entry = summary["models"][model].get(f"test_{measure}_{state}") or {}
+    median: float | None = entry.get("median")
+    return median
+
+
+def _lowest(summary: Mapping[str, Any]) -> Answer | None:
+    unit = summary["task"]["unit"]
+    name = "MSE" if summary["task"]["has_clean"] else f"RMSE ({unit})"
+    winners, details = [], []
+    for state, words in _STATES.items():
+        errors = {m: e for m in summary["models"] if (e := _error(summary, m, state)) is not None}
+        if not errors:
+            continue
+        best = min(errors, key=errors.__getitem__)
+        winners.append(best)
+        others = [model for model in rivals(summary) if model in errors and model != best]
+        size = count(summary["models"][best]["parameters"], "parameter")
+        line = f"With the {words}: {best} ({size}), median test {name} {number(errors[best])}"
+        details.append(line + "".join(f"; {m} {number(errors[m])}" for m in others) + ".")
+    if not winners:
+        return None
+    short = winners[0] if len(set(winners)) == 1 else f"{winners[0]} or {winners[-1]}, by the state"
+    return Answer("Which model has the lowest median test error?", short, tuple(details))
+
+
+def contrast(summary: Mapping[str, Any], first: str, second: str, state: str) -> Contrast | None:
+    """The first model's test error against the second's, from the paired differences.
+
+    Returns:
+        "lower", "higher" or "cannot tell", with the ratio of the MSEs; None if they were not
+        compared.
+    """
+    for row in summary["differences"]:
+        if row["measure"] != f"test_mse_{state}" or {row["first"], row["second"]} != {
+            first,
+            second,
+        }:
+            continue
+        ratio, (low, high) = row["ratio"], row["interval"]
+        if ratio is None:
+            return None
+        if row["first"] != first:
+            ratio = 1 / ratio
+            low, high = (None if end is None else 1 / end for end in (high, low))
+        told = low is not None and high is not None
+        word = "lower" if told and high < 1 else "higher" if told and low > 1 else "cannot tell"
+        ends = interval([low, high]) or "(too few lanes for an interval)"
+        return Contrast(word, f"{number(ratio)} {ends}")
+    return None
+
+
+def _duel(summary: Mapping[str, Any]) -> Answer | None:
+    pair = rivals(summary)
+    if len(pair) < 2:
+        return None
+    recurrent = pair[1]
+    liquids = [m for m, facts in summary["models"].items() if facts["kind"] == "liquid"]
+    shorts, details = {}, []
+    for state, words in _STATES.items():
+        found = {m: contrast(summary, m, recurrent, state) for m in liquids}
+        told = {model: one for model, one in found.items() if one}
+        if told:
+            verdicts = {_YES[one.word] for one in told.values()}
+            shorts[state] = verdicts.pop() if len(verdicts) == 1 else "depends on the step"
+            figures = ", ".join(f"{m} {one.figures} ({one.word})" for m, one in told.items())
+            details.append(f"With the {words}, test MSE as a multiple of {recurrent}'s: {figures}.")
+    if not shorts:
+        return None
+    return Answer(f"Does a liquid model beat {recurrent}?", _short(shorts), tuple(details))
+
+
+def _short(by_state: Mapping[str, str]) -> str:
+    """One answer for both states, or one for each."""
+    if len(set(by_state.values())) == 1:
+        return _capital(next(iter(by_state.values())))
+    return _capital(", ".join(f"{words} with the {_STATES[s]}" for s, words in by_state.items()))
+
+
+def _linear(summary: Mapping[str, Any]) -> Answer | None:
+    pair = rivals(summary)
+    if "ridge-AR" not in summary["models"] or not pair:
+        return None
+    shorts, details = {}, []
+    for state, words in _STATES.items():
+        found = {m: contrast(summary, "ridge-AR", m, state) for m in pair}
+        told = {model: one for model, one in found.items() if one}
+        if told:
+            beaten = [model for model, one in told.items() if one.word == "lower"]
+            all_of_them = len(beaten) == len(told)
+            verdicts = {_YES[one.word] for one in told.values()}
+            shorts[state] = verdicts.pop() if len(verdicts) == 1 else "not both"
+            if beaten and not all_of_them:
+                shorts[state] = f"only {beaten[0]}"
+            figures = " and ".join(
+                f"{one.figures} times {model}'s ({one.word})" for model, one in told.items()
+            )
+            details.append(f"With the {words}, the test MSE of ridge-AR is {figures}.")
+    if not shorts:
+        return None
+    whom = "both" if len(pair) == 2 else pair[0]
+    return Answer(f"Does a linear model beat {whom}?", _short(shorts), tuple(details))
+
+
+def _time_constant(summary: Mapping[str, Any]) -> Answer | None:
+    found = [claim for claim in summary["claims"] if claim["id"].startswith("tau-")]
+    if not found:
+        return None
+    verdicts = Counter(claim["verdict"] for claim in found)
+    short = f"{verdicts['holds']} of {len(found)} claims hold"
+    if len(verdicts) == 1:
+        short = _capital({"holds": "yes", "does not hold": "no"}.get(found[0]["verdict"], short))
+    by_claim: dict[str, list[str]] = {}
+    for claim in found:
+        name = claim.get("group", "").partition(":")[0]
+        figure = " ".join(filter(None, claim_figure(claim)))
+        by_claim.setdefault(claim["claim"], []).append(
+            f"{name} {figure} ({claim['verdict']})".strip()
+        )
+    details = tuple(f"{claim}: {', '.join(told)}." for claim, told in by_claim.items())
+    return Answer("Does tau_sys do what the article says?", short, details)
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,165 @@
+"""Prediction against truth over the split."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from torchliquid.report.material import Floats, Material, Omitted, Picture
+from torchliquid.report.style import INK, PAPER, SOFT, legend, line_look, new_figure, whole_ticks
+
+_TITLE = "Prediction against truth"
+_DOTS = 600
+_ZOOM = 150
+
+
+def prediction(material: Material) -> Picture | Omitted:
+    """The series of one lane with what the rivals predicted, and its test stretch in full."""
+    shown = material.rivals or material.kind("classical")[:2]
+    if not shown:
+        return Omitted(_TITLE, "no model was run")
+    lane, fine = _lane(material, shown)
+    if not fine:
+        return Omitted(_TITLE, f"{' and '.join(shown)} diverged in every lane")
+    gone = [model for model in shown if model not in fine]
+    task = material.task
+    stretches = (
+        f"{task.train:,} steps of training, "
+        + (f"{task.valid:,} of validation, " if task.valid else "")
+        + f"{task.test:,} of testing"
+    )
+    zoom = min(task.test, _ZOOM)
+    part = "the test stretch" if zoom == task.test else f"the first {zoom} test steps"
+    caption = (
+        f"Lane {lane} of {material.all_lanes}: {stretches}. Top: the whole series, state carried "
+        f"over; vertical lines are the split. Middle and bottom: {part}, with the state carried "
+        f"over and reset to zero at its start. Unit: {task.unit}. "
+        + ("Dots" if task.steps <= _DOTS else "Grey line, below dots")
+        + ": the target, with its noise. " * (task.clean is not None)
+        + ": the target." * (task.clean is None)
+        + "Thin line: the target without its noise." * (task.clean is not None)
+    )
+    if gone:
+        caption += f" {' and '.join(gone)} diverged in this lane and is left out."
+    alt = (
+        f"Line charts of the target and the one-step predictions of {' and '.join(fine)} over the "
+        f"split after step {task.train}, with the test stretch enlarged twice: state carried over, "
+        "and state reset."
+    )
+
+    def draw(wide: bool) -> Figure:
+        figure = new_figure(wide, 640 if wide else 660)
+        top, carried, reset = figure.subplots(3, 1, gridspec_kw={"height_ratios": [1.1, 1, 1]})
+        start = task.train + task.valid
+        _panel(top, material, lane, fine, 0, task.steps, wide)
+        _split(top, material, wide)
+        _panel(carried, material, lane, fine, start, start + zoom, wide)
+        _panel(reset, material, lane, fine, start, start + zoom, wide, reset=True)
+        top.set_title("Whole series, state carried over", pad=22)
+        carried.set_title("Test stretch, state carried over")
+        reset.set_title("Test stretch, state reset")
+        reset.set_xlabel("step")
+        legend(figure, top)
+        return figure
+
+    return Picture("prediction", _TITLE, caption, alt, draw)
+
+
+def _lane(material: Material, models: list[str]) -> tuple[int, list[str]]:
+    """The lane that the liquid model's demonstration uses, or one where more models are finite."""
+    finite = {
+        model: np.asarray(np.isfinite(material.runs[model].arrays["prediction_carry"]).all(axis=1))
+        for model in models
+    }
+    lane = int(material.runs[models[0]].facts.get("demo_lane", 0))
+    number = np.sum(list(finite.values()), axis=0)
+    if number[lane] < len(models):
+        lane = int(np.argmax(number))
+    return lane, [model for model in models if finite[model][lane]]
+
+
+def _panel(
+    axes: Axes,
+    material: Material,
+    lane: int,
+    models: list[str],
+    start: int,
+    stop: int,
+    wide: bool,
+    *,
+    reset: bool = False,
+) -> None:
+    task = material.task
+    steps = np.arange(start, stop)
+    target = material.unscaled(_of(task.targets, lane))[start:stop]
+    if len(steps) <= _DOTS:
+        size = (4 if wide else 3) if len(steps) <= _ZOOM else (2.6 if wide else 1.8)
+        axes.plot(
+            steps, target, "o", color=SOFT, markersize=size, markeredgewidth=0, label="target"
+        )
+    else:
+        axes.plot(*thin(steps, target), color=SOFT, linewidth=1, label="target")
+    if task.clean is not None:
+        clean = material.unscaled(_of(task.clean, lane))[start:stop]
+        axes.plot(*thin(steps, clean), color=INK, linewidth=0.8, label="target without noise")
+    for model in models:
+        arrays = material.runs[model].arrays
+        values = material.unscaled(
+            arrays["prediction_reset" if reset else "prediction_carry"][lane]
+        )
+        values = values[: stop - start] if reset else values[start:stop]
+        axes.plot(*thin(steps, values), label=model, **line_look(model))
+    axes.set_xlim(start - 0.01 * len(steps), stop - 1 + 0.01 * len(steps))
+    axes.set_ylabel(material.unit)
+    whole_ticks(axes.xaxis)
+
+
+def _split(axes: Axes, material: Material, wide: bool) -> None:
+    """Vertical lines between the stretches, and their names above the panel where they fit."""
+    task = material.task
+    ends = [0, task.train, task.train + task.valid, task.steps]
+    for edge in sorted({task.train, task.train + task.valid}):
+        axes.axvline(edge - 0.5, color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
+    for name, start, stop in zip(("train", "validation", "test"), ends, ends[1:], strict=False):
+        pixels = (stop - start) / task.steps * (620 if wide else 260)
+        if pixels > 8 * len(name):
+            axes.annotate(
+                name,
+                ((start + stop) / 2, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                color=SOFT,
+                backgroundcolor=PAPER,
+            )
+
+
+def _of(values: NDArray[Any], lane: int) -> Floats:
+    """The lane's row; all lanes may share one."""
+    row: Floats = np.asarray(values[lane if len(values) > 1 else 0], dtype=float)
+    return row
+
+
+def thin(steps: NDArray[Any], values: Floats, most: int = 1200) -> tuple[Floats, Floats]:
+    """A long line with no more points than can be seen: the ends of its range, bin by bin.
+
+    >>> x, y = thin(np.arange(10_000), np.sin(np.arange(10_000.0)), most=100)
+    >>> len(x), bool(y.max() > 0.999)
+    (100, True)
+    """
+    x = np.asarray(steps, dtype=float)
+    if len(x) <= most:
+        return x, values
+    bins = np.array_split(np.arange(len(x)), most // 2)
+    kept: list[int] = []
+    for places in bins:
+        part = values[places]
+        if np.isfinite(part).any():
+            kept += sorted((int(places[np.nanargmin(part)]), int(places[np.nanargmax(part)])))
+        else:
+            kept += [int(places[0]), int(places[-1])]
+    return x[kept], values[kept]

@@ -1,0 +1,134 @@
+"""What figures are drawn from, and what they are: `Material` in, `Picture` or `Omitted` out."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from torchliquid.bench.store import Run, Store
+from torchliquid.bench.task import Task
+from torchliquid.report.numbers import count
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure of the report.
+
+    Args:
+        name: its file name, without suffix.
+        title: its heading.
+        caption: what is shown, in which units, over how many lanes.
+        alt: the same for a reader who cannot see it.
+        draw: draws it; its argument says whether wide or narrow.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    draw: Callable[[bool], Figure]
+
+
+@dataclasses.dataclass(frozen=True)
+class Omitted:
+    """A figure that these results do not allow, and why."""
+
+    title: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """The runs of a store in the summary's order, with the task and the summary itself."""
+
+    summary: dict[str, Any]
+    task: Task
+    runs: dict[str, Run]
+
+    @classmethod
+    def of(cls, store: Store, summary: dict[str, Any]) -> "Material":
+        """Read what the summary speaks of."""
+        runs = {model: store.load(model) for model in summary["models"]}
+        return cls(summary, store.load_task(), runs)
+
+    @property
+    def in_units(self) -> bool:
+        """Whether errors are told as RMSE in the target's unit, as for a user's own table."""
+        return not self.summary["task"]["has_clean"]
+
+    @property
+    def unit(self) -> str:
+        """The unit's name, cut where it is too long for an axis."""
+        name = str(self.summary["task"]["unit"])
+        return name if len(name) <= 18 else f"{name[:17]}\N{HORIZONTAL ELLIPSIS}"
+
+    @property
+    def error_name(self) -> str:
+        """Name and unit of what `error` returns."""
+        return f"RMSE ({self.unit})" if self.in_units else f"MSE ({self.unit}\N{SUPERSCRIPT TWO})"
+
+    def error(self, mse: ArrayLike) -> Floats:
+        """Mean squared errors of the scaled target, as the report tells them."""
+        scaled = np.asarray(mse, dtype=float) * self.task.scale**2
+        return np.sqrt(scaled) if self.in_units else scaled
+
+    def unscaled(self, values: ArrayLike) -> Floats:
+        """Scaled targets, inputs or predictions in the target's unit."""
+        return np.asarray(values, dtype=float) * self.task.scale + self.task.offset
+
+    def kind(self, kind: str) -> list[str]:
+        """Models of a kind: "liquid", "recurrent" or "classical"."""
+        return [name for name, facts in self.summary["models"].items() if facts["kind"] == kind]
+
+    @property
+    def rivals(self) -> list[str]:
+        """The liquid model and the recurrent one that the article is about, where present."""
+        return rivals(self.summary)
+
+    def lanes(self, model: str) -> str:
+        """How many lanes a model has, and how many of them diverged."""
+        facts = self.summary["models"][model]
+        gone = facts["diverged"]
+        return count(facts["lanes"], "lane") + (f", {gone} of them diverged" if gone else "")
+
+    @property
+    def all_lanes(self) -> str:
+        """The lanes of the whole benchmark, with those that diverged."""
+        models = self.summary["models"].items()
+        gone = [f"{name} {facts['diverged']}" for name, facts in models if facts["diverged"]]
+        note = f" (diverged: {', '.join(gone)})" if gone else ""
+        return count(self.summary["task"]["lanes"], "lane") + note
+
+
+def rivals(summary: Mapping[str, Any]) -> list[str]:
+    """LTC-8 and LSTM-16, or whichever liquid and recurrent model come first."""
+    found: list[str] = []
+    for kind, preferred in (("liquid", "LTC-8"), ("recurrent", "LSTM-16")):
+        names = [name for name, facts in summary["models"].items() if facts["kind"] == kind]
+        found += [preferred] if preferred in names else names[:1]
+    return found
+
+
+def quantiles(values: ArrayLike, axis: int) -> tuple[Floats, Floats, Floats]:
+    """10 %, median and 90 % over lanes. A lane that is not finite counts as infinitely bad.
+
+    >>> [float(q) for q in quantiles([1.0, 2.0, float("nan")], 0)]
+    [1.2, 2.0, inf]
+    """
+    array = np.asarray(values, dtype=float)
+    array = np.sort(np.where(np.isfinite(array), array, math.inf), axis=axis)
+    found: list[Floats] = []
+    for share in (0.1, 0.5, 0.9):
+        place = share * (array.shape[axis] - 1)
+        low, high = (array.take(int(f(place)), axis=axis) for f in (math.floor, math.ceil))
+        weight = place - math.floor(place)
+        with np.errstate(invalid="ignore"):
+            mixed = low + (high - low) * weight
+        found.append(np.where(np.isfinite(high), mixed, high if weight else low))
+    return found[0], found[1], found[2]

@@ -1,0 +1,96 @@
+"""How numbers are written, everywhere in the report."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+MISSING = "\N{EN DASH}"
+"""Stands for a number that is not there, or not finite because lanes diverged."""
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, without powers of ten where they can be avoided.
+
+    >>> number(0.00440123), number(11.743), number(20560.4), number(-0.5), number(None)
+    ('0.00440', '11.7', '20,560', '-0.500', '–')
+    >>> number(1e12), number(2e-12)
+    ('>1e9', '<1e-9')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    if abs(value) >= 1e9:  # ratios of lanes that diverged end at bounds far out
+        return ">1e9" if value > 0 else "<-1e9"
+    if abs(value) <= 1e-9:
+        return "<1e-9"
+    rounded = float(f"{value:.3g}")
+    digits = 2 - math.floor(math.log10(abs(rounded)))
+    if digits > 8:
+        return f"{value:.2e}"
+    return f"{rounded if digits >= 0 else value:,.{max(digits, 0)}f}"
+
+
+def interval(ends: Sequence[float | None]) -> str:
+    """Both ends in brackets; empty where there is neither.
+
+    >>> interval([0.8, 1.1]), interval([None, None])
+    ('[0.800, 1.10]', '')
+    """
+    if all(end is None for end in ends):
+        return ""
+    return f"[{number(ends[0])}, {number(ends[1])}]"
+
+
+def two_decimals(value: float | None) -> str:
+    """For shares and skills, whose size is known.
+
+    >>> two_decimals(0.7723), two_decimals(None)
+    ('0.77', '–')
+    """
+    return MISSING if value is None or not math.isfinite(value) else f"{value:.2f}"
+
+
+def spread(
+    quantiles: Mapping[str, float | None] | None, write: Callable[[float | None], str] = number
+) -> tuple[str, str]:
+    """Median and "[q10, q90]" of an entry of the summary; the second is empty where all agree.
+
+    >>> spread({"median": 0.0044, "q10": 0.0031, "q90": 0.0089})
+    ('0.00440', '[0.00310, 0.00890]')
+    >>> spread(None)
+    ('–', '')
+    """
+    if quantiles is None or all(value is None for value in quantiles.values()):
+        return MISSING, ""
+    ends = [quantiles["q10"], quantiles["q90"]]
+    same = ends[0] is not None and ends[0] == ends[1] == quantiles["median"]
+    brackets = "" if same else f"[{write(ends[0])}, {write(ends[1])}]"
+    return write(quantiles["median"]), brackets
+
+
+def with_unit(value: float | None, unit: str) -> str:
+    """A number and its unit.
+
+    >>> with_unit(11.743, "times"), with_unit(4.2, "%"), with_unit(None, "%")
+    ('11.7 times', '4.20 %', '–')
+    """
+    return number(value) if value is None or not unit else f"{number(value)} {unit}"
+
+
+def count(amount: int, noun: str) -> str:
+    """An amount and its noun.
+
+    >>> count(1, "lane"), count(24, "lane")
+    ('1 lane', '24 lanes')
+    """
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+
+
+def claim_figure(claim: Mapping[str, Any]) -> tuple[str, str]:
+    """A claim's figure with its unit, and its interval where it has one."""
+    ends = claim.get("interval")
+    point = claim.get("figure")
+    if ends is None or all(end == point or end is None for end in ends):
+        ends = (None, None)
+    return with_unit(point, claim.get("unit", "")), interval(ends)

@@ -1,0 +1,176 @@
+"""The page: figures, tables and words in one file that needs nothing else."""
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from torchliquid.bench.store import Store, write_whole
+from torchliquid.report import tables
+from torchliquid.report.answer import answers
+from torchliquid.report.figures_differences import paired_differences
+from torchliquid.report.figures_jumps import jump_average
+from torchliquid.report.figures_parameters import parameters_against_error
+from torchliquid.report.figures_prediction import prediction
+from torchliquid.report.figures_tau import tau_figures
+from torchliquid.report.figures_training import loss_curves
+from torchliquid.report.material import Material, Omitted, Picture
+from torchliquid.report.numbers import claim_figure, count, interval, number
+from torchliquid.report.style import DARK, LIGHT, drawing, settle
+from torchliquid.report.svg import for_page, to_png, to_svg
+
+_MODEL = r"\b(?:(?:LTC|LSTM|GRU)-\d+(?:-[a-z]\w*)?|ridge-AR)"
+_PROTOCOL = {
+    "lanes": "lanes",
+    "shared_data": "all lanes see the same series",
+    "has_clean": "target without noise is known",
+    "train": "steps to train on",
+    "valid": "steps to choose the epoch on",
+    "test": "steps to test on",
+    "dt": "time between steps (dt)",
+    "epochs": "epochs",
+    "learning_rate": "learning rate (Adam)",
+    "seed": "seed",
+    "unit": "unit of the target",
+    "scale": "scale of the target",
+}
+_SECTIONS = {
+    "The time constant": (tau_figures, jump_average),
+    "Training and prediction": (loss_curves, prediction),
+    "The models side by side": (parameters_against_error, paired_differences),
+}
+
+
+def write_report(store: Store, summary: dict[str, Any]) -> Path:
+    """Draw all figures and write the page beside the store's rows.
+
+    Args:
+        store: holds the runs that the summary speaks of.
+        summary: as `torchliquid.bench.summary.summarise` computes it.
+
+    Returns:
+        The path of ``report.html``. ``figures/`` beside it holds each figure as SVG and PNG.
+    """
+    material = Material.of(store, summary)
+    folder = store.folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    sections = []
+    kept: set[str] = set()
+    for heading, makers in _SECTIONS.items():
+        made: list[dict[str, Any]] = []
+        for maker in makers:
+            found = maker(material)
+            for one in found if isinstance(found, list) else [found]:
+                if isinstance(one, Omitted):
+                    made.append({"title": one.title, "why": one.why})
+                else:
+                    kept |= {f"{one.name}.svg", f"{one.name}.png"}
+                    made.append(_figure(one, folder))
+        sections.append({"heading": heading, "figures": made})
+    for stale in folder.iterdir():  # of an earlier report with other models
+        if stale.suffix in {".svg", ".png"} and stale.name not in kept:
+            stale.unlink()
+    page = store.folder / "report.html"
+    write_whole(page, _render(summary, sections).encode())
+    return page
+
+
+def _figure(picture: Picture, folder: Path) -> dict[str, Any]:
+    """Write a figure's files; what the page needs of it."""
+    with drawing():
+        wide, narrow = picture.draw(True), picture.draw(False)
+        settle(wide)
+        settle(narrow)
+    wide_svg = to_svg(wide)
+    write_whole(folder / f"{picture.name}.svg", wide_svg.encode())
+    write_whole(folder / f"{picture.name}.png", to_png(wide))
+    label = html.escape(picture.alt, quote=True)
+    drawings = [
+        for_page(wide_svg, f"{picture.name}-w", label, "wide"),
+        for_page(to_svg(narrow), f"{picture.name}-n", label, "narrow"),
+    ]
+    return {
+        "name": picture.name,
+        "title": picture.title,
+        "caption": picture.caption,
+        "svg": Markup("\n".join(drawings)),  # noqa: S704 - drawn here, its label escaped above
+    }
+
+
+def _render(summary: dict[str, Any], sections: list[dict[str, Any]]) -> str:
+    environment = Environment(
+        loader=PackageLoader("torchliquid.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "interval": interval,
+        "figure": claim_figure,
+        "start": lambda words: words[:1].upper() + words[1:],
+        "tau": _tau,
+    }
+    measures = tables.columns(summary)
+    unit = "" if summary["task"]["has_clean"] else f", in {summary['task']['unit']}"
+    results = [(f"Errors against the target{unit}", measures)]
+    if summary["task"]["has_clean"]:
+        clean = tables.columns(summary, clean=True)
+        if any(column.key in facts for facts in summary["models"].values() for column in clean):
+            results = [
+                ("Errors against the noisy target, which is what the models were trained on",
+                 measures),
+                ("Errors against the target without its noise", clean),
+            ]  # fmt: skip
+    return environment.get_template("report.html").render(
+        summary=summary,
+        task=summary["task"],
+        answers=answers(summary),
+        groups=tables.claim_groups(summary),
+        claims=tables.claim_rows(summary),
+        tally=tables.tally(summary),
+        sections=sections,
+        results=[(words, found, tables.rows(summary, found)) for words, found in results],
+        lanes=count(summary["task"]["lanes"], "lane"),
+        diverged={n: f for n, f in summary["models"].items() if f["diverged"]},
+        specification=_lines(summary["task"]["spec"]),
+        protocol={
+            words: _lines({words: summary["task"][key]})[words]
+            for key, words in _PROTOCOL.items()
+            if key in summary["task"]
+        },
+        environment=_lines(summary["environment"]),
+        light=LIGHT,
+        dark=DARK,
+    )
+
+
+def _lines(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as lines "name: value"."""
+    lines: dict[str, str] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict):
+            lines |= _lines(value, prefix=f"{name}: ")
+        elif isinstance(value, bool):
+            lines[name] = "yes" if value else "no"
+        elif isinstance(value, int | float):
+            lines[name] = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+        elif isinstance(value, list):
+            lines[name] = ", ".join(map(str, value)) or "none"
+        else:
+            lines[name] = "none" if value is None else str(value)
+    return lines
+
+
+def _tau(words: str) -> Markup:
+    """The words as HTML: tau and tau_sys as symbols, names of models never broken in two."""
+    symbol = "<i>\N{GREEK SMALL LETTER TAU}</i>"
+    safe = html.escape(words).replace("\N{GREEK SMALL LETTER TAU}", "tau")
+    safe = re.sub(_MODEL, r'<span class="name">\g<0></span>', safe)
+    safe = re.sub(r"\btau_sys\b", f"{symbol}<sub>sys</sub>", safe)
+    return Markup(re.sub(r"\btau\b", symbol, safe))  # noqa: S704 - escaped above

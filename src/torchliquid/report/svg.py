@@ -1,0 +1,70 @@
+"""Drawings as SVG and PNG files, and as parts of a page."""
+
+import io
+import re
+
+from matplotlib.figure import Figure
+
+from torchliquid.report.style import LIGHT, drawing
+
+_NO_METADATA = dict.fromkeys(["Date", "Creator", "Format", "Type"])
+_NAMES = {colour: name for name, colour in LIGHT.items()}
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as a file of its own; the same figure gives the same text."""
+    buffer = io.StringIO()
+    with drawing():
+        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+    return re.sub(r'(?<= d=")[^"]*', lambda path: _shorter(path[0]), buffer.getvalue())
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure at 200 dots per inch, on white."""
+    buffer = io.BytesIO()
+    with drawing():
+        # An inch of the drawing holds 72 px of type: the file is as sharp as print needs.
+        figure.savefig(buffer, format="png", dpi=200)
+    return buffer.getvalue()
+
+
+def for_page(svg: str, key: str, label: str, css_class: str) -> str:
+    """An SVG file as an element of an HTML page.
+
+    Args:
+        svg: as `to_svg` returns it.
+        key: unique in the page; ids inside the SVG begin with it.
+        label: alternative text, already safe inside a double-quoted attribute.
+        css_class: of the element.
+
+    Returns:
+        The element. It fills its container's width, its colours are CSS variables of the page and
+        its text has the page's font.
+    """
+    start = svg.index("<svg")
+    box = re.search(r'viewBox="([^"]+)"', svg)
+    body = svg[svg.index(">", start) + 1 : svg.rindex("</svg>")]
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
+    body = re.sub(r"#[0-9a-f]{6}\b", _variable, body)
+    used = set(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', body))
+    body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", body)
+    body = re.sub(r'( id="|xlink:href="#|url\(#)', rf"\g<1>{key}-", body)
+    return (
+        f'<svg class="{css_class}" role="img" aria-label="{label}" '
+        f'viewBox="{box[1] if box else "0 0 1 1"}" '
+        f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        f"{body}</svg>"
+    )
+
+
+def _variable(colour: re.Match[str]) -> str:
+    name = _NAMES.get(colour[0])
+    return f"var(--{name})" if name else colour[0]
+
+
+def _shorter(path: str) -> str:
+    """A path's data with two decimals: a hundredth of a pixel, and half the bytes."""
+    rounded = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}", path)
+    return re.sub(r"\s*\n\s*", " ", rounded)

@@ -1,0 +1,212 @@
+"""The results and the claims as rows: in a terminal, as Markdown, and for the page."""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from torchliquid.report.numbers import MISSING, claim_figure, number, spread, two_decimals
+
+_VERDICTS = ("holds", "does not hold", "cannot tell")
+_STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD}
+Quantiles = Mapping[str, float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A measure over lanes: its heading, its key in the summary, whether it is a skill.
+
+    Of a skill the highest is best, and it is written with two decimals.
+    """
+
+    heading: str
+    key: str
+    unit: str = ""
+    is_skill: bool = False
+
+    @property
+    def with_unit(self) -> str:
+        """The heading where nothing else tells the unit."""
+        return f"{self.heading} ({self.unit})" if self.unit else self.heading
+
+    def cell(self, entry: Quantiles | None, *, best: bool) -> "Cell":
+        """How a model's quantiles are written in this column."""
+        return Cell(*spread(entry, two_decimals if self.is_skill else number), best)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """Median and "[q10, q90]" as text, and whether the median is the best of its column."""
+
+    median: str
+    ends: str
+    best: bool
+
+    def __str__(self) -> str:
+        return f"{self.median} {self.ends}".strip()
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One model's line: facts as text, and a cell for each column."""
+
+    model: str
+    description: str
+    parameters: str
+    bytes: str
+    seconds: str
+    lanes: str
+    diverged: int
+    cells: tuple[Cell, ...]
+
+
+def columns(summary: Mapping[str, Any], *, clean: bool = False) -> list[Column]:
+    """The measures that a task has: MSEs, or, for a user's own table, RMSE and skill."""
+    task = summary["task"]
+    if task["has_clean"]:
+        end = "_clean" if clean else ""
+        return [
+            Column("train MSE", f"train_mse{end}"),
+            Column("test MSE, state reset", f"test_mse_reset{end}"),
+            Column("test MSE, state carried", f"test_mse_carry{end}"),
+        ]
+    return [
+        Column("train RMSE", "train_rmse", task["unit"]),
+        Column("test RMSE, state reset", "test_rmse_reset", task["unit"]),
+        Column("test RMSE, state carried", "test_rmse_carry", task["unit"]),
+        Column("skill, state reset", "skill_reset", is_skill=True),
+        Column("skill, state carried", "skill_carry", is_skill=True),
+    ]
+
+
+def rows(summary: Mapping[str, Any], measures: list[Column]) -> list[Row]:
+    """A row for each model, in the summary's order."""
+    models = summary["models"]
+    best = {column.key: _best(models, column) for column in measures}
+    return [
+        Row(
+            model=name,
+            description=facts.get("description", ""),
+            parameters=f"{facts['parameters']:,}",
+            bytes=f"{facts['bytes']:,}",
+            seconds=number(facts["seconds_per_epoch"]) if facts["seconds_per_epoch"] else MISSING,
+            lanes=f"{facts['diverged']} of {facts['lanes']}",
+            diverged=facts["diverged"],
+            cells=tuple(
+                column.cell(_entry(facts, column.key), best=best[column.key] == name)
+                for column in measures
+            ),
+        )
+        for name, facts in models.items()
+    ]
+
+
+def _best(models: Mapping[str, Any], column: Column) -> str | None:
+    """The model with the best median, if there are at least two to choose from."""
+    found = {
+        name: float(entry["median"])
+        for name, facts in models.items()
+        if (entry := _entry(facts, column.key)) and entry["median"] is not None
+    }
+    if len(found) < 2:
+        return None
+    return (max if column.is_skill else min)(found, key=found.__getitem__)
+
+
+def _entry(facts: Mapping[str, Any], key: str) -> Quantiles | None:
+    """A model's quantiles. The summary has the train error as MSE only; its root is as good."""
+    if key == "train_rmse" and key not in facts:
+        squares = facts.get("train_mse") or {}
+        return {name: None if v is None else math.sqrt(v) for name, v in squares.items()} or None
+    entry: Quantiles | None = facts.get(key)
+    return entry
+
+
+def results_table(summary: Mapping[str, Any]) -> Table:
+    """The results for a terminal of 100 columns: medians over lanes with 10-90 % below."""
+    measures = columns(summary)
+    unit = f"; RMSE in {measures[0].unit}" if measures[0].unit else ""
+    table = Table(title=f"Results: median over lanes [10 %, 90 %]{unit}", **_STYLE)
+    table.add_column("model", no_wrap=True)
+    table.add_column("para-\nmeters", justify="right")
+    for column in measures:
+        table.add_column(column.heading, justify="right")
+    lost = any(facts["diverged"] for facts in summary["models"].values())
+    if lost:
+        table.add_column("lanes\ndiverged", justify="right")
+    for row in rows(summary, measures):
+        cells = [f"{cell.median}\n{cell.ends}".strip() for cell in row.cells]
+        table.add_row(row.model, row.parameters, *cells, *([row.lanes] if lost else []))
+    return table
+
+
+def claim_groups(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The models that claims were tested on: name and the words about it."""
+    names = dict.fromkeys(claim.get("group", "") for claim in summary["claims"])
+    parts = [name.partition(": ") for name in names]
+    return [(name, words) for name, _, words in parts]
+
+
+def claim_rows(summary: Mapping[str, Any]) -> list[list[dict[str, Any] | None]]:
+    """A row for each claim, in it an entry for each of `claim_groups`."""
+    groups = list(dict.fromkeys(claim.get("group", "") for claim in summary["claims"]))
+    found: dict[str, list[dict[str, Any] | None]] = {}
+    for claim in summary["claims"]:
+        key = claim["id"].partition(":")[0]
+        row = found.setdefault(key, [None] * len(groups))
+        row[groups.index(claim.get("group", ""))] = claim
+    return list(found.values())
+
+
+def tally(summary: Mapping[str, Any]) -> list[str]:
+    """How many claims hold, for each of `claim_groups`."""
+    lines = []
+    for place, (name, _) in enumerate(claim_groups(summary)):
+        row = [claims[place] for claims in claim_rows(summary)]
+        counts = Counter(claim["verdict"] for claim in row if claim)
+        parts = [f"{verdict} {counts[verdict]}" for verdict in _VERDICTS if counts[verdict]]
+        lines.append(f"{name}: {', '.join(parts)}" if name else ", ".join(parts))
+    return lines
+
+
+def claims_table(summary: Mapping[str, Any]) -> Table:
+    """The claims for a terminal of 100 columns."""
+    groups = claim_groups(summary)
+    table = Table(title="Claims: verdict, figure [95 %]", **_STYLE, show_lines=True)
+    table.add_column("claim", ratio=1)
+    for name, _ in groups:
+        table.add_column(name or "verdict", no_wrap=len(groups) < 3)
+    for row in claim_rows(summary):
+        cells = [
+            "\n".join([claim["verdict"], *filter(None, claim_figure(claim))]) if claim else ""
+            for claim in row
+        ]
+        table.add_row(next(claim["claim"] for claim in row if claim), *cells)
+    return table
+
+
+def terminal_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """Results and claims, for `rich.console.Console.print`."""
+    tables = [results_table(summary)]
+    return [*tables, claims_table(summary)] if summary["claims"] else tables
+
+
+def markdown_results(summary: Mapping[str, Any]) -> str:
+    """The results as a Markdown table, best medians in bold."""
+    measures = columns(summary)
+    lines = [
+        ["model", "parameters", *(column.with_unit for column in measures)],
+        ["---", *["---:"] * (1 + len(measures))],
+    ]
+    for row in rows(summary, measures):
+        cells = [
+            f"{f'**{cell.median}**' if cell.best else cell.median} {cell.ends}".strip()
+            for cell in row.cells
+        ]
+        note = f" ({row.lanes} lanes diverged)" if row.diverged else ""
+        lines.append([row.model + note, row.parameters, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -1,0 +1,120 @@
+"""Ctrl-C and kill -9 on the real program: what had finished is kept, and nobody is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import torchliquid.report
+from torchliquid.cli import main
+
+MODELS = "persistence,LSTM-2"
+INTERRUPTED = "torchliquid: interrupted; what had finished is kept: call again\n"
+
+
+def arguments(out, processes):
+    return ["bench", "article", "--lanes", "2", "--epochs", "300", "--models", MODELS, "--steps",
+            "60", "--train", "40", "--processes", str(processes), "--out", str(out)]  # fmt: skip
+
+
+@pytest.fixture
+def program():
+    """Starts the program in a session of its own, as a terminal does, with one worker."""
+    started = []
+
+    def start(out):
+        command = [sys.executable, "-m", "torchliquid.cli", *arguments(out, processes=1)]
+        pipe = subprocess.PIPE
+        started.append(
+            subprocess.Popen(command, start_new_session=True, stdout=pipe, stderr=pipe, text=True)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        for pid in alive(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for(what, true, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"in {seconds} s there was no {what}"
+        time.sleep(0.005)
+
+
+def alive(session):
+    """Processes of a session that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, *fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[2]) == session and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.fixture
+def resume(monkeypatch, capsys):
+    """The next call: without workers, and with a report that costs nothing."""
+
+    def call(out):
+        monkeypatch.setattr(torchliquid.report, "write_report", lambda store, _: store.folder / "r")
+        code = main(arguments(out, processes=0))
+        return code, capsys.readouterr().err
+
+    return call
+
+
+def check_resumed(out, resume):
+    persistence = out / "runs" / "persistence.safetensors"
+    before = persistence.read_bytes(), persistence.stat().st_mtime_ns
+    assert resume(out) == (0, "")
+    assert (persistence.read_bytes(), persistence.stat().st_mtime_ns) == before
+    assert (out / "runs" / "LSTM-2.safetensors").exists()
+    assert (out / "summary.json").exists()
+
+
+def test_kill_in_the_middle(tmp_path, resume, program):
+    out = tmp_path / "out"
+    process = program(out)
+    wait_for("first result", (out / "runs" / "persistence.safetensors").exists)
+    assert len(alive(process.pid)) >= 2  # the program and its worker
+    process.kill()
+    process.wait()
+    assert not (out / "runs" / "LSTM-2.safetensors").exists()
+    wait_for("end of the workers", lambda: not alive(process.pid), seconds=20)
+    assert not (out / "runs" / "LSTM-2.safetensors").exists()
+    check_resumed(out, resume)
+
+
+def interrupt(process):
+    """Ctrl-C: every process of the terminal hears of it."""
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout, stderr) == (130, "", INTERRUPTED)
+    wait_for("end of the workers", lambda: not alive(process.pid))
+
+
+def test_interrupt_in_the_middle(tmp_path, resume, program):
+    out = tmp_path / "out"
+    process = program(out)
+    wait_for("first result", (out / "runs" / "persistence.safetensors").exists)
+    interrupt(process)
+    assert [path.name for path in (out / "runs").iterdir()] == ["persistence.safetensors"]
+    check_resumed(out, resume)
+
+
+def test_interrupt_while_the_workers_start(tmp_path, program):
+    process = program(tmp_path / "out")
+    wait_for("worker", lambda: len(alive(process.pid)) >= 3)  # beside it, a resource tracker
+    time.sleep(0.2)  # in the middle of its imports
+    interrupt(process)
+    assert not list((tmp_path / "out" / "runs").iterdir())

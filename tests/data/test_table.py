@@ -1,0 +1,396 @@
+"""Tables from files: every format gives the same series, every mistake one line that helps."""
+
+import io
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from torchliquid.data.table import read_table
+from torchliquid.errors import TorchliquidError
+
+NAN = np.nan
+BASE = "t,y,a,b\n1,10,0.1,7\n2,11,,8\n4,12.5,0.3,9\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="table.csv"):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def error_of(path, *args, **kwargs) -> str:
+    with pytest.raises(TorchliquidError) as caught:
+        read_table(path, *args, **kwargs)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert 20 < len(message) < 1000
+    return message
+
+
+# --- what is read -----------------------------------------------------------------------------
+
+
+def test_columns_in_the_order_asked_for(write):
+    series = read_table(write(BASE), "y", ["b", "a"], "t")
+    assert series.name == "table"
+    assert series.columns == ("y", "b", "a")
+    assert (series.time, series.time_unit) == ("t", None)
+    np.testing.assert_array_equal(series.values, [[10, 7, 0.1], [11, 8, NAN], [12.5, 9, 0.3]])
+    np.testing.assert_array_equal(series.times, [1, 2, 4])
+    assert series.values.dtype == series.times.dtype == np.float64
+
+
+def test_target_alone_without_times(write):
+    series = read_table(str(write(BASE)), "y")
+    assert series.values.tolist() == [[10], [11], [12.5]]
+    assert (series.times, series.time_unit, series.time) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("semicolons.csv", BASE.replace(",", ";")),
+        ("decimal-comma.csv", BASE.replace(",", ";").replace(".", ",")),
+        ("tabs.tsv", BASE.replace(",", "\t")),
+        ("tabs-decimal-comma.txt", BASE.replace(",", "\t").replace(".", ",")),
+        ("spaces.csv", BASE.replace(",", ", ")),
+        ("windows.csv", ("\ufeff" + BASE).replace("\n", "\r\n")),
+        ("words-for-missing.csv", BASE.replace(",,", ",NA,")),
+        ("nan.csv", BASE.replace(",,", ",NaN,")),
+        ("empty-lines.csv", "\n\n" + BASE.replace("\n", "\n\n")),
+        ("many-empty-lines.csv", BASE.replace("\n", "\n" * 30)),
+        ("both.csv", BASE.replace("\n", "," + "\n" * 30).replace("b,", "b", 1)),
+        ("trailing-separator.csv", BASE.replace("\n", ",\n").replace("b,", "b", 1)),
+        ("upper.CSV", BASE),
+        (
+            "r-style.txt",
+            '"t","y","a","b"\n"r1",1,10,0.1,7\n"r2",2,11,,8\n"r3",4,12.5,0.3,9\n',
+        ),
+        ("pandas-index.csv", ",t,y,a,b\n0,1,10,0.1,7\n1,2,11,,8\n2,4,12.5,0.3,9\n"),
+        ("quoted-separator.csv", BASE.replace("a,b", '"a",b').replace("\n1,", '\n"1",')),
+    ],
+)
+def test_dialects_say_the_same(write, name, content):
+    plain = read_table(write(BASE), "y", ["b", "a"], "t")
+    other = read_table(write(content, name), "y", ["b", "a"], "t")
+    np.testing.assert_array_equal(other.values, plain.values)
+    np.testing.assert_array_equal(other.times, plain.times)
+
+
+def test_table_like_the_occupancy_files(write):
+    header = '"date","Temperature","Light","CO2","Occupancy"\n'
+    rows = [
+        '"140","2015-02-02 14:19:00",23.7,585.2,749.2,1',
+        '"141","2015-02-02 14:19:59",23.718,578.4,760.4,1',
+        '"142","2015-02-02 14:21:00",23.73,572.666666666667,769.666666666667,0',
+    ]
+    path = write(header + "\n".join(rows) + "\n", "datatest.txt")
+    series = read_table(path, "CO2", ["Temperature", "Occupancy"], "date")
+    assert series.values.tolist() == [
+        [749.2, 23.7, 1],
+        [760.4, 23.718, 1],
+        [769.666666666667, 23.73, 0],
+    ]
+    assert series.times.tolist() == [0, 59, 120]
+    assert series.time_unit == "seconds"
+
+
+def test_missing_values_in_a_single_column_are_not_skipped(write):
+    for content in ("y\n1\n\n3\n", "\n \ny\n1\n\n3"):
+        values = read_table(write(content), "y").values
+        np.testing.assert_array_equal(values, [[1], [NAN], [3]])
+
+
+def test_true_and_false_are_numbers(write):
+    values = read_table(write("y,a\n1,True\n2,\n3,False\n4,True\n"), "y", ["a"]).values
+    np.testing.assert_array_equal(values[:, 1], [1, NAN, 0, 1])
+
+
+def test_unrelated_columns_may_hold_anything(write):
+    path = write("y,note,note\n1,good,inf\n2,bad,x\n")
+    assert read_table(path, "y").values.tolist() == [[1], [2]]
+
+
+def test_text_far_down_a_long_table(write):
+    path = write("y\n" + "1.5\n" * 600_000 + "wet\n")
+    assert "'wet' in data row 600001" in error_of(path, "y")
+
+
+def test_parquet_equals_csv(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "when": pd.date_range("2020-01-01", periods=40, freq="37min"),
+            "y": rng.normal(size=40),
+            "a": np.where(rng.random(40) < 0.3, NAN, rng.normal(size=40)),
+            "on": rng.random(40) < 0.5,
+            "count": pd.array([None, *range(39)], dtype="Int64"),
+        }
+    )
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    frame.to_parquet(tmp_path / "x.parquet")
+    frame.set_index("when").to_parquet(tmp_path / "indexed.pq")
+    csv, *others = (
+        read_table(tmp_path / name, "y", ["a", "on", "count"], "when")
+        for name in ("x.csv", "x.parquet", "indexed.pq")
+    )
+    assert np.isnan(csv.values).any()
+    for other in others:
+        # The last bit of a decimal number is its reader's business.
+        np.testing.assert_allclose(other.values, csv.values, rtol=1e-15)
+        np.testing.assert_array_equal(other.times, csv.times)
+        assert other.time_unit == csv.time_unit == "seconds"
+    np.testing.assert_array_equal(others[0].values[:, 0], frame["y"])
+
+
+def test_parquet_types_that_text_does_not_have(tmp_path):
+    days = [date(2020, 1, 1) + timedelta(days=i) for i in (0, 1, 3)]
+    frame = pd.DataFrame(
+        {"day": days, "y": [Decimal("1.5"), None, Decimal("2")], "c": ["1", "2", "3"]}
+    )
+    frame["c"] = frame["c"].astype("category")
+    frame.to_parquet(tmp_path / "x.parquet")
+    series = read_table(tmp_path / "x.parquet", "y", ["c"], "day")
+    np.testing.assert_array_equal(series.values, [[1.5, 1], [NAN, 2], [2, 3]])
+    assert series.times.tolist() == [0, 86400, 3 * 86400]
+
+
+def test_numpy_array(tmp_path):
+    array = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    np.save(tmp_path / "trace.npy", array)
+    series = read_table(tmp_path / "trace.npy", "x2", ["x0"])
+    assert series.columns == ("x2", "x0")
+    np.testing.assert_array_equal(series.values, array[:, [2, 0]])
+
+
+# --- times ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "seconds"),
+    [
+        (["2020-03-01", "2020-03-02", "2020-03-02T12:00"], [0, 86400, 129600]),
+        (["20200301", "20200302", "20200304"], [0, 86400, 3 * 86400]),
+        (["20200228", "20200229", "20200301"], [0, 86400, 2 * 86400]),
+        (["2020-03-01 00:00:00.25", "2020-03-01 00:00:01", "2020-03-01 00:01"], [0, 0.75, 59.75]),
+        (["2020-03-01T00:00Z", "2020-03-01T02:00+01:00", "2020-03-01T02:00Z"], [0, 3600, 7200]),
+        # Clocks go back: 02:30 summer time is before 02:30 winter time.
+        (
+            ["2020-10-25T02:00+02:00", "2020-10-25T02:30+02:00", "2020-10-25T02:30+01:00"],
+            [0, 1800, 5400],
+        ),
+    ],
+)
+def test_dates_in_any_iso_form(write, cells, seconds):
+    series = read_table(write("t,y\n" + "\n".join(f"{c},1" for c in cells)), "y", time="t")
+    assert series.times.tolist() == seconds
+    assert series.time_unit == "seconds"
+
+
+def test_times_are_exact_far_from_the_epoch(write):
+    stamps = [datetime(2400, 1, 1, tzinfo=UTC) + timedelta(microseconds=100 * i) for i in range(50)]
+    rows = "\n".join(f"{stamp.isoformat()},1" for stamp in stamps)
+    times = read_table(write("t,y\n" + rows), "y", time="t").times
+    np.testing.assert_allclose(times, 1e-4 * np.arange(50), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cells", "months"),
+    [
+        (["2019-12", "2020-01", "2020-02", "2020-04"], [0, 1, 2, 4]),
+        (["2020-01-31", "2020-02-29", "2020-03-31", "2020-06-30"], [0, 1, 2, 5]),
+        (["1999-07-01", "2000-07-01", "2002-07-01"], [0, 12, 36]),
+        (["2020-01-15T06:00Z", "2020-02-15T06:00Z", "2020-05-15T06:00Z"], [0, 1, 4]),
+    ],
+)
+def test_same_moment_of_the_month_is_counted_in_months(write, cells, months):
+    series = read_table(write("t,y\n" + "\n".join(f"{c},1" for c in cells)), "y", time="t")
+    assert series.times.tolist() == months
+    assert series.time_unit == "months"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1700", "1701", "1703"],
+        ["-1.5", "0", "0.25"],
+        ["99", "10000000", "10000002"],
+        ["20150201", "20150230", "20150399"],
+    ],
+)
+def test_numbers_stay_numbers(write, cells):
+    series = read_table(write("t,y\n" + "\n".join(f"{c},1" for c in cells)), "y", time="t")
+    assert series.times.tolist() == [float(cell) for cell in cells]
+    assert series.time_unit is None
+
+
+# --- mistakes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "kwargs", "said"),
+    [
+        (BASE, {"target": "Y"}, ["no column 'Y'", "did you mean 'y'", "'t', 'y', 'a', 'b'"]),
+        ("CO2,Light\n1,2", {"target": "CO3"}, ["'CO3'", "did you mean 'CO2'", "'CO2', 'Light'"]),
+        (BASE, {"target": "y", "features": ["zzzz"]}, ["'zzzz'", "columns are 't', 'y', 'a', 'b'"]),
+        (BASE, {"target": "y", "time": "date"}, ["'date'", "columns are 't', 'y', 'a', 'b'"]),
+        (
+            ",".join(f"c{i}" for i in range(50)) + "\n" + ",".join("1" * 50),
+            {"target": "zzzz"},
+            ["'c19' and 30 more"],
+        ),
+        (BASE, {"target": "y", "features": ["a", "y"]}, ["'y'", "target and feature", "leave it"]),
+        (BASE, {"target": "y", "features": ["a", "a"]}, ["'a'", "twice", "once"]),
+        (BASE, {"target": "y", "features": ["t"], "time": "t"}, ["'t'", "one role"]),
+        (BASE, {"target": "t", "time": "t"}, ["'t'", "target and the time column", "one role"]),
+        ("y,y,a\n1,2,3", {"target": "y"}, ["2 columns named 'y'", "rename"]),
+        (
+            "y,a\n1,2\n,3\nwet,4\ndry,5",
+            {"target": "y"},
+            ["target 'y'", "'wet' in data row 3", "numbers", "empty"],
+        ),
+        ("y,a\n1,2\n1,?", {"target": "y", "features": ["a"]}, ["feature 'a'", "'?' in data row 2"]),
+        (f"y\n{'long ' * 99}", {"target": "y"}, ["'long long", "...", "data row 1"]),
+        ("y\n1\ninf", {"target": "y"}, ["target 'y'", "inf in data row 2", "finite"]),
+        ("y\n1\n2\n-1e999", {"target": "y"}, ["-inf in data row 3", "finite"]),
+        ("y,a\n1,\n2,", {"target": "y", "features": ["a"]}, ["feature 'a'", "no value at all"]),
+        ("t,y\n1,1\n,2", {"target": "y", "time": "t"}, ["'t'", "empty in data row 2", "fill"]),
+        (
+            "t,y\n2020-01-01,1\n01/02/2020,2",
+            {"target": "y", "time": "t"},
+            ["'t'", "'01/02/2020' in data row 2", "2015-02-04T17:51:00"],
+        ),
+        ("t,y\n12:00,1\n12:01,2", {"target": "y", "time": "t"}, ["'12:00' in data row 1", "like"]),
+        ("t,y\n1.5,1\nnoon,2\n3,3", {"target": "y", "time": "t"}, ["'noon' in data row 2"]),
+        ("t,y\n1,1\ninf,2", {"target": "y", "time": "t"}, ["inf in data row 2", "finite"]),
+        (
+            "t,y\n1,1\n3,2\n2,3",
+            {"target": "y", "time": "t"},
+            ["from 3 in data row 2", "to 2 in data row 3", "sort"],
+        ),
+        (
+            "t,y\n2020-01-02,1\n2020-01-01,2",
+            {"target": "y", "time": "t"},
+            ["'2020-01-02' in data row 1", "'2020-01-01' in data row 2", "sort the table"],
+        ),
+        (
+            "t,y\n2020-01-01T01:00+01:00,1\n2020-01-01T00:00Z,2",
+            {"target": "y", "time": "t"},
+            ["01:00+01:00' in data row 1", "00:00Z' in data row 2", "same time", "sort the table"],
+        ),
+        # The comma may stand for thousands here.
+        ("y;a\n1,234;0.5\n", {"target": "y"}, ["'1,234' in data row 1"]),
+        ("y,a\n1,2\n1,2,3\n", {"target": "y"}, ["3 cells in data row 2", "names 2", "quote"]),
+        ("y\n1,5\n2,5\n", {"target": "y"}, ["2 cells in data row 1", "names 1"]),
+        ("y,a\n" + "1,2\n" * 50 + "1,2,3\n", {"target": "y"}, ["Expected 2 fields", "mend"]),
+        ("y,a\n", {"target": "y"}, ["no rows"]),
+        (" \n\n", {"target": "y"}, ["is empty"]),
+        ("", {"target": "y"}, ["is empty"]),
+        ("\ufeff\n", {"target": "y"}, ["is empty"]),
+        ("y\n1\n°".encode("latin-1"), {"target": "y"}, ["UTF-8", "save"]),
+        ("y\n1\n".encode("utf-16"), {"target": "y"}, ["UTF-8", "save"]),
+    ],
+)
+def test_mistakes_in_a_text_table(write, content, kwargs, said):
+    message = error_of(write(content), **kwargs)
+    for words in said:
+        assert words in message
+
+
+def test_no_such_file(tmp_path):
+    assert "no.csv does not exist: give" in error_of(tmp_path / "no.csv", "y")
+
+
+def test_a_folder(tmp_path):
+    assert "is a folder: give one table file" in error_of(tmp_path, "y")
+
+
+@pytest.mark.parametrize("name", ["table.xlsx", "table"])
+def test_unknown_suffix(write, name):
+    message = error_of(write(BASE, name), "y")
+    assert repr(Path(name).suffix) in message
+    assert ".csv, .tsv, .txt, .parquet, .pq or .npy" in message
+
+
+def test_file_that_may_not_be_read(write, monkeypatch):
+    path = write(BASE)
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert f"cannot read {path} (Permission denied)" in error_of(path, "y")
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.npy"])
+@pytest.mark.parametrize("keep", [0.5, 0.02])
+def test_damaged_binary_file(tmp_path, write, name, keep):
+    whole = tmp_path / name
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(99, 3)), columns=["x0", "x1", "x2"])
+    np.save(whole, frame.to_numpy()) if name.endswith("npy") else frame.to_parquet(whole)
+    content = whole.read_bytes()
+    assert "mend the file" in error_of(write(content[: int(keep * len(content))], name), "x0")
+    assert "mend the file" in error_of(write("x0\n1\n", name), "x0")
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros(5), ["(5,)", "two-dimensional"]),
+        (np.zeros((2, 3, 4)), ["(2, 3, 4)", "two-dimensional"]),
+        (np.zeros((2, 2), dtype=complex), ["complex128", "real numbers"]),
+        (np.array([["a", "b"]]), ["<U1", "real numbers"]),
+        (np.zeros((0, 3)), ["no rows"]),
+        (np.zeros((3, 0)), ["no rows"]),
+        (np.array([[{}]], dtype=object), ["allow_pickle"]),
+        (np.array([[1.0, np.inf]]), ["'x1' is inf in data row 1"]),
+    ],
+)
+def test_mistakes_in_a_numpy_file(tmp_path, array, said):
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    message = error_of(tmp_path / "x.npy", "x0", ["x1"])
+    for words in said:
+        assert words in message
+
+
+def test_numpy_file_with_a_damaged_header(write):
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((2, 2)))
+    content = buffer.getvalue().replace(b"(2, 2), }", b"(2, 2), (")
+    assert "mend the file" in error_of(write(content, "x.npy"), "x0")
+
+
+def test_npz_under_a_false_name(write):
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.zeros((2, 2)))
+    assert "two-dimensional" in error_of(write(buffer.getvalue(), "x.npy"), "x0")
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pd.date_range("2020", periods=2), "2020-01-01 00:00:00 in data row 1"),
+        ([[1, 2], [3]], "in data row 1"),
+        (["1", ""], "'' in data row 2"),
+    ],
+)
+def test_parquet_columns_that_are_no_numbers(tmp_path, column, said):
+    pd.DataFrame({"y": column}).to_parquet(tmp_path / "x.parquet")
+    assert said in error_of(tmp_path / "x.parquet", "y")
+
+
+def test_parquet_with_two_columns_of_one_name(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    table = pa.table([pa.array([1.0]), pa.array([2.0])], names=["y", "y"])
+    pa.parquet.write_table(table, tmp_path / "x.parquet")
+    assert "2 columns named 'y'" in error_of(tmp_path / "x.parquet", "y")

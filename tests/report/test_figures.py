@@ -1,0 +1,223 @@
+"""The figures as drawings: nothing overlaps or is cut off, and they show the right numbers."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import RendererAgg
+
+from torchliquid.bench.probe import BEFORE
+from torchliquid.report.figures_differences import paired_differences
+from torchliquid.report.figures_prediction import thin
+from torchliquid.report.labels import place_labels
+from torchliquid.report.material import Material, Omitted, quantiles
+from torchliquid.report.style import DARK, LIGHT, NARROW, WIDE, drawing, look, new_figure, settle
+
+CASES = ("article", "table", "diverged", "classical", "all-diverged", "long-names")
+
+
+def texts(figure):
+    """The texts that are really drawn, with their boxes in pixels."""
+    found = []
+
+    def note(renderer, gc, x, y, s, prop, angle, ismath=False, mtext=None):
+        assert mtext is not None, f"{s!r} is part of a text of several lines"
+        found.append((mtext, mtext.get_window_extent(renderer)))
+
+    with pytest.MonkeyPatch.context() as patch, drawing():
+        patch.setattr(RendererAgg, "draw_text", note)
+        figure.canvas.draw()
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_text_is_tiny_covers_another_or_leaves_the_figure(written, name):
+    report = written(name)
+    assert report.figures
+    for (figure_name, width), figure in report.figures.items():
+        drawn = texts(figure)
+        assert len(drawn) >= 6, (figure_name, width)
+        assert figure.bbox.width == (WIDE if width == "wide" else NARROW)
+        # The page shows the wide one on at least 700 px, the narrow one on at least 290 px.
+        scale = (700 if width == "wide" else 290) / figure.bbox.width
+        assert min(text.get_fontsize() for text, _ in drawn) * scale >= 10.5
+        found = [(text.get_text(), box) for text, box in drawn]
+        frame = figure.bbox
+        for words, box in found:
+            cut = box.x0 < -1 or box.y0 < -1 or box.x1 > frame.x1 + 1 or box.y1 > frame.y1 + 1
+            assert not cut, (figure_name, width, words)
+        for (one, a), (other, b) in itertools.combinations(found, 2):
+            across = min(a.x1, b.x1) - max(a.x0, b.x0)
+            up = min(a.y1, b.y1) - max(a.y0, b.y0)
+            # Boxes hold the font's full height: lines of a legend may touch by a pixel or two.
+            assert across <= 1 or up <= 3, (figure_name, width, one, other)
+
+
+def test_tau_sys_figure_stays_between_its_limits_and_marks_every_event(written):
+    report = written("article")
+    run = report.store.load("LTC-8")
+    figure = report.figures["tau-sys-ltc-8", "wide"]
+    signal, band, heat = figure.axes[:3]
+    lane = run.facts["demo_lane"]
+    tau = run.arrays["tau"][lane].astype(float)
+    levels = [
+        line.get_ydata()[0]
+        for line in band.lines
+        if len(line.get_ydata()) == 2 and line.get_ydata()[0] == line.get_ydata()[1]
+    ]
+    assert sorted(levels) == pytest.approx([np.mean(tau / (1 + tau)), tau.mean()])
+    mean = max(band.lines, key=lambda line: len(line.get_xdata())).get_ydata()
+    np.testing.assert_allclose(mean, run.arrays["demo_tau_sys"].mean(axis=1), rtol=1e-6)
+    assert levels[1] < mean.min() <= mean.max() < levels[0]
+
+    markers = [line for line in signal.lines if line.get_marker() in ("^", "v", "*")]
+    steps = [round(float(line.get_xdata()[0]) / 0.1) for line in markers]
+    assert steps == [event["step"] for event in run.facts["demo_events"]]
+    assert [line.get_marker() for line in markers] == ["^", "v", "*", "*", "v", "^"]
+
+    image = heat.images[0].get_array()
+    assert image.shape == (8, 300)
+    means = np.asarray(image).mean(axis=1)
+    assert (np.diff(means) >= 0).all()
+    assert signal.get_xlim() == band.get_xlim() == heat.get_xlim()
+
+
+def test_jump_average_is_relative_to_the_control(written):
+    report = written("article")
+    run = report.store.load("LTC-8-euler")
+    panel = report.figures["jump-average", "wide"].axes[0]
+    assert panel.get_title(loc="left") == "LTC-8-euler: jump"
+    lines = {line.get_label(): line for line in panel.lines}
+    up = lines["event upwards"]
+    control = run.arrays["probe_control"].astype(float)
+    want = np.median(100 * (run.arrays["probe_jump_up"] / control - 1), axis=0)
+    np.testing.assert_allclose(up.get_ydata(), want, atol=1e-9)
+    np.testing.assert_allclose(up.get_xdata(), np.arange(len(want)) - BEFORE)
+    assert np.allclose(up.get_ydata()[:BEFORE], 0, atol=1e-5)
+    assert (up.get_ydata()[BEFORE:] < -3).all()
+
+
+def test_a_users_table_is_drawn_in_its_unit(written):
+    report = written("table")
+    run = report.store.load("LTC-8")
+    task = report.store.load_task()
+    loss = report.figures["loss-curves", "wide"].axes
+    assert [a.get_title(loc="left") for a in loss[:2]] == ["Train", "Validation"]
+    assert loss[0].get_ylabel() == "RMSE (CO2)"
+    curve = next(line for line in loss[0].lines if line.get_label() == "LTC-8")
+    want = np.median(np.sqrt(run.arrays["curve_train"].astype(float)) * task.scale, axis=1)
+    np.testing.assert_allclose(curve.get_ydata(), want, rtol=1e-6)
+
+    top, carried, reset = report.figures["prediction", "wide"].axes[:3]
+    line = next(line for line in carried.lines if line.get_label() == "LTC-8")
+    lane = run.facts["demo_lane"]
+    start = task.train + task.valid
+    want = run.arrays["prediction_carry"][lane][start : start + 150] * task.scale + task.offset
+    np.testing.assert_allclose(line.get_ydata(), want, rtol=1e-5)
+    line = next(line for line in reset.lines if line.get_label() == "LTC-8")
+    want = run.arrays["prediction_reset"][lane][:150] * task.scale + task.offset
+    np.testing.assert_allclose(line.get_ydata(), want, rtol=1e-5)
+    splits = [line.get_xdata()[0] for line in top.lines if len(line.get_xdata()) == 2]
+    assert splits == [task.train - 0.5, start - 0.5]
+
+
+def test_forest_plot_shows_the_summarys_ratios(written):
+    report = written("article")
+    panel = report.figures["differences", "wide"].axes[0]
+    rows = [
+        row
+        for row in report.summary["differences"]
+        if row["measure"] == "test_mse_carry" and row["first"].startswith("LTC")
+    ]
+    points = [line for line in panel.lines if line.get_marker() not in ("None", None, "")]
+    drawn = [float(line.get_xdata()[0]) for line in points]
+    assert drawn == [row["ratio"] for row in reversed(rows)]
+    for line, row in zip(points, reversed(rows), strict=True):
+        hollow = row["interval"][0] <= 1 <= row["interval"][1]
+        assert (line.get_markerfacecolor() == LIGHT["paper"]) == hollow
+
+
+def test_parameters_figure_has_every_model_once(written):
+    report = written("article")
+    for width in ("wide", "narrow"):
+        for panel in report.figures["parameters", width].axes:
+            words = [text.get_text() for text in panel.texts]
+            assert sorted(words) == sorted(report.summary["models"])
+
+
+def test_quantiles_count_diverged_lanes_as_infinitely_bad():
+    rng = np.random.default_rng(0)
+    values = rng.random((7, 11))
+    np.testing.assert_allclose(quantiles(values, 1), np.quantile(values, [0.1, 0.5, 0.9], axis=1))
+    values[0, :2] = np.nan
+    values[1, :6] = np.inf
+    low, middle, high = quantiles(values, 1)
+    assert np.isfinite(middle[0])
+    assert high[0] == np.inf
+    assert np.isfinite(low[1])
+    assert middle[1] == high[1] == np.inf
+    ordered = np.sort(np.where(np.isnan(values[0]), np.inf, values[0]))
+    assert middle[0] == ordered[5]
+
+
+def test_thin_keeps_the_ends_of_the_range_and_the_order():
+    values = np.random.default_rng(0).standard_normal(20_000)
+    values[777] = 50
+    x, y = thin(np.arange(20_000), values, most=400)
+    assert len(x) <= 400
+    assert (np.diff(x) > 0).all()
+    assert y.max() == 50
+    assert y.min() == values.min()
+    np.testing.assert_array_equal(values[x.astype(int)], y)
+    short = thin(np.arange(10), values[:10])
+    np.testing.assert_array_equal(short[1], values[:10])
+
+
+def test_labels_of_points_in_a_heap_do_not_cover_each_other():
+    with drawing():
+        figure = new_figure(wide=False, height=300)
+        axes = figure.subplots()
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        settle(figure)
+        points = [(0.5 + 0.02 * i, 0.5 + 0.015 * (i % 3)) for i in range(7)]
+        place_labels(figure, axes, points, [f"model-{i}" for i in range(7)], np.empty((0, 4)))
+        boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in axes.texts]
+    assert len(boxes) == 7
+    for a, b in itertools.combinations(boxes, 2):
+        assert min(a.x1, b.x1) <= max(a.x0, b.x0) or min(a.y1, b.y1) <= max(a.y0, b.y0)
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK])
+def test_all_colours_stand_out_from_the_paper(palette):
+    assert palette.keys() == LIGHT.keys()
+    paper = luminance(palette["paper"])
+    for name, colour in palette.items():
+        if name not in ("paper", "rule"):
+            light, dark = sorted([luminance(colour), paper], reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, name
+
+
+def test_models_differ_in_more_than_colour():
+    names = ["LTC-8", "LTC-8-euler", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR", "persistence"]
+    looks = [look(name) for name in names]
+    for key in ("color", "linestyle", "marker"):
+        assert len({str(one[key]) for one in looks}) == len(names)
+
+
+def test_rivals_are_the_articles_or_the_first_of_their_kind(case):
+    assert Material.of(*case("article")).rivals == ["LTC-8", "LSTM-16"]
+    assert Material.of(*case("one-model")).rivals == ["LTC-8-euler"]
+    assert Material.of(*case("classical")).rivals == []
+
+
+def test_one_model_alone_has_no_differences(case):
+    found = paired_differences(Material.of(*case("one-model")))
+    assert isinstance(found, Omitted)
+    assert "two models" in found.why
