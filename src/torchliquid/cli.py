@@ -64,7 +64,9 @@ def _add_protocol(parser: argparse.ArgumentParser, out: str, lanes: int, epochs:
     group.add_argument("--lanes", type=int, default=lanes, help="seeds a model (%(default)s)")
     group.add_argument("--epochs", type=int, default=epochs, help="(%(default)s)")
     group.add_argument("--lr", type=float, default=0.01, help="Adam's learning rate (%(default)s)")
-    group.add_argument("--models", metavar="A,B", help="names, such as LTC-8,LSTM-16,ridge-AR")
+    group.add_argument(
+        "--models", nargs="+", metavar="NAME", help="such as LTC-8 LTC-32-euler LSTM-16 ridge-AR"
+    )
     group.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     group.add_argument("--processes", type=int, help="workers; default: one a core")
     store = parser.add_argument_group("results")
@@ -195,7 +197,7 @@ def _bench(options: argparse.Namespace) -> int:
     console = Console(width=width, markup=False, highlight=False)
     for note in task.notes:
         console.print(f"note: {note}", soft_wrap=True)
-    models = DEFAULT if options.models is None else options.models.split(",")
+    models = DEFAULT if options.models is None else ",".join(options.models).split(",")
     protocol = Protocol(options.lanes, options.epochs, options.lr, options.seed)
     with _progress(models, protocol.epochs) as report:
         store = run(
