@@ -142,9 +142,14 @@ def test_a_second_call_trains_nothing(tmp_path, small, jobs):
     run(small(), MODELS, PROTOCOL, tmp_path, processes=0)
     assert jobs == list(MODELS)
     before = files(tmp_path)
-    heard = []
-    store = run(small(), MODELS, PROTOCOL, tmp_path, report=lambda *m: heard.append(m))
+    heard, said = [], []
+    store = run(
+        small(), MODELS, PROTOCOL, tmp_path, report=lambda *m: heard.append(m), say=said.append
+    )
     assert jobs == list(MODELS)
+    assert said == [
+        f"note: finished in {tmp_path} already: {', '.join(MODELS)}; --fresh starts over"
+    ]
     assert files(tmp_path) == before
     assert sorted(heard) == sorted((model, 4) for model in MODELS)  # the bars are full
     assert set(store.models()) == set(MODELS)

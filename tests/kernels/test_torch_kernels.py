@@ -133,3 +133,25 @@ def test_the_reference_backend_gives_the_same_pack(cell, monkeypatch):
         found.append([y.detach(), *(p.grad.clone() for p in pack.parameters())])
     for fast, slow in zip(*found, strict=True):
         torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("unfolds", [1, 2])
+@pytest.mark.parametrize("solver", functional.SOLVERS)
+def test_functional_transforms(solver, unfolds):
+    """vmap over stacked weights, and gradients for each of them, as ensembles are written."""
+    models = [SequenceModel(LTC(1, 4, solver, unfolds, dt=0.3), 1) for _ in range(3)]
+    parameters, _ = torch.func.stack_module_state(models)
+    x = torch.randn(6, 2, 1)
+
+    def loss(weights):
+        y, _ = torch.func.functional_call(models[0], weights, (x,))
+        return y.square().mean()
+
+    losses = torch.func.vmap(loss)(parameters)
+    gradients = torch.func.vmap(torch.func.grad(loss))(parameters)
+    for lane, model in enumerate(models):
+        mine = model(x)[0].square().mean()
+        mine.backward()
+        torch.testing.assert_close(losses[lane], mine)
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(gradients[name][lane], parameter.grad, rtol=1e-4, atol=1e-6)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from torchliquid import __version__
 from torchliquid.bench import classical
 from torchliquid.bench.models import Model, find
 from torchliquid.bench.probe import probe
@@ -50,6 +51,7 @@ def run(
     fresh: bool = False,
     processes: int | None = None,
     report: Report = lambda model, epoch: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Store:
     """Run what is not yet finished, and give the store that holds all.
 
@@ -61,20 +63,24 @@ def run(
         fresh: throw away what the folder holds.
         processes: workers; as many as there are cores and jobs if None; 0 runs in this process.
         report: hears of progress, in this process.
+        say: hears what the user should know, such as which models were finished already.
 
     Raises:
         TorchliquidError: settings that do not fit, or that the folder's results were not made with.
     """
     chosen = find(models)
     _check(protocol, processes)
-    settings = {"task": task.spec, "protocol": asdict(protocol)}
+    settings = {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
     store = Store(folder, settings, fresh=fresh)
     store.save_task(task)
     todo = [model for model in chosen if not store.has(model.name)]
-    for model in chosen:
-        if model not in todo:
-            store.load(model.name)  # a damaged file is found before hours of work, not after
-            report(model.name, protocol.epochs)
+    there = [model for model in chosen if model not in todo]
+    for model in there:
+        store.load(model.name)  # a damaged file is found before hours of work, not after
+        report(model.name, protocol.epochs)
+    if there:
+        names = ", ".join(model.name for model in there)
+        say(f"note: finished in {folder} already: {names}; --fresh starts over")
     processes = min(os.cpu_count() or 1, len(todo)) if processes is None else processes
     if processes == 0:
         for model in todo:

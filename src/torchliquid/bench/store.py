@@ -126,7 +126,7 @@ class Store:
         return Run(model, facts["run"], arrays)
 
     def models(self) -> tuple[str, ...]:
-        """Names of the models whose runs are finished, in no particular order."""
+        """Names of the models whose runs are finished, in alphabetical order."""
         return tuple(path.stem for path in sorted((self.folder / "runs").glob("*.safetensors")))
 
     def model_folder(self, model: str) -> Path:

@@ -46,8 +46,10 @@ class _Scan(torch.autograd.Function):
     Takes ``u (L, *S, B, 3H)``, ``h0 (*S, B, H)``, ``V (*S, 3H, H)``, ``b (*S, 1, 3H)``.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, u: Tensor, h0: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(u: Tensor, h0: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         H = h0.shape[-1]
         transposed = weight.mT
         bias_rows = bias.expand(*h0.shape[:-1], 3 * H)
@@ -58,9 +60,11 @@ class _Scan(torch.autograd.Function):
             n = torch.tanh(torch.addcmul(step[..., 2 * H :], r, v[..., 2 * H :]))
             h = torch.lerp(n, h, z)
             states.append(h)
-        every = torch.stack(states)
-        ctx.save_for_backward(u, h0, weight, bias, every)
-        return every
+        return torch.stack(states)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
 
     @staticmethod
     @once_differentiable

@@ -54,8 +54,10 @@ class _Scan(torch.autograd.Function):
     Takes ``u (L, *S, B, 4H)``, ``h0`` and ``c0 (*S, B, H)``, ``V (*S, 4H, H)``.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, u: Tensor, h0: Tensor, c0: Tensor, weight: Tensor) -> Any:
+    def forward(u: Tensor, h0: Tensor, c0: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         H = h0.shape[-1]
         transposed = weight.mT
         hidden, cells = [], []
@@ -67,9 +69,11 @@ class _Scan(torch.autograd.Function):
             h = o * torch.tanh(c)
             hidden.append(h)
             cells.append(c)
-        every_h, every_c = torch.stack(hidden), torch.stack(cells)
-        ctx.save_for_backward(u, h0, c0, weight, every_h, every_c)
-        return every_h, every_c
+        return torch.stack(hidden), torch.stack(cells)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs, *output)
 
     @staticmethod
     @once_differentiable

@@ -55,9 +55,10 @@ def ltc(
     else:
         step = u.new_tensor(dt / unfolds)
     rate, target = 1 / tau.unsqueeze(-2), target.unsqueeze(-2)
-    states = _Scan.apply(  # type: ignore[no-untyped-call]
+    every = _Scan.apply(  # type: ignore[no-untyped-call]
         u, h0, weight_hh, rate, target, step, solver, unfolds
     )
+    states = every[unfolds - 1 :: unfolds]
     return states.movedim(0, -2), states[-1]
 
 
@@ -72,15 +73,16 @@ class _Partials(NamedTuple):
 
 
 class _Scan(torch.autograd.Function):
-    """States after every sample ``(L, *S, B, H)``.
+    """States after every sub-step ``(L K, *S, B, H)``.
 
     Takes ``u (L, *S, B, H)``, ``h0 (*S, B, H)``, ``W (*S, H, H)``, rate and A ``(*S, 1, H)``, and
     h: one number, or one for each sub-step ``(L K, *S or 1, B, 1)``.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any,
         u: Tensor,
         h0: Tensor,
         weight: Tensor,
@@ -98,10 +100,12 @@ class _Scan(torch.autograd.Function):
             f = torch.sigmoid(add_product(u[k // unfolds], x, transposed))
             x = advance(x, f, ha, hr, h)
             states.append(x)
-        every = torch.stack(states)
-        ctx.save_for_backward(u, h0, weight, rate, target, step, every)
-        ctx.solver, ctx.unfolds = solver, unfolds
-        return every[unfolds - 1 :: unfolds].clone() if unfolds > 1 else every
+        return torch.stack(states)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.solver, ctx.unfolds = inputs
+        ctx.save_for_backward(*tensors, output)
 
     @staticmethod
     @once_differentiable
@@ -116,8 +120,7 @@ class _Scan(torch.autograd.Function):
         gs: list[Tensor] = []
         dzs: list[Tensor] = []
         for k in reversed(range(len(after))):
-            if k % unfolds == unfolds - 1:
-                g = g + gradient[k // unfolds]
+            g = g + gradient[k]
             dz = g * partials.z[k]
             gs.append(g)
             dzs.append(dz)
