@@ -53,6 +53,24 @@ def test_no_text_is_tiny_covers_another_or_leaves_the_figure(written, name):
             assert across <= 1 or up <= 3, (figure_name, width, one, other)
 
 
+def test_words_stand_where_they_stood_in_a_file_of_more_dots(written):
+    """The PNG is drawn at 200 dots an inch: nothing may be placed in pixels of another size."""
+    for key, figure in written("article").figures.items():
+        before = [(text.get_text(), box.p0) for text, box in texts(figure)]
+        dots = figure.dpi
+        try:
+            figure.set_dpi(200)
+            figure.canvas.draw()
+            after = [(text.get_text(), box.p0 * dots / 200) for text, box in texts(figure)]
+        finally:
+            figure.set_dpi(dots)
+            figure.canvas.draw()
+        assert [words for words, _ in after] == [words for words, _ in before]
+        for (words, was), (_, now) in zip(before, after, strict=True):
+            # hinting makes words a few pixels wider or narrower
+            np.testing.assert_allclose(now, was, atol=15, err_msg=f"{key} {words}")
+
+
 def test_tau_sys_figure_stays_between_its_limits_and_marks_every_event(written):
     report = written("article")
     run = report.store.load("LTC-8")

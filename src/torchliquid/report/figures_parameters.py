@@ -142,5 +142,5 @@ def _level(figure: Figure, panel: Axes, model: str, error: float, taken: list[Bo
     boxes = [(x, y, x + width, y + height) for y in bottoms for x in lefts]
     best = freest(np.array(boxes), np.array(taken).reshape(-1, 4), np.array(frame.extents))
     left, bottom = boxes[best][:2]
-    panel.annotate(model, (left, bottom), xycoords="figure pixels", ha="left", va="bottom")
+    panel.annotate(model, (left, bottom), xycoords="figure points", ha="left", va="bottom")
     return [(frame.x0, line - 1, frame.x1, line + 1), boxes[best]]

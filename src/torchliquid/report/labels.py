@@ -45,7 +45,7 @@ def place_labels(
         axes.annotate(
             label,
             anchor,
-            xycoords="figure pixels",
+            xycoords="figure points",
             ha="left" if right else "right",
             va="center",
         )
