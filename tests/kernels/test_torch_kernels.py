@@ -155,3 +155,18 @@ def test_functional_transforms(solver, unfolds):
         torch.testing.assert_close(losses[lane], mine)
         for name, parameter in model.named_parameters():
             torch.testing.assert_close(gradients[name][lane], parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+# torch's compiler itself makes the instance that torch warns of
+@pytest.mark.filterwarnings("ignore:.*Function'> should not be instantiated:DeprecationWarning")
+def test_compile_sees_one_graph():
+    layer, x = LTC(2, 4, batch_first=True), torch.randn(3, 9, 2)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    y, h = compiled(x)
+    torch.testing.assert_close((y, h), layer(x))
+    y.square().sum().backward()
+    mine = [p.grad.clone() for p in layer.parameters()]
+    layer.zero_grad()
+    layer(x)[0].square().sum().backward()
+    for one, other in zip(mine, layer.parameters(), strict=True):
+        torch.testing.assert_close(one, other.grad)
