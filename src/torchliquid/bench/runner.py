@@ -84,14 +84,15 @@ def run(
     processes = min(os.cpu_count() or 1, len(todo)) if processes is None else processes
     if processes == 0:
         for model in todo:
-            store.save(job(task, model, protocol, folder, _named(report, model.name)))
+            models_folder = store.model_folder(model.name)
+            store.save(job(task, model, protocol, models_folder, _named(report, model.name)))
     elif todo:
         _in_processes(task, todo, protocol, store, processes, report)
     return store
 
 
 def job(task: Task, model: Model, protocol: Protocol, folder: Path, progress: Progress) -> Run:
-    """One model on a task, from data to rows. Trained models are written below ``folder``."""
+    """One model on a task, from data to rows. Its lanes are saved in ``folder``."""
     if model.kind == "classical":
         method = {"ridge-AR": classical.ridge_ar, "persistence": classical.persistence}[model.name]
         carry, reset, parameters = method(task)
@@ -109,7 +110,7 @@ def job(task: Task, model: Model, protocol: Protocol, folder: Path, progress: Pr
     if model.kind == "liquid":
         arrays, more = probe(task, model, trained.pack, protocol.seed, lane)
         rows, facts = rows | arrays, facts | more
-    _save_models(trained.pack, folder / "models" / model.name)
+    _save_models(trained.pack, folder)
     return Run(model.name, facts, dict(rows))
 
 
@@ -250,5 +251,5 @@ def _work(place: int, task: Task, model: Model, protocol: Protocol, folder: Path
 
     with contextlib.suppress(_StoppedError):
         progress(0)
-        finished = job(task, model, protocol, folder, progress)
-        Store.existing(folder).save(finished)
+        store = Store.existing(folder)
+        store.save(job(task, model, protocol, store.model_folder(model.name), progress))

@@ -32,7 +32,8 @@ _FOLDERS = ("runs", "models", "figures")
 class Run:
     """What one model did on a task: facts about it, and arrays whose first axis is mostly lanes.
 
-    ``facts``: parameters, bytes, lanes, seconds_per_epoch, epochs, learning_rate, kind.
+    ``facts``: kind, description, parameters, bytes, lanes, seconds_per_epoch, threads; of a trained
+    model also demo_lane, the lane whose test error is the median.
 
     ``arrays``, S lanes, T steps, N test steps, E evaluated epochs, scaled like the task:
 

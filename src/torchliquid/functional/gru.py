@@ -39,7 +39,7 @@ def gru(
     weight = weight_hh.mT
     states = []
     h = h0
-    for u in project(x, weight_ih, bias_ih):
+    for u in project(x, weight_ih, bias_ih).unbind(-2):
         v = h @ weight
         if bias_hh is not None:
             v = v + bias_hh.unsqueeze(-2)

@@ -41,7 +41,7 @@ def lstm(
     weight = weight_hh.mT
     hidden = []
     h, c = h0, c0
-    for u in project(x, weight_ih, bias):
+    for u in project(x, weight_ih, bias).unbind(-2):
         i, f, g, o = (u + h @ weight).chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)

@@ -159,7 +159,7 @@ def ltc(
     steps = _steps(dt, x.shape[-2])
     states = []
     state = h0
-    for u, step in zip(project(x, weight_ih, bias), steps, strict=True):
+    for u, step in zip(project(x, weight_ih, bias).unbind(-2), steps, strict=True):
         state = ltc_step(u, state, weight_hh, tau, target, step, solver, unfolds)
         states.append(state)
     return torch.stack(states, dim=-2), state
@@ -184,9 +184,8 @@ def ltc_time_constants(
     """
     states, _ = ltc(x, h0, weight_ih, weight_hh, bias, tau, target, dt, solver, unfolds)
     before = torch.cat([h0.unsqueeze(-2), states[..., :-1, :]], dim=-2)
-    u = torch.stack(project(x, weight_ih, bias), dim=-2)
-    recurrent = (before.flatten(-3, -2) @ weight_hh.mT).unflatten(-2, before.shape[-3:-1])
-    return time_constant(torch.sigmoid(u + recurrent), tau.unsqueeze(-2).unsqueeze(-2))
+    gate = torch.sigmoid(project(x, weight_ih, bias) + project(before, weight_hh, None))
+    return time_constant(gate, tau.unsqueeze(-2).unsqueeze(-2))
 
 
 def _steps(dt: float | Tensor, length: int) -> Sequence[float | Tensor]:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-def project(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
+def project(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``W x + b`` at every time step.
 
     Args:
@@ -12,11 +12,11 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...
         bias: ``(*S, G)``, or None.
 
     Returns:
-        ``L`` tensors of shape ``(*S, B, G)``.
+        ``(*S, B, L, G)``.
     """
     B, L = x.shape[-3:-1]
     u = x.flatten(-3, -2) @ weight.mT
     if bias is not None:
         u = u + bias.unsqueeze(-2)
-    steps: tuple[Tensor, ...] = u.unflatten(-2, (B, L)).unbind(-2)
-    return steps
+    every: Tensor = u.unflatten(-2, (B, L))
+    return every

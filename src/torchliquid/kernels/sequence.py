@@ -3,15 +3,12 @@
 import torch
 from torch import Tensor
 
+from torchliquid.functional import projection
+
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``W x + b`` at every step, time first: ``x (*S, B, L, I)`` gives ``(L, *S, B, G)``."""
-    B, L = x.shape[-3:-1]
-    u = x.flatten(-3, -2) @ weight.mT
-    if bias is not None:
-        u = u + bias.unsqueeze(-2)
-    steps: Tensor = u.unflatten(-2, (B, L)).movedim(-2, 0).contiguous()
-    return steps
+    return projection.project(x, weight, bias).movedim(-2, 0).contiguous()
 
 
 def add_product(a: Tensor, x: Tensor, weight: Tensor) -> Tensor:
@@ -23,9 +20,7 @@ def add_product(a: Tensor, x: Tensor, weight: Tensor) -> Tensor:
 
 def products(x: Tensor, weight: Tensor) -> Tensor:
     """``x @ weight`` at every step: ``(T, *S, B, H)`` times ``(*S, H, G)``, one product a lane."""
-    rows = x.movedim(0, -3)
-    every: Tensor = (rows.flatten(-3, -2) @ weight).unflatten(-2, rows.shape[-3:-1])
-    return every.movedim(-3, 0)
+    return projection.project(x.movedim(0, -2), weight.mT, None).movedim(-2, 0)
 
 
 def outer_products(dz: Tensor, x: Tensor) -> Tensor:

@@ -150,10 +150,9 @@ def _time_constant(summary: Mapping[str, Any]) -> Answer | None:
         short = _capital({"holds": "yes", "does not hold": "no"}.get(found[0]["verdict"], short))
     by_claim: dict[str, list[str]] = {}
     for claim in found:
-        name = claim.get("group", "").partition(":")[0]
         figure = " ".join(filter(None, claim_figure(claim)))
         by_claim.setdefault(claim["claim"], []).append(
-            f"{name} {figure} ({claim['verdict']})".strip()
+            f"{claim['group']} {figure} ({claim['verdict']})"
         )
     details = tuple(f"{claim}: {', '.join(told)}." for claim, told in by_claim.items())
     return Answer("Does tau_sys do what the article says?", short, details)

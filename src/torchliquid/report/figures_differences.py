@@ -5,12 +5,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from torchliquid.report.material import Material, Omitted, Picture
+from torchliquid.report.material import STATES, Material, Omitted, Picture
 from torchliquid.report.numbers import interval, number
 from torchliquid.report.style import INK, NARROW, PAPER, SOFT, log_axis, look, new_figure
 
 _TITLE = "Paired differences"
-_STATES = {"carry": "State carried over", "reset": "State reset"}
 _FAR = 1000  # a ratio beyond this, either way, comes of lanes that diverged
 
 
@@ -21,7 +20,7 @@ def paired_differences(material: Material) -> Picture | Omitted:
     rows = [row for row in rows if row["first"] in material.kind("liquid")] or rows
     if not rows:
         return Omitted(_TITLE, "there are no two models to compare")
-    panels = {s: [row for row in rows if row["measure"] == f"test_mse_{s}"] for s in _STATES}
+    panels = {s: [row for row in rows if row["measure"] == f"test_mse_{s}"] for s in STATES}
     panels = {state: found for state, found in panels.items() if found}
     caption = (
         "Median over lanes of the first model's test MSE divided by the second's in the same lane, "
@@ -32,7 +31,7 @@ def paired_differences(material: Material) -> Picture | Omitted:
     if any(not 1 / _FAR < row["ratio"] < _FAR for row in rows):
         caption += " Arrowheads at an edge: ratios far outside, because lanes diverged."
     alt = "Forest plots of MSE ratios. " + " ".join(
-        f"{_STATES[state]}: "
+        f"{STATES[state]}: "
         + ", ".join(f"{r['first']} to {r['second']} {_ratio_words(r)}" for r in found)
         + "."
         for state, found in panels.items()
@@ -48,7 +47,7 @@ def paired_differences(material: Material) -> Picture | Omitted:
         )
         for panel, (state, found) in zip(axes.flat, panels.items(), strict=True):
             _forest(panel, found, lines)
-            panel.set_title(_STATES[state])
+            panel.set_title(STATES[state])
         last = axes.flat[-1]
         last.set_xlabel("ratio of test MSE, first to second model")
         ends = [end for row in rows for end in (row["ratio"], *row["interval"])]

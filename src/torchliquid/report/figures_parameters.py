@@ -7,12 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from torchliquid.report.labels import freest, place_labels, text_size
-from torchliquid.report.material import Material, Omitted, Picture
+from torchliquid.report.material import STATES, Material, Omitted, Picture
 from torchliquid.report.numbers import number
 from torchliquid.report.style import log_axis, look, new_figure, settle
 
 _TITLE = "Parameters against test error"
-_STATES = {"carry": "State carried over", "reset": "State reset"}
 
 Point = tuple[int, Any, Any, Any]
 """Parameters; the error's 10 % quantile, median and 90 % quantile (None if not finite)."""
@@ -21,7 +20,7 @@ Box = tuple[float, float, float, float]
 
 def parameters_against_error(material: Material) -> Picture | Omitted:
     """Each model's size and its test error, state carried over and reset."""
-    points = {state: _points_of(material, state) for state in _STATES}
+    points = {state: _points_of(material, state) for state in STATES}
     points = {state: found for state, found in points.items() if found}
     if not points:
         return Omitted(_TITLE, "no model has a finite median test error")
@@ -34,7 +33,7 @@ def parameters_against_error(material: Material) -> Picture | Omitted:
     if free:
         caption += f" Dashed: the median of {' and '.join(free)}, without any parameter."
     alt = f"Scatter plots of test {material.error_name} against parameters. " + " ".join(
-        f"{_STATES[state]}: "
+        f"{STATES[state]}: "
         + ", ".join(f"{m} {number(p[2])} with {p[0]:,} parameters" for m, p in found.items())
         + "."
         for state, found in points.items()
@@ -45,7 +44,7 @@ def parameters_against_error(material: Material) -> Picture | Omitted:
         shape = (1, len(points)) if wide else (len(points), 1)
         axes = figure.subplots(*shape, sharey=True, squeeze=False)
         for panel, state in zip(axes.flat, points, strict=True):
-            panel.set_title(_STATES[state])
+            panel.set_title(STATES[state])
             _frame(panel, [point for found in points.values() for point in found.values()])
         for panel in axes[-1]:
             panel.set_xlabel("parameters")

@@ -14,6 +14,8 @@ from torchliquid.bench.task import Task
 from torchliquid.report.numbers import count
 
 Floats = NDArray[np.float64]
+STATES = {"carry": "State carried over", "reset": "State reset"}
+"""How a model enters the test stretch: the end of a measure's name, and words for it."""
 
 
 @dataclasses.dataclass(frozen=True)

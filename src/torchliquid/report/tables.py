@@ -1,7 +1,6 @@
 """The results and the claims as rows: in a terminal, as Markdown, and for the page."""
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -97,7 +96,7 @@ def rows(summary: Mapping[str, Any], measures: list[Column]) -> list[Row]:
             lanes=f"{facts['diverged']} of {facts['lanes']}",
             diverged=facts["diverged"],
             cells=tuple(
-                column.cell(_entry(facts, column.key), best=best[column.key] == name)
+                column.cell(facts.get(column.key), best=best[column.key] == name)
                 for column in measures
             ),
         )
@@ -110,20 +109,11 @@ def _best(models: Mapping[str, Any], column: Column) -> str | None:
     found = {
         name: float(entry["median"])
         for name, facts in models.items()
-        if (entry := _entry(facts, column.key)) and entry["median"] is not None
+        if (entry := facts.get(column.key)) and entry["median"] is not None
     }
     if len(found) < 2:
         return None
     return (max if column.is_skill else min)(found, key=found.__getitem__)
-
-
-def _entry(facts: Mapping[str, Any], key: str) -> Quantiles | None:
-    """A model's quantiles. The summary has the train error as MSE only; its root is as good."""
-    if key == "train_rmse" and key not in facts:
-        squares = facts.get("train_mse") or {}
-        return {name: None if v is None else math.sqrt(v) for name, v in squares.items()} or None
-    entry: Quantiles | None = facts.get(key)
-    return entry
 
 
 def results_table(summary: Mapping[str, Any]) -> Table:
@@ -144,32 +134,30 @@ def results_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def claim_groups(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The models that claims were tested on: name and the words about it."""
-    names = dict.fromkeys(claim.get("group", "") for claim in summary["claims"])
-    parts = [name.partition(": ") for name in names]
-    return [(name, words) for name, _, words in parts]
+def claim_groups(summary: Mapping[str, Any]) -> list[str]:
+    """The models that claims were tested on."""
+    return list(dict.fromkeys(claim["group"] for claim in summary["claims"]))
 
 
 def claim_rows(summary: Mapping[str, Any]) -> list[list[dict[str, Any] | None]]:
     """A row for each claim, in it an entry for each of `claim_groups`."""
-    groups = list(dict.fromkeys(claim.get("group", "") for claim in summary["claims"]))
+    groups = claim_groups(summary)
     found: dict[str, list[dict[str, Any] | None]] = {}
     for claim in summary["claims"]:
         key = claim["id"].partition(":")[0]
         row = found.setdefault(key, [None] * len(groups))
-        row[groups.index(claim.get("group", ""))] = claim
+        row[groups.index(claim["group"])] = claim
     return list(found.values())
 
 
 def tally(summary: Mapping[str, Any]) -> list[str]:
     """How many claims hold, for each of `claim_groups`."""
     lines = []
-    for place, (name, _) in enumerate(claim_groups(summary)):
+    for place, name in enumerate(claim_groups(summary)):
         row = [claims[place] for claims in claim_rows(summary)]
         counts = Counter(claim["verdict"] for claim in row if claim)
         parts = [f"{verdict} {counts[verdict]}" for verdict in _VERDICTS if counts[verdict]]
-        lines.append(f"{name}: {', '.join(parts)}" if name else ", ".join(parts))
+        lines.append(f"{name}: {', '.join(parts)}")
     return lines
 
 
@@ -178,8 +166,8 @@ def claims_table(summary: Mapping[str, Any]) -> Table:
     groups = claim_groups(summary)
     table = Table(title="Claims: verdict, figure [95 %]", **_STYLE, show_lines=True)
     table.add_column("claim", ratio=1)
-    for name, _ in groups:
-        table.add_column(name or "verdict", no_wrap=len(groups) < 3)
+    for name in groups:
+        table.add_column(name, no_wrap=len(groups) < 3)
     for row in claim_rows(summary):
         cells = [
             "\n".join([claim["verdict"], *filter(None, claim_figure(claim))]) if claim else ""
