@@ -1,6 +1,7 @@
 # Two commands for everybody: `make bench` and `make test`. Both set up what they need.
 PYTHON ?= python3
 VENV := .venv
+BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kernels/native/*)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -34,12 +35,12 @@ browser:  # the report is tested in Debian's chromium; on a CI machine it is ins
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
 	fi
 
-$(VENV)/.bench: pyproject.toml constraints.txt
+$(VENV)/.bench: $(BUILD)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[bench]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt
+$(VENV)/.dev: $(BUILD)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.bench

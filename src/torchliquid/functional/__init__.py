@@ -8,5 +8,15 @@ batch first: ``(*S, B, L, features)``.
 from torchliquid.functional.gru import gru
 from torchliquid.functional.lstm import lstm
 from torchliquid.functional.ltc import SOLVERS, ltc, ltc_step, ltc_time_constants, time_constant
+from torchliquid.functional.synaptic import synaptic
 
-__all__ = ["SOLVERS", "gru", "lstm", "ltc", "ltc_step", "ltc_time_constants", "time_constant"]
+__all__ = [
+    "SOLVERS",
+    "gru",
+    "lstm",
+    "ltc",
+    "ltc_step",
+    "ltc_time_constants",
+    "synaptic",
+    "time_constant",
+]

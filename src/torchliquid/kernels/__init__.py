@@ -1,7 +1,10 @@
 """The functions of `torchliquid.functional`, faster: same signatures, same values, same gradients.
 
-Backends, chosen by the environment variable ``TORCHLIQUID_BACKEND`` or, without it, the fastest:
+Backends, chosen by the environment variable ``TORCHLIQUID_BACKEND``; ``torch`` without it:
 
+- ``native``: C, compiled when torchliquid was installed (`torchliquid.kernels.library`). For
+  tensors on the CPU in float32 or float64; others go to the next. Only where it is asked for,
+  until it is whole.
 - ``torch``: the forward loop runs without a graph; the backward pass is written by hand. All that
   does not depend on the order of time steps is computed for the whole sequence at once, so that
   only two or three small operations a step remain. Needs nothing but PyTorch.
@@ -10,13 +13,25 @@ Backends, chosen by the environment variable ``TORCHLIQUID_BACKEND`` or, without
 
 import os
 
+import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from torchliquid import functional
 from torchliquid.errors import TorchliquidError
-from torchliquid.kernels import torch_gru, torch_lstm, torch_ltc
+from torchliquid.functional.projection import project
+from torchliquid.kernels import (
+    library,
+    native_gated,
+    native_linear,
+    native_ltc,
+    native_synaptic,
+    torch_gru,
+    torch_lstm,
+    torch_ltc,
+)
 
-BACKENDS = ("torch", "reference")
+BACKENDS = ("native", "torch", "reference")
 """Names of the backends, the fastest first."""
 VARIABLE = "TORCHLIQUID_BACKEND"
 
@@ -25,12 +40,35 @@ def backend() -> str:
     """The backend in use.
 
     Raises:
-        TorchliquidError: the environment names one that does not exist.
+        TorchliquidError: the environment names one that does not exist or is not at hand.
     """
-    name = os.environ.get(VARIABLE, BACKENDS[0])
+    name = os.environ.get(VARIABLE, "torch")
     if name not in BACKENDS:
         raise TorchliquidError(f"{VARIABLE} is {name!r}: expected one of {', '.join(BACKENDS)}")
+    if name == "native":
+        library.loaded()
     return name
+
+
+def _native(lanes: int, *tensors: Tensor | None) -> bool:
+    """Whether the native kernels run these: one dimension of lanes at most, no transforms."""
+    transformed = (
+        not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is not None
+    )
+    return lanes < 2 and not transformed and _backend() == "native" and library.accepts(*tensors)
+
+
+def _backend() -> str:
+    return _compiled_backend() if torch.compiler.is_compiling() else backend()
+
+
+def _compiled_backend() -> str:
+    return backend()
+
+
+# What `torch.compiler.assume_constant_result` sets, which imports the whole compiler to do so.
+_compiled_backend._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def ltc(
@@ -46,9 +84,59 @@ def ltc(
     unfolds: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """See `torchliquid.functional.ltc`."""
-    fast = backend() == "torch" and solver in torch_ltc.SOLVERS
-    run = torch_ltc.ltc if fast else functional.ltc
+    times = dt if isinstance(dt, Tensor) else None
+    run = functional.ltc
+    if solver in native_ltc.SOLVERS and _native(
+        h0.dim() - 2, x, h0, weight_ih, weight_hh, bias, tau, target, times
+    ):
+        run = native_ltc.ltc
+    elif solver in torch_ltc.SOLVERS and _backend() != "reference":
+        run = torch_ltc.ltc
     return run(x, h0, weight_ih, weight_hh, bias, tau, target, dt, solver, unfolds)
+
+
+def ltc_model(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    raw_tau: Tensor,
+    target: Tensor,
+    dt: float | Tensor,
+    solver: str,
+    unfolds: int,
+    readout: Tensor,
+    readout_bias: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`ltc` with tau = softplus(raw_tau), and a linear readout of every state: two maps in one.
+
+    Returns:
+        Readouts ``(*S, B, L, O)`` and the last state ``(*S, B, H)``.
+    """
+    given = (x, h0, weight_ih, weight_hh, bias)
+    weights = (readout, readout_bias)
+    times = dt if isinstance(dt, Tensor) else None
+    every = (*given, raw_tau, target, times, *weights)
+    if solver in native_ltc.SOLVERS and _native(h0.dim() - 2, *every) and library.is_plain(*every):
+        return native_ltc.model(*given, raw_tau, target, dt, solver, unfolds, *weights)
+    states, last = ltc(*given, softplus(raw_tau), target, dt, solver, unfolds)
+    return linear(states, *weights), last
+
+
+LTCStepper = native_ltc.Stepper
+
+
+def ltc_stepper(weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -> LTCStepper | None:
+    """What runs single steps of these weights; None where nothing native does.
+
+    ``weights`` are those of an LTC layer in its order: both matrices, bias, raw tau, target.
+    """
+    if solver not in native_ltc.SOLVERS or not (
+        _native(0, *weights) and library.is_plain(*weights)
+    ):
+        return None
+    return LTCStepper(weights, solver, unfolds)
 
 
 def lstm(
@@ -61,7 +149,9 @@ def lstm(
     bias_hh: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """See `torchliquid.functional.lstm`."""
-    run = torch_lstm.lstm if backend() == "torch" else functional.lstm
+    run = functional.lstm if _backend() == "reference" else torch_lstm.lstm
+    if _native(h0.dim() - 2, x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh):
+        run = native_gated.lstm
     return run(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
 
 
@@ -74,5 +164,48 @@ def gru(
     bias_hh: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """See `torchliquid.functional.gru`."""
-    run = torch_gru.gru if backend() == "torch" else functional.gru
+    run = functional.gru if _backend() == "reference" else torch_gru.gru
+    if _native(h0.dim() - 2, x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
+        run = native_gated.gru
     return run(x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear map at every step: ``x (*S, B, L, I)``, ``weight (*S, O, I)``, ``bias (*S, O)``."""
+    if weight.dim() == 2:
+        return torch.nn.functional.linear(x, weight, bias)
+    run = native_linear.linear if _native(weight.dim() - 2, x, weight, bias) else project
+    return run(x, weight, bias)
+
+
+def synaptic(
+    x: Tensor,
+    h0: Tensor,
+    sigma: Tensor,
+    mu: Tensor,
+    w: Tensor,
+    erev: Tensor,
+    sensory_sigma: Tensor,
+    sensory_mu: Tensor,
+    sensory_w: Tensor,
+    sensory_erev: Tensor,
+    gleak: Tensor,
+    vleak: Tensor,
+    cm: Tensor,
+    input_w: Tensor | None = None,
+    input_b: Tensor | None = None,
+    synapses: Tensor | None = None,
+    sensory: Tensor | None = None,
+    dt: float | Tensor = 1.0,
+    unfolds: int = 6,
+) -> tuple[Tensor, Tensor]:
+    """See `torchliquid.functional.synaptic`; native where it can be, else the equations."""
+    recurrent = (sigma, mu, w, erev)
+    sensors = (sensory_sigma, sensory_mu, sensory_w, sensory_erev)
+    neurons = (gleak, vleak, cm)
+    maps = (input_w, input_b)
+    times = dt if isinstance(dt, Tensor) else None
+    run = functional.synaptic
+    if _native(h0.dim() - 2, x, h0, *recurrent, *sensors, *neurons, *maps, times):
+        run = native_synaptic.synaptic
+    return run(x, h0, *recurrent, *sensors, *neurons, *maps, synapses, sensory, dt, unfolds)

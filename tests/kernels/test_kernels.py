@@ -4,10 +4,26 @@ import pytest
 import torch
 
 from torchliquid import LTC, Pack, SequenceModel, TorchliquidError, functional, kernels
-from torchliquid.kernels import torch_gru, torch_lstm, torch_ltc
+from torchliquid.kernels import (
+    library,
+    native_gated,
+    native_linear,
+    native_ltc,
+    torch_gru,
+    torch_lstm,
+    torch_ltc,
+)
 
 B, L, I, H = 2, 7, 3, 5
 LANES = [(), (3,)]
+compiled = pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])
+LTCS = [torch_ltc.ltc, pytest.param(native_ltc.ltc, marks=compiled)]
+GATED = [
+    (torch_lstm.lstm, functional.lstm, 4, 2),
+    (torch_gru.gru, functional.gru, 3, 1),
+    pytest.param(native_gated.lstm, functional.lstm, 4, 2, marks=compiled),
+    pytest.param(native_gated.gru, functional.gru, 3, 1, marks=compiled),
+]
 
 
 def draw(*shape):
@@ -45,30 +61,93 @@ def gaps(*shape):
 @pytest.mark.parametrize("lanes", LANES)
 @pytest.mark.parametrize("unfolds", [1, 3])
 @pytest.mark.parametrize("solver", torch_ltc.SOLVERS)
-def test_ltc(solver, unfolds, lanes):
+@pytest.mark.parametrize("ltc", LTCS)
+def test_ltc(ltc, solver, unfolds, lanes):
     for dt in (0.3, gaps(*lanes, B, L), gaps(B, L)):
         arguments = (*ltc_arguments(lanes, dt), solver, unfolds)
-        assert_equal_with_gradients(torch_ltc.ltc, functional.ltc, arguments)
+        assert_equal_with_gradients(ltc, functional.ltc, arguments)
 
 
-def test_input_shared_by_lanes():
+@compiled
+@pytest.mark.parametrize("lanes", [(), (19,)])
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (33, 3, 2, 19), (9, 2, 17, 16), (3, 2, 1, 65)])
+def test_native_at_odd_sizes(sizes, lanes):
+    b, length, i, h = sizes
+    x, h0 = draw(*lanes, b, length, i), draw(*lanes, b, h)
+    weights = draw(*lanes, h, i), draw(*lanes, h, h), draw(*lanes, h)
+    rest = draw(*lanes, h).exp(), draw(*lanes, h), gaps(*lanes, b, length)
+    for solver in native_ltc.SOLVERS:
+        arguments = (x, h0, *weights, *rest, solver)
+        assert_equal_with_gradients(native_ltc.ltc, functional.ltc, arguments)
+    for fast, slow, gates in (
+        (native_gated.lstm, functional.lstm, 4),
+        (native_gated.gru, functional.gru, 3),
+    ):
+        states = (h0, draw(*h0.shape)) if gates == 4 else (h0,)
+        matrices = draw(*lanes, gates * h, i), draw(*lanes, gates * h, h)
+        biases = draw(*lanes, gates * h), draw(*lanes, gates * h)
+        assert_equal_with_gradients(fast, slow, (x, *states, *matrices, *biases))
+
+
+@compiled
+@pytest.mark.parametrize("lanes", [(), (19,)])
+def test_native_model(lanes):
+    """The layer and its readout in one call, tau from its raw parameter."""
+    x, h0, *weights, tau, target, dt = ltc_arguments(lanes, 0.3)
+    readout, bias = draw(*lanes, 2, H), draw(*lanes, 2)
+
+    def slow(x, h0, wi, wh, b, raw, target, dt, solver, unfolds, readout, bias):
+        tau = torch.nn.functional.softplus(raw)
+        states, last = functional.ltc(x, h0, wi, wh, b, tau, target, dt, solver, unfolds)
+        return functional.projection.project(states, readout, bias), last
+
+    arguments = (x, h0, *weights, tau.log(), target, dt, "semi_implicit", 2, readout, bias)
+    assert_equal_with_gradients(native_ltc.model, slow, arguments)
+
+
+@compiled
+def test_native_linear():
+    def with_state(function):
+        return lambda x, w, b: (function(x, w, b),) * 2
+
+    arguments = draw(5, B, L, I), draw(5, 2, I), draw(5, 2)
+    slow = with_state(functional.projection.project)
+    assert_equal_with_gradients(with_state(native_linear.linear), slow, arguments)
+
+
+@compiled
+def test_native_lane_is_bit_for_bit_the_same_alone():
+    arguments = ltc_arguments((19,), 0.3)
+    for lane in (0, 7, 18):
+        alone = [a[lane : lane + 1] if isinstance(a, torch.Tensor) else a for a in arguments]
+        found = []
+        for given in (arguments, alone):
+            inputs = [
+                a.clone().requires_grad_() if isinstance(a, torch.Tensor) else a for a in given
+            ]
+            native_ltc.ltc(*inputs)[0].square().sum().backward()
+            found.append([a.grad for a in inputs if isinstance(a, torch.Tensor)])
+        for many, one in zip(*found, strict=True):
+            assert torch.equal(many[lane : lane + 1], one)
+
+
+@pytest.mark.parametrize("ltc", LTCS)
+def test_input_shared_by_lanes(ltc):
     arguments = list(ltc_arguments((3,), 0.3))
     arguments[0] = draw(B, L, I)
-    assert_equal_with_gradients(torch_ltc.ltc, functional.ltc, arguments)
+    assert_equal_with_gradients(ltc, functional.ltc, arguments)
 
 
-def test_no_bias():
+@pytest.mark.parametrize("ltc", LTCS)
+def test_no_bias(ltc):
     x, h0, wi, wh, _, tau, target, dt = ltc_arguments((), 0.3)
     arguments = (x, h0, wi, wh, None, tau, target, dt)
-    assert_equal_with_gradients(torch_ltc.ltc, functional.ltc, arguments)
+    assert_equal_with_gradients(ltc, functional.ltc, arguments)
 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("lanes", LANES)
-@pytest.mark.parametrize(
-    ("fast", "slow", "gates", "states"),
-    [(torch_lstm.lstm, functional.lstm, 4, 2), (torch_gru.gru, functional.gru, 3, 1)],
-)
+@pytest.mark.parametrize(("fast", "slow", "gates", "states"), GATED)
 def test_lstm_and_gru(fast, slow, gates, states, lanes, bias):
     state = [draw(*lanes, B, H) for _ in range(states)]
     weights = draw(*lanes, gates * H, I), draw(*lanes, gates * H, H)
@@ -78,14 +157,16 @@ def test_lstm_and_gru(fast, slow, gates, states, lanes, bias):
 
 
 @pytest.mark.parametrize("solver", torch_ltc.SOLVERS)
-def test_gradcheck(solver):
+@pytest.mark.parametrize("ltc", LTCS)
+def test_gradcheck(ltc, solver):
     inputs = [a.requires_grad_() for a in ltc_arguments((2,), gaps(2, B, L))]
-    assert torch.autograd.gradcheck(lambda *a: torch_ltc.ltc(*a, solver, 2), inputs)
+    assert torch.autograd.gradcheck(lambda *a: ltc(*a, solver, 2), inputs)
 
 
-def test_one_step():
+@pytest.mark.parametrize("ltc", LTCS)
+def test_one_step(ltc):
     x, *rest = ltc_arguments((), 0.3)
-    assert_equal_with_gradients(torch_ltc.ltc, functional.ltc, (x[:, :1], *rest))
+    assert_equal_with_gradients(ltc, functional.ltc, (x[:, :1], *rest))
 
 
 @pytest.mark.parametrize("solver", torch_ltc.SOLVERS)
@@ -113,15 +194,17 @@ def test_second_derivatives_are_refused_not_wrong():
 def test_backends(monkeypatch):
     monkeypatch.delenv(kernels.VARIABLE, raising=False)
     assert kernels.backend() == "torch"
-    monkeypatch.setenv(kernels.VARIABLE, "reference")
-    assert kernels.backend() == "reference"
+    for name in kernels.BACKENDS[1:]:
+        monkeypatch.setenv(kernels.VARIABLE, name)
+        assert kernels.backend() == name
     monkeypatch.setenv(kernels.VARIABLE, "cuda")
     with pytest.raises(TorchliquidError, match="TORCHLIQUID_BACKEND is 'cuda': expected one of"):
         LTC(1, 2)(torch.zeros(3, 1))
 
 
+@compiled
 @pytest.mark.parametrize("cell", [LTC, torch.nn.LSTM, torch.nn.GRU])
-def test_the_reference_backend_gives_the_same_pack(cell, monkeypatch):
+def test_all_backends_give_the_same_pack(cell, monkeypatch):
     pack = Pack(lambda seed: SequenceModel(cell(1, 4), 1), range(3))
     x = torch.randn(2, 20, 1)
     found = []
@@ -131,8 +214,10 @@ def test_the_reference_backend_gives_the_same_pack(cell, monkeypatch):
         y, _ = pack(x)
         y.square().sum().backward()
         found.append([y.detach(), *(p.grad.clone() for p in pack.parameters())])
-    for fast, slow in zip(*found, strict=True):
-        torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+    *fast, reference = found
+    for mine in fast:
+        for one, other in zip(mine, reference, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("unfolds", [1, 2])

@@ -1,0 +1,105 @@
+"""Builds the native kernels: one shared library, without Python's or torch's headers.
+
+A machine without a C compiler installs all the same and runs the kernels written in PyTorch. Set
+TORCHLIQUID_NATIVE=require to fail instead, TORCHLIQUID_CFLAGS for more flags (sanitizers).
+"""
+
+import os
+import platform
+import shlex
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+NATIVE = Path("src/torchliquid/kernels/native")
+
+# name: flags, bytes of a register, registers; the best first
+X86 = {
+    "avx512": (["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"], 64, 32),
+    "avx2": (["-mavx2", "-mfma"], 32, 16),
+    "sse2": ([], 16, 16),
+}
+VARIANTS = {
+    "x86_64": X86,
+    "amd64": X86,
+    "arm64": {"neon": ([], 16, 32)},
+    "aarch64": {"neon": ([], 16, 32)},
+}
+FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS += ["-g0", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
+FLAGS += shlex.split(os.environ.get("TORCHLIQUID_CFLAGS", ""))
+
+
+class BuildNative(build_ext):
+    """Compiles each variant with its own flags and links all into one library."""
+
+    def get_ext_filename(self, name: str) -> str:
+        """The library's name, the same for every version of Python."""
+        suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+        return str(Path(*name.split("."))) + suffix
+
+    def build_extension(self, extension: Extension) -> None:
+        """Compile and link; without success, install without the library."""
+        try:
+            self._build(extension)
+        except Exception as error:
+            if os.environ.get("TORCHLIQUID_NATIVE") == "require":
+                raise
+            print(f"native kernels were not built, PyTorch will do: {error}", file=sys.stderr)
+
+    def _build(self, extension: Extension) -> None:
+        if self.compiler.compiler_type == "msvc":
+            raise RuntimeError("the C sources need GCC or Clang: build with --compiler=mingw32")
+        machine = platform.machine().lower()
+        variants = VARIANTS.get(machine, {"plain": ([], 16, 16)})
+        objects = []
+
+        def compile_one(source: str, target: str, flags: list[str]) -> None:
+            objects.extend(
+                self.compiler.compile(
+                    [str(NATIVE / source)],
+                    output_dir=str(Path(self.build_temp) / target),
+                    extra_postargs=[*FLAGS, *flags],
+                    depends=extension.depends,
+                )
+            )
+
+        for name, (flags, size, registers) in variants.items():
+            for bits in (32, 64):
+                defines = {"VARIANT": name, "REAL": bits, "BYTES": size, "REGISTERS": registers}
+                given = [f"-DTL_{key}={value}" for key, value in defines.items()]
+                compile_one("variant.c", f"{name}{bits}", [*flags, *given])
+        listed = "".join(f"X({name})" for name in variants)
+        compile_one("dispatch.c", "dispatch", [f"-DTL_VARIANTS(X)={listed}"])
+        compile_one("threads.c", "threads", [])
+        libraries = [] if sys.platform == "win32" else ["m", "pthread"]
+        more = shlex.split(os.environ.get("TORCHLIQUID_CFLAGS", ""))
+        self.compiler.link_shared_object(
+            objects,
+            self.get_ext_fullpath(extension.name),
+            libraries=libraries,
+            extra_postargs=more,
+        )
+
+
+class PlatformWheel(bdist_wheel):
+    """A wheel for one platform and every Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Tag without Python's version: the library does not depend on it."""
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "torchliquid.kernels._native",
+            sources=[str(NATIVE / name) for name in ("dispatch.c", "threads.c", "variant.c")],
+            depends=[str(path) for path in sorted(NATIVE.glob("*.[ch]"))],
+        )
+    ],
+    cmdclass={"build_ext": BuildNative, "bdist_wheel": PlatformWheel},
+)

@@ -1,0 +1,321 @@
+"""The native library: found, loaded and tested once, called with plain structs of numbers.
+
+The C interface is described in ``native/torchliquid.h``. A call takes one struct of sizes and
+views; here it is packed into bytes, which is cheaper than one argument for each number. ctypes
+lets go of the interpreter's lock while a kernel runs.
+"""
+
+import ctypes
+import functools
+import os
+import struct
+import sys
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from torchliquid.errors import TorchliquidError
+
+ABI = 3
+"""TL_ABI of the header this package was written for."""
+ISA = "TORCHLIQUID_ISA"
+"""Environment variable that names the instruction set to use."""
+KERNELS = ("ltc", "linear", "gated", "synaptic")
+_SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+
+View = tuple[int, int, int, int, int]
+ABSENT: View = (0, 0, 0, 0, 0)
+
+
+class Library:
+    """The loaded library: `isa` in use, `isas` compiled, and `call` for a kernel."""
+
+    def __init__(self, path: Path) -> None:
+        handle = ctypes.CDLL(str(path))
+        handle.tl_abi.restype = ctypes.c_int64
+        if handle.tl_abi() != ABI:
+            raise OSError(
+                f"{path.name} speaks version {handle.tl_abi()} of the interface, this package "
+                f"{ABI}: install torchliquid anew"
+            )
+        handle.tl_isa.restype = handle.tl_isas.restype = ctypes.c_char_p
+        handle.tl_width.restype = ctypes.c_int64
+        handle.tl_width.argtypes = [ctypes.c_int64]
+        handle.tl_use_isa.argtypes = [ctypes.c_char_p]
+        self.isas = handle.tl_isas().decode().split()
+        wanted = os.environ.get(ISA)
+        if wanted and handle.tl_use_isa(wanted.encode()):
+            raise OSError(
+                f"{ISA} is {wanted!r}: it does not run here; compiled are {', '.join(self.isas)}"
+            )
+        self.isa = handle.tl_isa().decode()
+        if not self.isa:
+            raise OSError(f"{path.name} fails its self-test on this machine")
+        self.width = {size: handle.tl_width(size) for size in (4, 8)}
+        self._kernels = {}
+        for name in KERNELS:
+            for direction in ("forward", "backward"):
+                kernel = getattr(handle, f"tl_{name}_{direction}")
+                kernel.argtypes = [ctypes.c_char_p]
+                self._kernels[f"{name}_{direction}"] = kernel
+
+    def call(self, name: str, arguments: bytes) -> None:
+        """Run a kernel on a packed struct."""
+        code = self._kernels[name](arguments)
+        if code == 1:
+            raise MemoryError(f"the native kernel {name} found no memory for its scratch")
+        if code:
+            raise TorchliquidError(f"the native kernel {name} was given sizes it does not take")
+
+
+@functools.cache
+def find() -> tuple[Library | None, str]:
+    """The library, or None and why there is none."""
+    path = Path(__file__).with_name(f"_native{_SUFFIX}")
+    if not path.exists():
+        return None, "it was not compiled when torchliquid was installed (no C compiler?)"
+    try:
+        return Library(path), ""
+    except (OSError, AttributeError) as error:
+        return None, str(error)
+
+
+def loaded() -> Library:
+    """The library.
+
+    Raises:
+        TorchliquidError: there is none.
+    """
+    library, why = find()
+    if library is None:
+        raise TorchliquidError(f"the native kernels are not at hand: {why}")
+    return library
+
+
+_REALS = (torch.float32, torch.float64)
+_ORDINARY = (Tensor, torch.nn.Parameter)
+
+
+def accepts(*tensors: Tensor | None) -> bool:
+    """Whether a kernel may read these tensors: on the CPU, float32 or float64, of one type."""
+    dtype = None
+    for t in tensors:
+        if t is None:
+            continue
+        if not t.is_cpu or t.layout != torch.strided:
+            return False
+        if dtype is None:
+            dtype = t.dtype
+            if dtype not in _REALS:
+                return False
+        elif t.dtype != dtype:
+            return False
+    return True
+
+
+def is_plain(*tensors: Tensor | None) -> bool:
+    """Whether these are ordinary tensors outside any tracing, compilation or transformation."""
+    if torch.compiler.is_compiling():
+        return False
+    for t in tensors:
+        if t is not None and type(t) not in _ORDINARY:
+            return False
+    return (
+        not torch._C._len_torch_dispatch_stack()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch._C._is_tracing()
+    )
+
+
+def wants_graph(*tensors: Tensor | None) -> bool:
+    """Whether autograd records what is done with these tensors."""
+    if torch.is_grad_enabled():
+        for t in tensors:
+            if t is not None and t.requires_grad:
+                return True
+    return False
+
+
+class Packed:
+    """Views of a pack: lanes are its models. Tensors have a leading dimension S or, shared, none.
+
+    Methods give the five numbers of a ``tl_view``: address, strides of lane, batch, row and item.
+    """
+
+    shared = 0
+
+    @staticmethod
+    def sequence(t: Tensor | None) -> View:
+        """``(S, B, L, F)`` or ``(B, L, F)``."""
+        if t is None:
+            return ABSENT
+        s = t.stride()
+        return (t.data_ptr(), *s) if len(s) == 4 else (t.data_ptr(), 0, *s)  # type: ignore[return-value]
+
+    @staticmethod
+    def gaps(t: Tensor | None) -> View:
+        """``(S, B, L)`` or ``(B, L)``."""
+        if t is None:
+            return ABSENT
+        s = t.stride()
+        return (t.data_ptr(), *s, 0) if len(s) == 3 else (t.data_ptr(), 0, *s, 0)  # type: ignore[return-value]
+
+    @staticmethod
+    def state(t: Tensor | None) -> View:
+        """``(S, B, H)``."""
+        if t is None:
+            return ABSENT
+        lane, batch, item = t.stride()
+        return t.data_ptr(), lane, batch, 0, item
+
+    @staticmethod
+    def matrix(t: Tensor | None) -> View:
+        """``(S, J, I)``."""
+        if t is None:
+            return ABSENT
+        lane, row, item = t.stride()
+        return t.data_ptr(), lane, 0, row, item
+
+    @staticmethod
+    def vector(t: Tensor | None) -> View:
+        """``(S, H)``."""
+        if t is None:
+            return ABSENT
+        lane, item = t.stride()
+        return t.data_ptr(), lane, 0, 0, item
+
+    @staticmethod
+    def sizes(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:
+        """Lanes, batch, steps, inputs."""
+        B, L, I = x.shape[-3:]
+        return len(weight), B, L, I
+
+    @staticmethod
+    def new_sequence(like: Tensor, lanes: int, features: int) -> Tensor:
+        """An empty ``(S, B, L, F)``, lane innermost in memory."""
+        B, L = like.shape[-3:-1]
+        return like.new_empty(B, L, features, lanes).permute(3, 0, 1, 2)
+
+    @staticmethod
+    def new_state(like: Tensor) -> Tensor:
+        """An empty ``(S, B, H)`` like the given one, lane innermost in memory."""
+        return like.new_empty(*like.shape[1:], len(like)).permute(2, 0, 1)
+
+
+class Batched:
+    """Views of one model: lanes are the sequences of its batch. Tensors have no dimension S."""
+
+    shared = 1
+
+    @staticmethod
+    def sequence(t: Tensor | None) -> View:
+        """``(B, L, F)``."""
+        if t is None:
+            return ABSENT
+        lane, row, item = t.stride()
+        return t.data_ptr(), lane, 0, row, item
+
+    @staticmethod
+    def gaps(t: Tensor | None) -> View:
+        """``(B, L)``."""
+        if t is None:
+            return ABSENT
+        lane, row = t.stride()
+        return t.data_ptr(), lane, 0, row, 0
+
+    @staticmethod
+    def state(t: Tensor | None) -> View:
+        """``(B, H)``."""
+        if t is None:
+            return ABSENT
+        lane, item = t.stride()
+        return t.data_ptr(), lane, 0, 0, item
+
+    @staticmethod
+    def matrix(t: Tensor | None) -> View:
+        """``(J, I)``."""
+        if t is None:
+            return ABSENT
+        row, item = t.stride()
+        return t.data_ptr(), 0, 0, row, item
+
+    @staticmethod
+    def vector(t: Tensor | None) -> View:
+        """``(H,)``."""
+        return ABSENT if t is None else (t.data_ptr(), 0, 0, 0, t.stride(0))
+
+    @staticmethod
+    def sizes(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:
+        """Lanes, batch, steps, inputs."""
+        B, L, I = x.shape
+        return B, 1, L, I
+
+    @staticmethod
+    def new_sequence(like: Tensor, lanes: int, features: int) -> Tensor:
+        """An empty ``(B, L, F)``, batch and time in memory as in ``like``."""
+        B, L = like.shape[:2]
+        if like.stride(0) >= like.stride(1):
+            return like.new_empty(B, L, features)
+        return like.new_empty(L, B, features).transpose(0, 1)
+
+    @staticmethod
+    def new_state(like: Tensor) -> Tensor:
+        """An empty ``(B, H)`` like the given one."""
+        return torch.empty_like(like, memory_format=torch.contiguous_format)
+
+
+Layout = type[Packed] | type[Batched]
+
+
+def layout_of(weight: Tensor) -> Layout:
+    """Which of the two: a weight matrix of a pack has three dimensions."""
+    return Packed if weight.dim() == 3 else Batched
+
+
+@functools.cache
+def _format(head: str, views: int) -> struct.Struct:
+    return struct.Struct(f"={head}{5 * views}q")
+
+
+def arguments(head: str, numbers: tuple[Any, ...], views: list[View], total: int) -> bytes:
+    """A kernel's struct: numbers as ``head`` says, then views, absent ones up to ``total``."""
+    n = len(views)
+    return _format(head, n).pack(*numbers, *chain.from_iterable(views)) + bytes(40 * (total - n))
+
+
+def kept_size(x: Tensor, h0: Tensor) -> int:
+    """Reals of a buffer kept for the backward pass: one for each state, in whole registers."""
+    width = loaded().width[x.element_size()]
+    lanes, batch = h0.shape[0], h0.shape[1] if h0.dim() == 3 else 1
+    whole: int = (lanes + width - 1) // width * width
+    return whole * batch * x.shape[-2] * h0.shape[-1]
+
+
+class Kept:
+    """A buffer that a forward pass keeps for its backward pass, from a store of used ones.
+
+    A training loop asks for the same buffers at every step. Handed back to the system and taken
+    anew they would cost more, in page faults, than the kernels that fill them. The store holds at
+    most `LIMIT` bytes; a buffer returns to it when nothing refers to this object any more.
+    """
+
+    LIMIT = 64 * 2**20
+    _store: ClassVar[dict[tuple[int, torch.dtype], list[Tensor]]] = {}
+    _bytes = 0
+
+    def __init__(self, like: Tensor, size: int) -> None:
+        used = self._store.get((size, like.dtype))
+        if used:
+            self.tensor = used.pop()
+            Kept._bytes -= self.tensor.nbytes
+        else:
+            self.tensor = like.detach().new_empty(size)
+
+    def __del__(self) -> None:
+        if Kept._bytes + self.tensor.nbytes <= self.LIMIT:
+            Kept._bytes += self.tensor.nbytes
+            key = (self.tensor.numel(), self.tensor.dtype)
+            self._store.setdefault(key, []).append(self.tensor)

@@ -1,0 +1,188 @@
+/* Chooses the instruction set, tests it, and hands calls on to its kernels. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "table.h"
+
+#define DECLARE(name) extern const tl_table tl_table_##name##_32, tl_table_##name##_64;
+TL_VARIANTS(DECLARE)
+
+typedef struct {
+    const char *name;
+    const tl_table *single, *twice;
+} variant;
+
+#define ENTRY(name) {#name, &tl_table_##name##_32, &tl_table_##name##_64},
+static const variant variants[] = {TL_VARIANTS(ENTRY)};
+enum { COUNT = sizeof variants / sizeof *variants };
+
+static const variant *chosen; /* at the first call */
+static const variant *narrower; /* than the one chosen, NULL if there is none with fused products */
+
+static int runs_here(const char *name) {
+#if defined(__x86_64__) || defined(_M_X64)
+    __builtin_cpu_init();
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (!strcmp(name, "avx2")) return avx2;
+    if (!strcmp(name, "avx512"))
+        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+#endif
+    (void)name;
+    return 1;
+}
+
+/* ---- self-test ------------------------------------------------------------------------------ */
+
+enum { LANES = 17, STEPS = 5, HIDDEN = 3, PLACES = LANES * STEPS * HIDDEN };
+
+static tl_view view(void *data, int64_t lane, int64_t row, int64_t item) {
+    return (tl_view){data, lane, 0, row, item};
+}
+
+static double worse(double worst, double error) {
+    return fabs(error) <= worst ? worst : isnan(error) ? INFINITY : fabs(error);
+}
+
+/* Forward and backward of a small LTC against libm, in double precision: the worst error. */
+static double error_of(const tl_table *table, int64_t bytes) {
+    static const double weight[HIDDEN * HIDDEN] = {0.3, -0.7, 0.2, 0.9, 0.1, -0.4, -0.2, 0.6, 0.5};
+    static const double tau[HIDDEN] = {1.3, 0.4, 2.0}, target[HIDDEN] = {0.8, -1.1, 0.3};
+    double x[PLACES], y[PLACES], gradient[LANES * HIDDEN], worst = 0;
+    double w[9], constants[2 * HIDDEN], state[LANES * HIDDEN] = {0}, ones[1] = {1};
+    float y32[PLACES], x32[PLACES], gradient32[LANES * HIDDEN], w32[9], constants32[2 * HIDDEN];
+    float state32[LANES * HIDDEN] = {0}, ones32[1] = {1};
+    for (int k = 0; k < PLACES; k++) x32[k] = (float)(x[k] = 2 * sin(1.7 * k));
+    for (int k = 0; k < 9; k++) w32[k] = (float)(w[k] = weight[k]);
+    for (int k = 0; k < HIDDEN; k++) {
+        constants32[k] = (float)(constants[k] = tau[k]);
+        constants32[HIDDEN + k] = (float)(constants[HIDDEN + k] = target[k]);
+    }
+#define PICK(name) (bytes == 4 ? (void *)name##32 : (void *)name)
+    char *flat = PICK(constants);
+    tl_ltc p = {0};
+    p.sizes = (tl_sizes){bytes, 1, 1, LANES, 1, STEPS, HIDDEN, HIDDEN};
+    p.solver = TL_SEMI_IMPLICIT;
+    p.unfolds = 1;
+    p.interval = 0.4;
+    p.x = view(PICK(x), STEPS * HIDDEN, HIDDEN, 1);
+    p.h0 = view(PICK(state), HIDDEN, 0, 1);
+    p.weight_ih = p.weight_hh = view(PICK(w), 0, HIDDEN, 1);
+    p.tau = view(flat, 0, 0, 1);
+    p.target = view(flat + HIDDEN * bytes, 0, 0, 1);
+    p.y = view(PICK(y), STEPS * HIDDEN, HIDDEN, 1);
+    p.grad_last = view(PICK(ones), 0, 0, 0);
+    p.grad_h0 = view(PICK(gradient), HIDDEN, 0, 1);
+    if (table->ltc_forward(&p) || table->ltc_backward(&p)) return INFINITY;
+#define FOUND(name, place) (bytes == 4 ? (double)name##32 [place] : name[place])
+    for (int lane = 0; lane < LANES; lane++) {
+        double h[HIDDEN] = {0}, slopes[HIDDEN][HIDDEN]; /* d state / d initial state */
+        for (int j = 0; j < HIDDEN; j++)
+            for (int i = 0; i < HIDDEN; i++) slopes[j][i] = i == j;
+        for (int t = 0; t < STEPS; t++) {
+            double next[HIDDEN], moved[HIDDEN][HIDDEN];
+            for (int j = 0; j < HIDDEN; j++) {
+                double z = 0, dz[HIDDEN] = {0};
+                for (int i = 0; i < HIDDEN; i++) {
+                    z += weight[j * HIDDEN + i] * (x[(lane * STEPS + t) * HIDDEN + i] + h[i]);
+                    for (int m = 0; m < HIDDEN; m++) dz[m] += weight[j * HIDDEN + i] * slopes[i][m];
+                }
+                double f = 1 / (1 + exp(-z)), d = 1 + p.interval * (1 / tau[j] + f);
+                next[j] = (h[j] + p.interval * f * target[j]) / d;
+                for (int m = 0; m < HIDDEN; m++)
+                    moved[j][m] = slopes[j][m] / d + p.interval * (target[j] - next[j]) / d * f *
+                                                         (1 - f) * dz[m];
+                worst = worse(worst, next[j] - FOUND(y, (lane * STEPS + t) * HIDDEN + j));
+            }
+            memcpy(h, next, sizeof h);
+            memcpy(slopes, moved, sizeof slopes);
+        }
+        for (int m = 0; m < HIDDEN; m++) {
+            double sum = 0;
+            for (int j = 0; j < HIDDEN; j++) sum += slopes[j][m];
+            worst = worse(worst, sum - FOUND(gradient, lane * HIDDEN + m));
+        }
+    }
+    return worst;
+}
+
+static int passes(const variant *v) {
+    return error_of(v->single, 4) < 1e-5 && error_of(v->twice, 8) < 1e-12;
+}
+
+/* ---- choice --------------------------------------------------------------------------------- */
+
+static void choose(const variant *v) {
+    const variant *next = v + 1;
+    narrower = !strcmp(v->name, "avx512") && passes(next) ? next : NULL;
+    chosen = v;
+}
+
+int tl_use_isa(const char *name) {
+    for (int k = 0; k < COUNT; k++)
+        if (!strcmp(variants[k].name, name) && runs_here(name) && passes(&variants[k])) {
+            choose(&variants[k]);
+            return TL_OK;
+        }
+    return TL_BAD_ARGUMENT;
+}
+
+static const variant *current(void) {
+    for (int k = 0; k < COUNT && !chosen; k++)
+        if (runs_here(variants[k].name) && passes(&variants[k])) choose(&variants[k]);
+    return chosen;
+}
+
+static const tl_table *table_of(const variant *v, int64_t bytes) {
+    return !v ? NULL : bytes == 4 ? v->single : bytes == 8 ? v->twice : NULL;
+}
+
+static const tl_table *table(int64_t bytes) { return table_of(current(), bytes); }
+
+/* The kernels for a call. A small batch does not fill the widest registers: where half of one holds
+ * it, kernels with narrower registers do the same work in less time. Packs keep to one variant, so
+ * that a lane alone and among many gives the same bits. */
+static const tl_table *table_for(const tl_sizes *s) {
+    const tl_table *best = table(s->real);
+    if (narrower && s->shared && s->lanes <= table_of(narrower, s->real)->width)
+        return table_of(narrower, s->real);
+    return best;
+}
+
+int64_t tl_abi(void) { return TL_ABI; }
+
+const char *tl_isa(void) {
+    const variant *v = current();
+    return v ? v->name : "";
+}
+
+#define LIST(name) #name " "
+const char *tl_isas(void) { return TL_VARIANTS(LIST); }
+
+int64_t tl_width(int64_t bytes) {
+    const tl_table *t = table(bytes);
+    return t ? t->width : 0;
+}
+
+int64_t tl_kept(const tl_sizes *s) {
+    const tl_table *t = table_for(s);
+    int64_t width = t ? t->width : 1;
+    return (s->lanes + width - 1) / width * width * s->batch * s->steps * s->hidden;
+}
+
+static int fits(const tl_sizes *s) {
+    return table(s->real) && s->threads >= 1 && s->lanes >= 1 && s->batch >= 1 && s->steps >= 1 &&
+           s->inputs >= 1 && s->hidden >= 1 && !(s->shared && s->batch > 1);
+}
+
+#define KERNEL(name)                                                      \
+    int tl_##name##_forward(const tl_##name *p) {                         \
+        if (!fits(&p->sizes)) return TL_BAD_ARGUMENT;                     \
+        return table_for(&p->sizes)->name##_forward(p);                   \
+    }                                                                     \
+    int tl_##name##_backward(const tl_##name *p) {                        \
+        if (!fits(&p->sizes)) return TL_BAD_ARGUMENT;                     \
+        return table_for(&p->sizes)->name##_backward(p);                  \
+    }
+TL_KERNELS(KERNEL)

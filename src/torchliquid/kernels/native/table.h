@@ -1,0 +1,23 @@
+/* The kernels of one instruction set and one real type. */
+#ifndef TL_TABLE_H
+#define TL_TABLE_H
+
+#include "torchliquid.h"
+
+/* Every kernel: its struct is tl_<name>, its functions <name>_forward and <name>_backward. */
+#define TL_KERNELS(X) \
+    X(ltc)            \
+    X(linear)         \
+    X(gated)          \
+    X(synaptic)
+
+#define TL_POINTERS(name)                    \
+    int (*name##_forward)(const tl_##name *); \
+    int (*name##_backward)(const tl_##name *);
+
+typedef struct {
+    int64_t width; /* lanes of a register */
+    TL_KERNELS(TL_POINTERS)
+} tl_table;
+
+#endif

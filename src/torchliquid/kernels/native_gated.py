@@ -1,0 +1,253 @@
+"""LSTM and GRU over a sequence by the native kernel: the functions of `torchliquid.functional`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from torchliquid.kernels import library
+
+_LSTM, _GRU = 0, 1
+_KEPT = 5
+
+
+def lstm(
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """See `torchliquid.functional.lstm`; at most one dimension of lanes."""
+    y, last, last_c = _run(_LSTM, x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
+    return y, (last, last_c)
+
+
+def gru(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """See `torchliquid.functional.gru`; at most one dimension of lanes."""
+    y, last, _ = _run(_GRU, x, h0, None, weight_ih, weight_hh, bias_ih, bias_hh)
+    return y, last
+
+
+def _run(kind: int, *given: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    if not library.is_plain(*given):
+        y, last, last_c, _ = gated_op(kind, *given)
+        return y, last, last_c
+    if library.wants_graph(*given):
+        return _Scan.apply(kind, *given)  # type: ignore[no-any-return, no-untyped-call]
+    return forward(kind, given, None)
+
+
+def forward(kind: int, given: Sequence[Any], kept: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """States, last h and last c (a GRU: empty); ``given`` as `lstm`'s arguments."""
+    x, h0, weight_hh = given[0], given[1], given[4]
+    layout = library.layout_of(weight_hh)
+    y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1])
+    last = layout.new_state(h0)
+    last_c = layout.new_state(h0) if kind == _LSTM else h0.new_empty(0)
+    ends = (last, last_c if kind == _LSTM else None)
+    packed = _pack(kind, layout, given, y, ends, kept, [])
+    library.loaded().call("gated_forward", packed)
+    return y, last, last_c
+
+
+def backward(
+    kind: int,
+    grads: Sequence[Tensor | None],
+    given: Sequence[Any],
+    needs: Sequence[bool],
+    y: Tensor,
+    kept: Tensor,
+) -> list[Tensor | None]:
+    """Gradients of what was given, None where ``needs`` says so."""
+    x, h0, c0, *weights = given
+    layout = library.layout_of(weights[1])
+    grad_x = layout.new_sequence(x, weights[1].shape[0], x.shape[-1]) if needs[0] else None
+    grad_h0 = layout.new_state(h0) if needs[1] else None
+    grad_c0 = layout.new_state(h0) if needs[2] and c0 is not None else None
+    found = [
+        torch.empty_like(w) if w is not None and need else None
+        for w, need in zip(weights, needs[3:], strict=True)
+    ]
+    more = [
+        layout.sequence(grads[0]),
+        layout.state(grads[1]),
+        layout.state(grads[2] if kind == _LSTM else None),
+        layout.sequence(grad_x),
+        layout.state(grad_h0),
+        layout.state(grad_c0),
+        layout.matrix(found[0]),
+        layout.matrix(found[1]),
+        layout.vector(found[2]),
+        layout.vector(found[3]),
+    ]
+    packed = _pack(kind, layout, given, y, (None, None), kept, more)
+    library.loaded().call("gated_backward", packed)
+    if grad_x is not None and grad_x.dim() > x.dim():
+        grad_x = grad_x.sum(0)
+    return [grad_x, grad_h0, grad_c0, *found]
+
+
+def _pack(
+    kind: int,
+    layout: library.Layout,
+    given: Sequence[Any],
+    y: Tensor,
+    ends: tuple[Tensor | None, Tensor | None],
+    kept: Tensor | None,
+    gradients: list[library.View],
+) -> bytes:
+    x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh = given
+    views = [
+        layout.sequence(x),
+        layout.state(h0),
+        layout.state(c0),
+        layout.matrix(weight_ih),
+        layout.matrix(weight_hh),
+        layout.vector(bias_ih),
+        layout.vector(bias_hh),
+        layout.sequence(y),
+        layout.state(ends[0]),
+        layout.state(ends[1]),
+    ]
+    threads, sizes = torch.get_num_threads(), layout.sizes(x, weight_hh)
+    head = (x.element_size(), threads, layout.shared, *sizes, h0.shape[-1], kind)
+    address = (0 if kept is None else kept.data_ptr(),)
+    return library.arguments("8qq", head, views, 10) + library.arguments(
+        "q", address, gradients, 10
+    )
+
+
+def _kept_size(x: Tensor, h0: Tensor) -> int:
+    return _KEPT * library.kept_size(x, h0)
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[1]))
+        y, last, last_c = forward(kind, given, ctx.kept.tensor)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*given, y)
+        return y, last, last_c
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Any:
+        *given, y = ctx.saved_tensors
+        needs = ctx.needs_input_grad[1:]
+        return (None, *backward(ctx.kind, grads, given, needs, y, ctx.kept.tensor))
+
+
+@torch.library.custom_op("torchliquid::gated", mutates_args=())
+def gated_op(
+    kind: int,
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """LSTM (0) or GRU (1) as an operator of torch; also gives what the backward pass needs."""
+    kept = x.new_empty(_kept_size(x, h0))
+    given = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
+    return (*forward(kind, given, kept), kept)
+
+
+@torch.library.custom_op("torchliquid::gated_backward", mutates_args=())
+def gated_backward_op(
+    kind: int,
+    grad_y: Tensor | None,
+    grad_last: Tensor | None,
+    grad_last_c: Tensor | None,
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    y: Tensor,
+    kept: Tensor,
+    needs: list[bool],
+) -> list[Tensor]:
+    """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
+    given = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
+    grads = backward(kind, (grad_y, grad_last, grad_last_c), given, needs, y, kept)
+    return [x.new_empty(0) if g is None else g for g in grads]
+
+
+@gated_op.register_fake
+def _(
+    kind: int,
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    layout = library.layout_of(weight_hh)
+    y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1])
+    last_c = layout.new_state(h0) if kind == _LSTM else h0.new_empty(0)
+    return y, layout.new_state(h0), last_c, x.new_empty(_kept_size(x, h0))
+
+
+@gated_backward_op.register_fake
+def _(
+    kind: int,
+    grad_y: Tensor | None,
+    grad_last: Tensor | None,
+    grad_last_c: Tensor | None,
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    y: Tensor,
+    kept: Tensor,
+    needs: list[bool],
+) -> list[Tensor]:
+    layout, weights = library.layout_of(weight_hh), (weight_ih, weight_hh, bias_ih, bias_hh)
+    grad_x = layout.new_sequence(x, weight_hh.shape[0], x.shape[-1])
+    grads = [
+        grad_x.sum(0) if grad_x.dim() > x.dim() else grad_x,
+        layout.new_state(h0),
+        None if c0 is None else layout.new_state(h0),
+        *(None if w is None else torch.empty_like(w) for w in weights),
+    ]
+    found = zip(grads, needs, strict=True)
+    return [x.new_empty(0) if g is None or not need else g for g, need in found]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.kind = inputs[0]
+    ctx.save_for_backward(*inputs[1:], output[0], output[3])
+
+
+def _differentiate(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    *given, y, kept = ctx.saved_tensors
+    needs = [bool(need) for need in ctx.needs_input_grad[1:]]
+    last_c = grads[2] if ctx.kind == _LSTM else None
+    found = gated_backward_op(ctx.kind, grads[0], grads[1], last_c, *given, y, kept, needs)
+    return None, *(g if need else None for g, need in zip(found, needs, strict=True))
+
+
+gated_op.register_autograd(_differentiate, setup_context=_setup)
