@@ -22,7 +22,16 @@ NAMES = [
     "save",
     "time_constants",
 ]
-FUNCTIONAL = ["SOLVERS", "gru", "lstm", "ltc", "ltc_step", "ltc_time_constants", "time_constant"]
+FUNCTIONAL = [
+    "SOLVERS",
+    "gru",
+    "lstm",
+    "ltc",
+    "ltc_step",
+    "ltc_time_constants",
+    "synaptic",
+    "time_constant",
+]
 SIGNATURES = {
     "LTC": "(input_size, hidden_size, solver='semi_implicit', unfolds=1, bias=True, "
     "batch_first=False, dt=1.0, device=None, dtype=None)",
