@@ -183,14 +183,6 @@ def test_a_lane_is_the_same_alone(solver):
         torch.testing.assert_close(many[5:6], one, rtol=1e-13, atol=1e-14)
 
 
-def test_second_derivatives_are_refused_not_wrong():
-    x, *rest = ltc_arguments((), 0.3)
-    x.requires_grad_()
-    (first,) = torch.autograd.grad(torch_ltc.ltc(x, *rest)[0].square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        first.sum().backward()
-
-
 def test_backends(monkeypatch):
     monkeypatch.delenv(kernels.VARIABLE, raising=False)
     assert kernels.backend() == "torch"

@@ -15,8 +15,8 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ``(*S, B, L, G)``.
     """
     B, L = x.shape[-3:-1]
-    u = x.flatten(-3, -2) @ weight.mT
+    # reshape, not flatten: batched gradients (is_grads_batched) know the one and not the other
+    u = x.reshape(*x.shape[:-3], B * L, x.shape[-1]) @ weight.mT
     if bias is not None:
         u = u + bias.unsqueeze(-2)
-    every: Tensor = u.unflatten(-2, (B, L))
-    return every
+    return u.reshape(*u.shape[:-2], B, L, u.shape[-1])

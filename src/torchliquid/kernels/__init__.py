@@ -8,13 +8,18 @@ Backends, chosen by the environment variable ``TORCHLIQUID_BACKEND``; ``torch`` 
 - ``torch``: the forward loop runs without a graph; the backward pass is written by hand. All that
   does not depend on the order of time steps is computed for the whole sequence at once, so that
   only two or three small operations a step remain. Needs nothing but PyTorch.
-- ``reference``: `torchliquid.functional` under autograd: slow, and differentiable twice.
+- ``reference``: `torchliquid.functional` under autograd: slow, and obvious.
+
+All are differentiable any number of times: the hand-written backward pass is itself made of
+differentiable operations, and the native one is left for it where a graph of the gradient is asked
+for. Forward-mode derivatives (`torch.func.jvp`, `torch.autograd.forward_ad`) run the reference.
 """
 
 import os
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.functional import softplus
 
 from torchliquid import functional
@@ -50,6 +55,11 @@ def backend() -> str:
     return name
 
 
+def _forward_mode() -> bool:
+    """Whether derivatives are carried along with the values, as hand-written passes do not."""
+    return forward_ad._current_level >= 0
+
+
 def _native(lanes: int, *tensors: Tensor | None) -> bool:
     """Whether the native kernels run these: one dimension of lanes at most, no transforms."""
     transformed = (
@@ -60,6 +70,8 @@ def _native(lanes: int, *tensors: Tensor | None) -> bool:
 
 
 def _backend() -> str:
+    if _forward_mode():
+        return "reference"
     return _compiled_backend() if torch.compiler.is_compiling() else backend()
 
 

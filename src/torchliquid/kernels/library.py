@@ -130,6 +130,13 @@ def is_plain(*tensors: Tensor | None) -> bool:
     )
 
 
+def reads_gradients(*grads: Tensor | None) -> bool:
+    """Whether a kernel can compute the gradients that are asked for: once, from real memory."""
+    return not torch.is_grad_enabled() and not any(
+        g is not None and torch._C._functorch.is_legacy_batchedtensor(g) for g in grads
+    )
+
+
 def wants_graph(*tensors: Tensor | None) -> bool:
     """Whether autograd records what is done with these tensors."""
     if torch.is_grad_enabled():

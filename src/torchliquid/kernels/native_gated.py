@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from torchliquid.kernels import library
+from torchliquid.kernels import library, torch_gru, torch_lstm
+from torchliquid.kernels.sequence import differentiable_again
 
 _LSTM, _GRU = 0, 1
 _KEPT = 5
@@ -143,11 +143,24 @@ class _Scan(torch.autograd.Function):
         return y, last, last_c
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
         *given, y = ctx.saved_tensors
         needs = ctx.needs_input_grad[1:]
+        if not library.reads_gradients(*grads):
+            return (None, *_again(ctx.kind, given, needs, grads))
         return (None, *backward(ctx.kind, grads, given, needs, y, ctx.kept.tensor))
+
+
+def _again(
+    kind: int, given: Sequence[Any], needs: Sequence[bool], grads: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    if kind == _LSTM:
+        return differentiable_again(torch_lstm.lstm, given, needs, grads)
+
+    def run(x: Tensor, h0: Tensor, c0: None, *weights: Any) -> Any:
+        return torch_gru.gru(x, h0, *weights)
+
+    return differentiable_again(run, given, needs, grads[:2])
 
 
 @torch.library.custom_op("torchliquid::gated", mutates_args=())

@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from torchliquid.functional.projection import project
 from torchliquid.kernels import library
+from torchliquid.kernels.sequence import differentiable_again
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -67,9 +68,11 @@ class _Linear(torch.autograd.Function):
         return forward(x, weight, bias)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Any:
         x, weight, bias = ctx.saved_tensors
+        if not library.reads_gradients(grad):
+            given = ctx.saved_tensors
+            return tuple(differentiable_again(project, given, ctx.needs_input_grad, [grad]))
         return tuple(backward(grad, x, weight, bias, ctx.needs_input_grad))
 
 

@@ -2,14 +2,16 @@
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.nn.functional import softplus
 
-from torchliquid.kernels import library
+from torchliquid.functional.projection import project
+from torchliquid.kernels import library, torch_ltc
+from torchliquid.kernels.sequence import differentiable_again
 
 SOLVERS = ("semi_implicit", "euler", "exponential")
 """Solvers that the native kernel knows, in the order of the header's numbers."""
@@ -313,11 +315,13 @@ class _Scan(torch.autograd.Function):
         return y, last
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
         *given, y = ctx.saved_tensors
-        gates = ctx.gates and ctx.gates.tensor
         needs = ctx.needs_input_grad[:8]
+        if not library.reads_gradients(*grads):
+            again = differentiable_again(_in_torch(ctx.rest), given, needs, grads)
+            return (*again, None, None, None, None)
+        gates = ctx.gates and ctx.gates.tensor
         found = backward(grads, tuple(given), ctx.rest, needs, y, None, gates)
         return (*found, None, None, None, None)
 
@@ -335,9 +339,12 @@ class _Model(torch.autograd.Function):
         return forward(given, ctx.rest, readout, ctx.states.tensor, gates)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
         *given, weight, bias = ctx.saved_tensors
+        if not library.reads_gradients(*grads):
+            needs, every = ctx.needs_input_grad[:10], (*given, weight, bias)
+            again = differentiable_again(_in_torch(ctx.rest), every, needs, grads)
+            return (*again, None, None, None, None)
         gates = ctx.gates and ctx.gates.tensor
         found = backward(
             grads,
@@ -350,6 +357,20 @@ class _Model(torch.autograd.Function):
             (weight, bias),
         )
         return (*found, None, None, None, None)
+
+
+def _in_torch(rest: Rest) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The same function in PyTorch operations, with a readout where it is given one."""
+    interval, solver, unfolds, raw = rest
+
+    def run(*given: Any) -> tuple[Tensor, Tensor]:
+        x, h0, weight_ih, weight_hh, bias, tau, target, dt = given[:8]
+        weights = (weight_ih, weight_hh, bias, softplus(tau) if raw else tau, target)
+        step = interval if dt is None else dt
+        y, last = torch_ltc.ltc(x, h0, *weights, step, SOLVERS[solver], unfolds)
+        return (project(y, *given[8:]) if given[8:] else y), last
+
+    return run
 
 
 def _gates_size(x: Tensor, h0: Tensor, unfolds: int) -> int:

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from torchliquid.functional.synaptic import all_pairs, map_input
+from torchliquid.functional.synaptic import synaptic as reference
 from torchliquid.kernels import library
+from torchliquid.kernels.sequence import differentiable_again
 
 _HEAD, _INPUTS, _GRADIENTS = "8qqqqdqq", 15, 16
 
@@ -175,11 +176,21 @@ class _Scan(torch.autograd.Function):
         return y, last
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None) -> Any:
         y, edges, sensory_edges, x, h0, dt, *weights = ctx.saved_tensors
         needs = list(ctx.needs_input_grad[4:])
         interval, unfolds = ctx.rest
+        if not library.reads_gradients(grad_y, grad_last):
+
+            def run(x: Tensor, h0: Tensor, dt: Tensor | None, *weights: Tensor) -> Any:
+                step = interval if dt is None else dt
+                maps = (None, None)  # applied already
+                every: tuple[Any, ...] = (*weights, *maps, edges, sensory_edges, step, unfolds)
+                return reference(x, h0, *every)
+
+            given, needs = (x, h0, dt, *weights), ctx.needs_input_grad[4:]
+            again = differentiable_again(run, given, needs, (grad_y, grad_last))
+            return (None, None, None, None, *again)
         given = (x, h0, dt, weights, edges, sensory_edges, interval, unfolds)
         grads = backward(grad_y, grad_last, *given, y, needs)
         return (None, None, None, None, *grads)

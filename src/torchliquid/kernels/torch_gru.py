@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from torchliquid.kernels.sequence import (
     add_product,
@@ -67,7 +66,6 @@ class _Scan(torch.autograd.Function):
         ctx.save_for_backward(*inputs, output)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         u, h0, weight, bias, states = ctx.saved_tensors
         H = h0.shape[-1]
@@ -84,8 +82,9 @@ class _Scan(torch.autograd.Function):
         for k in reversed(range(len(u))):
             g = g + gradient[k]
             gs.append(g)
-            g = add_product(g * z[k], (factors[k] * g.unsqueeze(-2)).flatten(-2), weight)
+            dv = (factors[k] * g.unsqueeze(-2)).reshape(*g.shape[:-1], 3 * H)
+            g = add_product(g * z[k], dv, weight)
         every = torch.stack(gs[::-1])
-        dv = (factors * every.unsqueeze(-2)).flatten(-2)
+        dv = (factors * every.unsqueeze(-2)).reshape(*every.shape[:-1], 3 * H)
         du = torch.cat([dv[..., : 2 * H], every * to_n], dim=-1)
         return du, g, outer_products(dv, before), dv.sum_to_size(bias.shape)

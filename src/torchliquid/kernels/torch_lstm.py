@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from torchliquid.kernels.sequence import (
     add_product,
@@ -76,7 +75,6 @@ class _Scan(torch.autograd.Function):
         ctx.save_for_backward(*inputs, *output)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient_h: Tensor, gradient_c: Tensor) -> tuple[Tensor | None, ...]:
         u, h0, c0, weight, hidden, cells = ctx.saved_tensors
         H = h0.shape[-1]
@@ -99,7 +97,8 @@ class _Scan(torch.autograd.Function):
         for k in reversed(range(len(u))):
             dh = dh + gradient_h[k]
             dc = torch.addcmul(dc + gradient_c[k], dh, into_c[k])
-            da = (factors[k] * torch.stack([dc, dc, dh, dc], dim=-2)).flatten(-2)
+            da = torch.stack([dc, dc, dh, dc], dim=-2) * factors[k]
+            da = da.reshape(*dh.shape[:-1], 4 * H)
             das.append(da)
             dh = da @ weight
             dc = dc * f[k]

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from torchliquid.kernels.sequence import (
     add_product,
@@ -108,7 +107,6 @@ class _Scan(torch.autograd.Function):
         ctx.save_for_backward(*tensors, output)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         u, h0, weight, rate, target, step, after = ctx.saved_tensors
         unfolds = ctx.unfolds
@@ -126,7 +124,7 @@ class _Scan(torch.autograd.Function):
             dzs.append(dz)
             g = add_product(g * partials.x[k], dz, weight)
         every, dz = torch.stack(gs[::-1]), torch.stack(dzs[::-1])
-        du = dz if unfolds == 1 else dz.unflatten(0, (-1, unfolds)).sum(1)
+        du = dz if unfolds == 1 else dz.reshape(len(u), unfolds, *dz.shape[1:]).sum(1)
         needs = ctx.needs_input_grad
         return (
             du,
