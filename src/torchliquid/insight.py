@@ -41,6 +41,4 @@ def time_constants(
         raise TorchliquidError(
             f"time_constants was given a {type(found).__name__}: only liquid layers have tau_sys"
         )
-    sequence, state, step = found.arrange(x, h0, dt)
-    weights = dict(found.named_parameters())
-    return found.restore(found.scan_time_constants(weights, sequence, state, step), x.dim())
+    return found.time_constants(x, h0, dt)

@@ -1,22 +1,27 @@
 """The one driver that runs any liquid cell over a sequence, behind the interface of `nn.LSTM`."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from torchliquid.errors import TorchliquidError
+from torchliquid.nn.checks import check_flag, check_interval, check_size, shown
+from torchliquid.nn.interface import Interface
 
 
 class LiquidLayer(nn.Module, ABC):
     """A liquid cell run over a sequence.
 
-    Subclasses own the parameters and give two things: `scan`, the cell over a batch-first
-    sequence with the weights it is handed, and `config`, their constructor's arguments. All that
-    concerns layout, initial state and time is done here, once.
+    Subclasses own the parameters and give `weight_names`, their parameters' names; `scan`, the
+    cell over a batch-first sequence with the weights it is handed; and `config`, their
+    constructor's arguments. All that concerns layout, initial state and time is done in
+    `torchliquid.nn.interface`, once.
+
+    Weights are read as attributes, as `nn.LSTM` reads its own: pruning, parametrisations, weight
+    norm or a hypernetwork may put a computed tensor where a parameter was.
 
     Args:
         input_size: I, features of one sample.
@@ -25,14 +30,29 @@ class LiquidLayer(nn.Module, ABC):
         dt: time between samples where a call gives none; the unit of every time constant.
     """
 
+    weight_names: ClassVar[tuple[str, ...]]
+    """Names of the weights in the order of the constructor; a weight may be None."""
+
     def __init__(
         self, input_size: int, hidden_size: int, *, batch_first: bool = False, dt: float = 1.0
     ) -> None:
         super().__init__()
         self.input_size = check_size("input_size", input_size)
         self.hidden_size = check_size("hidden_size", hidden_size)
-        self.batch_first = batch_first
-        self.dt = check_interval(dt)
+        self.batch_first = check_flag("batch_first", batch_first)
+        self.dt = dt
+
+    @property
+    def dt(self) -> float:
+        """Time between samples where a call gives none."""
+        return self._dt
+
+    @dt.setter
+    def dt(self, value: float) -> None:
+        checked = check_interval(value)
+        if checked == 0:
+            raise TorchliquidError("dt is 0: a layer's own dt must be positive")
+        self._dt = checked
 
     @abstractmethod
     def scan(
@@ -41,8 +61,8 @@ class LiquidLayer(nn.Module, ABC):
         """The cell over ``x (*S, B, L, I)`` from ``state (*S, B, H)`` with the given weights.
 
         ``weights`` has the names of this layer's parameters, each with leading lanes ``*S`` where
-        a pack runs. ``dt`` is a float or ``(*S, B, L)``. Returns states ``(*S, B, L, H)`` and the
-        last state ``(*S, B, H)``.
+        a pack runs; without those that are None. ``dt`` is a float or ``(*S, B, L)``. Returns
+        states ``(*S, B, L, H)`` and the last state ``(*S, B, H)``.
         """
 
     @abstractmethod
@@ -55,6 +75,22 @@ class LiquidLayer(nn.Module, ABC):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments that build a layer of this shape, JSON types only."""
 
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by name, as `scan` wants them."""
+        return {n: w for n in self.weight_names if (w := getattr(self, n)) is not None}
+
+    def interface(self) -> Interface:
+        """What calls must look like."""
+        return Interface(
+            self.input_size,
+            (self.hidden_size,),
+            self.batch_first,
+            getattr(self, self.weight_names[0]),
+            self.dt,
+            type(self).__name__,
+            unfolds=getattr(self, "unfolds", 1),
+        )
+
     def forward(
         self, x: Tensor, h0: Tensor | None = None, dt: float | Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -63,100 +99,55 @@ class LiquidLayer(nn.Module, ABC):
         Args:
             x: input ``(L, B, I)``, with ``batch_first`` ``(B, L, I)``, or unbatched ``(L, I)``.
             h0: state before the first sample, ``(1, B, H)``, unbatched ``(1, H)``; zeros if None.
-            dt: time before each sample: a float for all, or a tensor ``(L, B)``, with
-                ``batch_first`` ``(B, L)``, unbatched ``(L,)``. None takes the layer's ``dt``.
+            dt: time before each sample: a number for all, or a tensor ``(L, B)``, with
+                ``batch_first`` ``(B, L)``, unbatched ``(L,)``. None takes the layer's ``dt``. Where
+                it is 0 no time has passed and the state stays: samples that pad a sequence to the
+                length of its batch get 0.
 
         Returns:
             States after every sample, laid out like ``x`` with H features, and the state after
-            the last one, shaped like ``h0``.
+            the last one, shaped like ``h0``. Under autocast both have the weights' dtype.
 
         Raises:
-            TorchliquidError: a shape, dtype or dt that does not fit.
+            TorchliquidError: a type, shape, dtype, device or dt that does not fit.
         """
-        sequence, state, step = self.arrange(x, h0, dt)
-        states, last = self.scan(dict(self.named_parameters()), sequence, state, step)
-        return self.restore(states, x.dim()), last if x.dim() == 2 else last.unsqueeze(0)
+        interface = self.interface()
+        given = interface.arrange(x, h0, dt)
+        assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
+        states, last = self.scan(self.weights(), given.x, given.state, given.dt)
+        h = last if x.dim() == 2 else last.unsqueeze(0)
+        return interface.restore(states, x.dim()), h
 
-    def arrange(
-        self, x: Tensor, h0: Tensor | None, dt: float | Tensor | None
-    ) -> tuple[Tensor, Tensor, float | Tensor]:
-        """Check a call's arguments; give them as `scan` wants them: batch first, h0 ``(B, H)``."""
-        layout = "(B, L, I)" if self.batch_first else "(L, B, I)"
-        expected = f"{layout} or (L, I) with I = {self.input_size}"
-        if not isinstance(x, Tensor):
-            raise TorchliquidError(f"x is a {type(x).__name__}: expected a tensor {expected}")
-        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
-            raise TorchliquidError(f"x has shape {tuple(x.shape)}: expected {expected}")
-        dtype = next(self.parameters()).dtype
-        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
-            raise TorchliquidError(
-                f"x is {x.dtype}, the layer {dtype}: convert one, e.g. x.to({dtype})"
-            )
-        batched = x.dim() == 3
-        sequence = x.unsqueeze(0) if not batched else x if self.batch_first else x.transpose(0, 1)
-        B, L = sequence.shape[:2]
-        if L == 0 or B == 0:
-            raise TorchliquidError(f"x has shape {tuple(x.shape)}: it holds no sample")
-        return sequence, self._arrange_state(h0, sequence, batched), self._arrange_dt(dt, x)
+    def time_constants(
+        self, x: Tensor, h0: Tensor | None = None, dt: float | Tensor | None = None
+    ) -> Tensor:
+        """tau_sys as each sample arrives, laid out like ``x`` with H features; arguments as above.
 
-    def restore(self, sequence: Tensor, dims: int) -> Tensor:
-        """Lay a batch-first result out as the caller's input of ``dims`` dimensions was."""
-        if dims == 2:
-            return sequence.squeeze(0)
-        return sequence if self.batch_first else sequence.transpose(0, 1)
-
-    def _arrange_state(self, h0: Tensor | None, sequence: Tensor, batched: bool) -> Tensor:
-        B, H = len(sequence), self.hidden_size
-        if h0 is None:
-            return sequence.new_zeros(B, H)
-        expected = (1, B, H) if batched else (1, H)
-        if not isinstance(h0, Tensor):
-            raise TorchliquidError(f"h0 is a {type(h0).__name__}: expected a tensor {expected}")
-        if h0.shape != expected:
-            raise TorchliquidError(f"h0 has shape {tuple(h0.shape)}: expected {expected}")
-        if h0.dtype != sequence.dtype:
-            raise TorchliquidError(f"h0 is {h0.dtype}, x {sequence.dtype}: give both one dtype")
-        return h0.reshape(B, H)
-
-    def _arrange_dt(self, dt: float | Tensor | None, x: Tensor) -> float | Tensor:
-        if dt is None:
-            return self.dt
-        if not isinstance(dt, Tensor):
-            return check_interval(dt)
-        if dt.shape != x.shape[:-1]:
-            layout = {2: "(L,)", 3: "(B, L)" if self.batch_first else "(L, B)"}[x.dim()]
-            raise TorchliquidError(
-                f"dt has shape {tuple(dt.shape)}: expected a float or {layout} = "
-                f"{tuple(x.shape[:-1])}, one value for each sample of x {tuple(x.shape)}"
-            )
-        dt = check_intervals(dt.to(x.dtype))
-        return dt.unsqueeze(0) if x.dim() == 2 else dt if self.batch_first else dt.transpose(0, 1)
+        In the unit of dt. See `torchliquid.time_constants`.
+        """
+        interface = self.interface()
+        given = interface.arrange(x, h0, dt)
+        assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
+        found = self.scan_time_constants(self.weights(), given.x, given.state, given.dt)
+        return interface.restore(found, x.dim())
 
     def extra_repr(self) -> str:
         """The constructor's arguments, as ``print(layer)`` shows them."""
         return ", ".join(f"{name}={value!r}" for name, value in self.config().items())
 
 
-def check_size(name: str, size: int) -> int:
-    """The size, if it is one; an error that names it if not."""
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise TorchliquidError(f"{name} is {size!r}: give a whole number of at least 1")
-    return size
-
-
-def check_interval(dt: float) -> float:
-    """One dt for all samples, as a float."""
-    if isinstance(dt, bool) or not isinstance(dt, int | float):
+def new_parameter(name: str, shape: tuple[int, ...], device: Any, dtype: Any) -> nn.Parameter:
+    """A parameter that is still to be initialised, or an error that says what was wrong."""
+    kind = torch.get_default_dtype() if dtype is None else dtype
+    if not (isinstance(kind, torch.dtype) and kind.is_floating_point):
         raise TorchliquidError(
-            f"dt is a {type(dt).__name__}: expected a float, or a tensor with one value a sample"
+            f"dtype is {shown(dtype)}: give a floating-point type of torch, e.g. torch.float32"
         )
-    if not (dt > 0 and math.isfinite(dt)):
-        raise TorchliquidError(f"dt is {dt}: expected a positive, finite time between samples")
-    return float(dt)
-
-
-def check_intervals(dt: Tensor) -> Tensor:
-    """One dt for each sample. A compiled model does not look at the values."""
-    if not torch.compiler.is_compiling() and not bool(((dt > 0) & dt.isfinite()).all()):
-        raise TorchliquidError("dt holds values that are not positive and finite: mend them")
-    return dt
+    try:
+        return nn.Parameter(torch.empty(*shape, device=device, dtype=kind))
+    except (RuntimeError, TypeError, ValueError, AssertionError, MemoryError) as error:
+        # RuntimeError: no memory, or no such device; AssertionError: a build without it
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TorchliquidError(
+            f"cannot make {name} {shape} on device {shown(device)}: {reason[:160]}"
+        ) from error

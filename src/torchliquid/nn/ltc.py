@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from torchliquid import functional, kernels
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn.layer import LiquidLayer, check_size
+from torchliquid.nn.checks import check_flag, check_size, shown
+from torchliquid.nn.layer import LiquidLayer, new_parameter
 
 
 class LTC(LiquidLayer):
@@ -36,7 +37,8 @@ class LTC(LiquidLayer):
     Parameters, with I + 2 of them for each of H neurons, plus H for the bias and H x H:
         weight_ih_l0 ``(H, I)``, weight_hh_l0 ``(H, H)``, bias_l0 ``(H,)``: the gate, initialised
         uniformly within 1 / sqrt(I + H) as one linear map of ``[u, x]``; raw_tau_l0 ``(H,)``: tau
-        is its softplus, it starts at 1 (tau 1.313); target_l0 ``(H,)``: A, standard normal.
+        is its softplus (at least 1e-19 in float32), it starts at 1 (tau 1.313); target_l0
+        ``(H,)``: A, standard normal.
 
     Source: Hasani et al., "Liquid Time-constant Networks", AAAI 2021; the single gate and the
     initialisation are those of the article series "Deconstructing Liquid Neural Networks".
@@ -46,6 +48,13 @@ class LTC(LiquidLayer):
     >>> y.shape, h.shape
     (torch.Size([2, 10, 8]), torch.Size([1, 2, 8]))
     """
+
+    weight_names = ("weight_ih_l0", "weight_hh_l0", "bias_l0", "raw_tau_l0", "target_l0")
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_l0: Tensor | None
+    raw_tau_l0: Tensor
+    target_l0: Tensor
 
     def __init__(
         self,
@@ -60,23 +69,43 @@ class LTC(LiquidLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size, batch_first=batch_first, dt=dt)
-        if solver not in functional.SOLVERS:
-            known = ", ".join(functional.SOLVERS)
-            raise TorchliquidError(f"solver is {solver!r}: expected one of {known}")
         self.solver = solver
-        self.unfolds = check_size("unfolds", unfolds)
-        self.bias = bias
-
-        def empty(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
-
+        self.unfolds = unfolds
+        self.bias = check_flag("bias", bias)
         H = hidden_size
-        self.weight_ih_l0 = empty(H, input_size)
-        self.weight_hh_l0 = empty(H, H)
-        self.bias_l0 = empty(H) if bias else None
-        self.raw_tau_l0 = empty(H)
-        self.target_l0 = empty(H)
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih_l0": (H, input_size),
+            "weight_hh_l0": (H, H),
+            "bias_l0": (H,),
+            "raw_tau_l0": (H,),
+            "target_l0": (H,),
+        }
+        for name, shape in shapes.items():
+            wanted = bias or name != "bias_l0"
+            parameter = new_parameter(name, shape, device, dtype) if wanted else None
+            self.register_parameter(name, parameter)
         self.reset_parameters()
+
+    @property
+    def solver(self) -> str:
+        """Name of the solver; one of `functional.SOLVERS`."""
+        return self._solver
+
+    @solver.setter
+    def solver(self, value: str) -> None:
+        if not isinstance(value, str) or value not in functional.SOLVERS:
+            known = ", ".join(functional.SOLVERS)
+            raise TorchliquidError(f"solver is {shown(value)}: expected one of {known}")
+        self._solver = value
+
+    @property
+    def unfolds(self) -> int:
+        """K, solver sub-steps for one sample."""
+        return self._unfolds
+
+    @unfolds.setter
+    def unfolds(self, value: int) -> None:
+        self._unfolds = check_size("unfolds", value)
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, as the class says."""
@@ -90,7 +119,7 @@ class LTC(LiquidLayer):
     @property
     def tau(self) -> Tensor:
         """Leak time constant of every neuron, ``(H,)``, in the unit of dt."""
-        return nn.functional.softplus(self.raw_tau_l0)
+        return _tau(self.raw_tau_l0)
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
@@ -126,6 +155,12 @@ def _arguments(
         weights["weight_ih_l0"],
         weights["weight_hh_l0"],
         weights.get("bias_l0"),
-        nn.functional.softplus(weights["raw_tau_l0"]),
+        _tau(weights["raw_tau_l0"]),
         weights["target_l0"],
     )
+
+
+def _tau(raw: Tensor) -> Tensor:
+    """Softplus, but never so small that the square of 1 / tau, which gradients hold, overflows."""
+    least = math.sqrt(torch.finfo(raw.dtype).tiny)
+    return nn.functional.softplus(raw).clamp_min(least)

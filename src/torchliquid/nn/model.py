@@ -1,11 +1,13 @@
 """A model: a recurrent layer and a linear readout."""
 
-from typing import Any
-
+import torch
 from torch import Tensor, nn
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn.layer import LiquidLayer, check_size
+from torchliquid.nn import gated
+from torchliquid.nn.checks import check_size
+from torchliquid.nn.interface import Interface, State
+from torchliquid.nn.layer import LiquidLayer
 
 Recurrent = LiquidLayer | nn.LSTM | nn.GRU
 
@@ -37,13 +39,19 @@ class SequenceModel(nn.Module):
         if not isinstance(layer, LiquidLayer):
             width = (layer.proj_size or width) * (2 if layer.bidirectional else 1)
         check_size("output_size", output_size)
-        weight = next(layer.parameters())
+        weight = interface_of(layer).weight
         self.layer = layer
-        self.readout = nn.Linear(width, output_size, device=weight.device, dtype=weight.dtype)
+        try:
+            self.readout = nn.Linear(width, output_size, device=weight.device, dtype=weight.dtype)
+        except (RuntimeError, MemoryError) as error:
+            reason = str(error).splitlines()[0][:160]
+            raise TorchliquidError(
+                f"cannot make a readout of {output_size} x {width} weights: {reason}"
+            ) from error
 
     def forward(
-        self, x: Tensor, h0: Any = None, dt: float | Tensor | None = None
-    ) -> tuple[Tensor, Any]:
+        self, x: Tensor, h0: State | None = None, dt: float | Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Run the model over a sequence.
 
         Args:
@@ -54,13 +62,22 @@ class SequenceModel(nn.Module):
         Returns:
             Predictions laid out like ``x`` with O features, and the layer's last state.
         """
-        if isinstance(self.layer, LiquidLayer):
-            states, h = self.layer(x, h0, dt)
-        elif dt is not None:
-            raise TorchliquidError(
-                f"dt was given to a model over nn.{type(self.layer).__name__}, which has no notion "
-                "of time: leave it out, or append it to x as a feature"
-            )
+        layer: nn.Module = self.layer
+        dtype = self.readout.weight.dtype
+        interface = interface_of(self.layer)
+        if isinstance(layer, LiquidLayer):
+            states, h = layer(x, h0, dt)
         else:
-            states, h = self.layer(x, h0)
+            interface.check(x, h0, dt)
+            states, h = layer(x, h0)
+        if states.dtype != dtype and not torch.is_autocast_enabled(states.device.type):
+            raise TorchliquidError(
+                f"the readout is {dtype}, the layer {interface.weight.dtype}: convert one, e.g. "
+                f"model.to({dtype})"
+            )
         return self.readout(states), h
+
+
+def interface_of(layer: Recurrent) -> Interface:
+    """What calls of a layer must look like."""
+    return layer.interface() if isinstance(layer, LiquidLayer) else gated.interface_of(layer)

@@ -1,0 +1,105 @@
+"""Checks of single arguments: each gives the value back or an error that says what to do."""
+
+import math
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchliquid.errors import TorchliquidError
+
+LARGEST_SIZE = 2**31 - 1
+
+
+def check_size(name: str, size: int) -> int:
+    """The size, if it is one; an error that names it if not."""
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_SIZE:
+        raise TorchliquidError(f"{name} is {shown(size)}: give a whole number of at least 1")
+    return size
+
+
+def check_flag(name: str, flag: bool) -> bool:
+    """True or False, and nothing that merely counts as one of them."""
+    if not isinstance(flag, bool):
+        raise TorchliquidError(f"{name} is {shown(flag)}: give True or False")
+    return flag
+
+
+def check_interval(dt: Any, dtype: torch.dtype | None = None, unfolds: int = 1) -> float:
+    """One dt for all samples, as a float that a solver computing in ``dtype`` can take."""
+    if not isinstance(dt, float | int | Real) or isinstance(dt, bool):
+        raise TorchliquidError(
+            f"dt is a {type(dt).__name__}: expected a float, or a tensor with one value a sample"
+        )
+    try:
+        value = float(dt)
+    except OverflowError:
+        value = math.inf
+    if not 0 <= value < math.inf:
+        raise TorchliquidError(
+            f"dt is {shown(dt)}: expected a finite time between samples that is not negative"
+        )
+    if dtype is not None:
+        limits = torch.finfo(dtype)
+        least = limits.tiny * limits.eps / 2  # rounded to 0, as all below it
+        if not least < value / unfolds <= limits.max and value > 0:
+            parts = f" in {unfolds} unfolds" if unfolds > 1 else ""
+            raise TorchliquidError(
+                f"dt is {value:g}, which {dtype} cannot hold{parts}: give time in another unit, or "
+                "the layer another dtype"
+            )
+    return value
+
+
+def check_intervals(dt: Tensor, dtype: torch.dtype) -> Tensor:
+    """One dt for each sample, as ``dtype``. A compiled model does not look at the values."""
+    if dt.dtype == torch.bool or dt.is_complex():
+        raise TorchliquidError(f"dt is {dt.dtype}: expected real numbers, e.g. dt.to({dtype})")
+    given, dt = dt, dt.to(dtype)
+    if torch.compiler.is_compiling() or dt.is_meta:
+        return dt
+    before, after = _values(given), _values(dt)
+    if not bool(((after >= 0) & after.isfinite()).all()):
+        raise TorchliquidError(
+            "dt holds values that are negative or not finite"
+            + ("" if given.dtype == dtype else f" in {dtype}")
+            + ": mend them"
+        )
+    if given.dtype != dtype and not bool(((after > 0) == (before > 0)).all()):
+        raise TorchliquidError(f"dt holds values that are 0 in {dtype}: give a larger unit of time")
+    return dt
+
+
+def _values(t: Tensor) -> Tensor:
+    """The numbers below all transforms of torch.func, which let nobody look at them."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(t):
+        t = torch._C._functorch.get_unwrapped(t)
+    return t.detach()
+
+
+def check_tensor(name: str, value: Any, expected: str) -> Tensor:
+    """An ordinary dense tensor; ``expected`` ends the message."""
+    if not isinstance(value, Tensor):
+        raise TorchliquidError(f"{name} is a {type(value).__name__}: expected a tensor {expected}")
+    if value.is_nested or value.layout != torch.strided:
+        kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.")
+        raise TorchliquidError(f"{name} is {kind}: expected a dense tensor {expected}")
+    return value
+
+
+def check_device(name: str, value: Tensor, device: torch.device, owner: str) -> None:
+    """That a tensor lies where the weights are."""
+    if value.device != device:
+        raise TorchliquidError(
+            f"{name} is on {value.device}, {owner} on {device}: move one, e.g. {name}.to({device})"
+        )
+
+
+def shown(value: object) -> str:
+    """A value for a message: its repr, but never a page of it."""
+    try:
+        text = repr(value)
+    except Exception:  # a message about a bad argument must not fail because of it
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,56 @@
+"""`nn.LSTM` and `nn.GRU` as cells: the same interface and `scan` as a liquid layer's."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from torchliquid import kernels
+from torchliquid.nn.interface import Interface, State
+
+Torch = nn.LSTM | nn.GRU
+
+
+def interface_of(layer: Torch) -> Interface:
+    """What calls of one of torch's layers must look like, whatever its depth."""
+    widths: tuple[int, ...] = (layer.hidden_size,)
+    if isinstance(layer, nn.LSTM):
+        widths = (layer.proj_size or layer.hidden_size, layer.hidden_size)
+    return Interface(
+        layer.input_size,
+        widths,
+        layer.batch_first,
+        getattr(layer, weight_names_of(layer)[0]),
+        None,
+        f"nn.{'LSTM' if isinstance(layer, nn.LSTM) else 'GRU'}",
+        depth=layer.num_layers * (2 if layer.bidirectional else 1),
+    )
+
+
+def weight_names_of(layer: Torch) -> tuple[str, ...]:
+    """Names of the layer's weights, in torch's order."""
+    return tuple(name for names in layer._all_weights for name in names)
+
+
+class Gated:
+    """An `nn.LSTM` or `nn.GRU` of one layer and one direction, run by our kernels.
+
+    torch's own module cannot run a pack of models side by side.
+    """
+
+    def __init__(self, layer: Torch) -> None:
+        # the layer itself is not kept: torch.compile refuses to look at one
+        self.weight_names = weight_names_of(layer)
+        self._interface = interface_of(layer)
+
+    def interface(self) -> Interface:
+        """See `LiquidLayer.interface`."""
+        return self._interface
+
+    def scan(
+        self, weights: Mapping[str, Tensor], x: Tensor, state: State, dt: float | Tensor
+    ) -> tuple[Tensor, State]:
+        """See `LiquidLayer.scan`; dt plays no part."""
+        values = [weights[name] for name in self.weight_names]
+        if isinstance(state, tuple):
+            return kernels.lstm(x, *state, *values)
+        return kernels.gru(x, state, *values)
