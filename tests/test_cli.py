@@ -11,7 +11,7 @@ import torch
 
 import torchliquid.report
 from torchliquid import __version__
-from torchliquid.bench import runner
+from torchliquid.bench import runner, training
 from torchliquid.cli import main
 
 QUICK = ("--lanes", "2", "--epochs", "2", "--processes", "0")
@@ -422,6 +422,48 @@ def test_all_lanes_diverged(error):
     summary = json.loads(Path("out/summary.json").read_text(encoding="utf-8"))
     assert summary["models"]["LTC-2-euler"]["diverged"] == 2
     assert summary["models"]["persistence"]["diverged"] == 0
+
+
+def test_a_pause_of_a_week_kills_no_euler_model(tmp_path, capsys):
+    """Rows a second apart and one long gap: it is named, the model goes on learning."""
+    times = np.arange(60.0)
+    times[30:] += 604_800
+    write_table(tmp_path / "t.csv", time=[str(t) for t in times])
+    options = (*QUICK, "--time", "time", "--models", "LTC-2-euler,LTC-2", "--dt", "1")
+    assert main(["bench", "csv", "t.csv", "--target", "y", "--out", "o", *options]) == 0
+    captured = capsys.readouterr()
+    assert "The longest gap, 604801 times the median, lies before data row 31" in captured.out
+    assert "note: LTC-2-euler: dt is up to 6.048e+05" in captured.out
+    assert "note: LTC-2: dt" not in captured.out
+    assert captured.err == ""
+    summary = json.loads(Path("o/summary.json").read_text())
+    assert summary["models"]["LTC-2-euler"]["diverged"] == 0
+    assert "dt is up to 6.048e+05" in Path("o/report.html").read_text()
+
+
+def test_lanes_that_kept_their_untrained_weights_are_named(plain, capsys, tmp_path):
+    """A learning rate that makes each epoch worse than the first."""
+    write_table(tmp_path / "t.csv")
+    options = (*QUICK, "--models", "LTC-2", "--lr", "30")
+    assert main(["bench", "csv", "t.csv", "--target", "y", "--out", "o", *options]) in (0, 2)
+    assert "2 of 2 lanes of LTC-2 kept their untrained weights" in capsys.readouterr().out
+
+
+def test_what_no_training_can_mend_is_not_blamed_on_the_learning_rate(
+    plain, error, tmp_path, monkeypatch
+):
+    write_table(tmp_path / "t.csv")
+
+    def broken(task, model, pack):
+        full = np.full((2, task.steps), np.nan, dtype=np.float32)
+        return full, full[:, task.steps - task.test :]
+
+    monkeypatch.setattr(training, "predict", broken)
+    monkeypatch.setattr(runner, "predict", broken)
+    options = (*QUICK, "--models", "LTC-2")
+    message = error("bench", "csv", "t.csv", "--target", "y", "--out", "o", *options, output=True)
+    assert "no finite number before any training" in message
+    assert "training standard deviations" in message
 
 
 def test_one_lane_diverged_is_shown(plain, capsys, monkeypatch):

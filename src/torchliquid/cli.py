@@ -216,13 +216,39 @@ def _bench(options: argparse.Namespace) -> int:
     for table in terminal_tables(summary):
         console.print(table)
     console.print(f"report: {page}", soft_wrap=True)
-    lost = [name for name, row in summary["models"].items() if row["diverged"] == row["lanes"]]
+    rows = summary["models"]
+    for name, row in rows.items():
+        for note in row["notes"]:
+            console.print(f"note: {name}: {note}", soft_wrap=True)
+        if row["untrained"]:
+            console.print(
+                f"note: {row['untrained']} of {row['lanes']} lanes of {name} kept their untrained "
+                "weights: no later epoch was better on the validation part",
+                soft_wrap=True,
+            )
+    lost = [name for name, row in rows.items() if row["diverged"] == row["lanes"]]
+    hopeless = [name for name in lost if rows[name]["hopeless"] == rows[name]["lanes"]]
+    if hopeless:
+        raise TorchliquidError(
+            f"all {protocol.lanes} lanes of {', '.join(hopeless)} give no finite number before any "
+            f"training: it is the data, not the learning rate. {_extremes(task)}"
+        )
     if lost:
         raise TorchliquidError(
             f"all {protocol.lanes} lanes of {', '.join(lost)} diverged at --lr {options.lr}: give "
             "a smaller one (0.01 is the default) and another --out, or --fresh"
         )
     return 0
+
+
+def _extremes(task: "Task") -> str:
+    """What in the data may be too much for a model."""
+    import numpy as np
+
+    words = f"Inputs are up to {np.nanmax(np.abs(task.inputs)):.4g} training standard deviations"
+    if isinstance(task.dt, np.ndarray):
+        words += f", gaps up to {task.dt.max() / np.median(task.dt):.4g} times the median"
+    return words + ": look for a missing value's stand-in, or cut the table there"
 
 
 class _progress:  # noqa: N801 - used like a function

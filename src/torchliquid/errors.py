@@ -7,3 +7,7 @@ class TorchliquidError(ValueError):
     The message says in one line what was given, what was expected and what to do.
     It is a ``ValueError``, so code that already catches those keeps working.
     """
+
+
+class LongStepWarning(UserWarning):
+    """A time step is longer than an explicit solver can take; it is cut by the solver's rule."""

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -29,7 +30,7 @@ from torchliquid.bench.scoring import score
 from torchliquid.bench.store import Run, Store
 from torchliquid.bench.task import Array, Task
 from torchliquid.bench.training import Progress, Protocol, predict, train
-from torchliquid.errors import TorchliquidError
+from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.nn import Pack, save
 
 Report = Callable[[str, int], None]
@@ -99,11 +100,14 @@ def job(task: Task, model: Model, protocol: Protocol, folder: Path, progress: Pr
         rows = score(task, _each(carry, protocol.lanes), _each(reset, protocol.lanes))
         progress(protocol.epochs)
         return Run(model.name, _facts(model, parameters, protocol), dict(rows))
-    trained = train(task, model, protocol, progress)
-    predictions = predict(task, model, trained.pack)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", LongStepWarning)
+        trained = train(task, model, protocol, progress)
+        predictions = predict(task, model, trained.pack)
     rows = score(task, *predictions, last=trained.curves["curve_train"][-1]) | trained.curves
     parameters = sum(p.numel() for p in trained.pack.model.parameters())
     facts = _facts(model, parameters, protocol)
+    facts["notes"] = _words_of(said)
     facts["seconds_per_epoch"] = trained.seconds_per_epoch
     lane = _typical_lane(rows["test_mse_carry"])
     facts["demo_lane"] = lane
@@ -114,6 +118,14 @@ def job(task: Task, model: Model, protocol: Protocol, folder: Path, progress: Pr
     return Run(model.name, facts, dict(rows))
 
 
+def _words_of(said: Sequence[warnings.WarningMessage]) -> list[str]:
+    """Long steps are facts of the run; whatever else was said goes where it was meant to go."""
+    for other in said:
+        if not issubclass(other.category, LongStepWarning):
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    return [str(w.message) for w in said if issubclass(w.category, LongStepWarning)]
+
+
 def _facts(model: Model, parameters: int, protocol: Protocol) -> dict[str, Any]:
     return {
         "kind": model.kind,
@@ -121,6 +133,7 @@ def _facts(model: Model, parameters: int, protocol: Protocol) -> dict[str, Any]:
         "parameters": parameters,
         "bytes": 4 * parameters,
         "lanes": protocol.lanes,
+        "notes": [],
         "seconds_per_epoch": None,
         "threads": torch.get_num_threads(),
     }

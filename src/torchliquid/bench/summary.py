@@ -68,7 +68,11 @@ def _model(task: Task, run: Run, persistence: Run | None) -> dict[str, Any]:
     facts, arrays = run.facts, run.arrays
     shown = ("kind", "description", "parameters", "bytes", "lanes", "seconds_per_epoch")
     row: dict[str, Any] = {key: facts[key] for key in shown}
+    row["notes"] = facts.get("notes", [])
     row["diverged"] = int(arrays["diverged"].sum())
+    row["untrained"] = int((arrays.get("chosen_epoch", np.ones(1)) == 0).sum())
+    curve = arrays.get("curve_train")
+    row["hopeless"] = 0 if curve is None else int((~np.isfinite(curve[0])).sum())
     square = task.scale**2
     for measure in (m + suffix for suffix in ("", "_clean") for m in _MEASURES):
         if measure in arrays:

@@ -15,10 +15,16 @@ state's unit; K unfolds, solver sub-steps of dt/K for one sample, the gate evalu
 
 Solvers, each for one sub-step of length dt:
 
-    euler          x' = x + dt (-x / tau_sys + f A)
+    euler          x' = x + min(dt, tau_sys) (-x / tau_sys + f A)
     semi_implicit  x' = (x + dt f A) / (1 + dt (1/tau + f))
     exponential    x' = x_rest + (x - x_rest) exp(-dt / tau_sys),  x_rest = f A tau_sys
-    rk4            the classical Runge-Kutta step of the equation itself
+                      = x + k (-x / tau_sys + f A),  k = (1 - exp(-dt / tau_sys)) tau_sys
+    rk4            the classical Runge-Kutta step of the equation itself; where dt is more than 2.5
+                   times the shortest tau_sys that it meets, the exponential step
+
+No time, no change: dt = 0 leaves the state as it is, in every solver. A long gap ends at rest: an
+Euler step longer than tau_sys would overshoot the rest state f A tau_sys, and one longer than twice
+that would run away from it, so the step stops there.
 
 Sources: Hasani, Lechner, Amini, Rus, Grosu, "Liquid Time-constant Networks", AAAI 2021: equation 1
 (the model), equation 3 (the fused, semi-implicit step), theorem 1 (bounds of tau_sys) and theorem 2
@@ -26,6 +32,7 @@ Sources: Hasani, Lechner, Amini, Rus, Grosu, "Liquid Time-constant Networks", AA
 target and the Euler step are those of the article series "Deconstructing Liquid Neural Networks".
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -49,9 +56,14 @@ def time_constant(gate: Tensor, tau: Tensor) -> Tensor:
     return tau / (1 + tau * gate)
 
 
+def _shorter(dt: float | Tensor, limit: Tensor) -> Tensor:
+    return torch.minimum(dt, limit) if isinstance(dt, Tensor) else limit.clamp(max=dt)
+
+
 def _euler(gate: Gate, x: Tensor, tau: Tensor, target: Tensor, dt: float | Tensor) -> Tensor:
     f = gate(x)
-    return x + dt * (f * target - x * (1 / tau + f))
+    rate = 1 / tau + f
+    return x + _shorter(dt, 1 / rate) * (f * target - x * rate)
 
 
 def _semi_implicit(
@@ -61,23 +73,52 @@ def _semi_implicit(
     return (x + dt * (f * target)) / (1 + dt * (1 / tau + f))
 
 
+SMALL = 0.5
+COEFFICIENTS = tuple((-1) ** n / math.factorial(n + 1) for n in range(14))
+"""Of the series of (1 - exp(-z)) / z; from `SMALL` on, the difference itself is exact enough."""
+
+
+def decayed(dt: float | Tensor, rate: Tensor) -> Tensor:
+    """``(1 - exp(-dt rate)) / rate``: what a decay at unit rate leaves in a time dt, exactly.
+
+    The difference cancels where ``dt rate`` is small, and with it all gradients: a series stands
+    in there. Positive ``rate``; the two broadcast.
+    """
+    z = dt * rate
+    few = z.clamp(max=SMALL)  # so that the series overflows nowhere, whichever of the two counts
+    series = torch.full_like(few, COEFFICIENTS[-1])
+    for coefficient in COEFFICIENTS[-2::-1]:
+        series = series * few + coefficient
+    return torch.where(z < SMALL, dt * series, (1 - torch.exp(-z)) / rate)
+
+
 def _exponential(gate: Gate, x: Tensor, tau: Tensor, target: Tensor, dt: float | Tensor) -> Tensor:
     f = gate(x)
     rate = 1 / tau + f
-    rest = f * target / rate
-    return rest + (x - rest) * torch.exp(-dt * rate)
+    return x + decayed(dt, rate) * (f * target - x * rate)
+
+
+RK4_LIMIT = 2.5
+"""Largest step times rate of `rk4`, which is stable up to 2.785."""
 
 
 def _rk4(gate: Gate, x: Tensor, tau: Tensor, target: Tensor, dt: float | Tensor) -> Tensor:
+    gates = []
+
     def slope(x: Tensor) -> Tensor:
         f = gate(x)
+        gates.append(f)
         return f * target - x * (1 / tau + f)
 
+    h = _shorter(dt, RK4_LIMIT * tau)  # beyond it the step is not taken, and must not overflow
     k1 = slope(x)
-    k2 = slope(x + dt / 2 * k1)
-    k3 = slope(x + dt / 2 * k2)
-    k4 = slope(x + dt * k3)
-    return x + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    k2 = slope(x + h / 2 * k1)
+    k3 = slope(x + h / 2 * k2)
+    k4 = slope(x + h * k3)
+    step = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    fastest = 1 / tau + torch.stack(gates).amax(0)
+    frozen = x + decayed(dt, 1 / tau + gates[0]) * k1
+    return torch.where(dt * fastest > RK4_LIMIT, frozen, step)
 
 
 _STEPS = {

@@ -100,12 +100,12 @@ _ORDINARY = (Tensor, torch.nn.Parameter)
 
 
 def accepts(*tensors: Tensor | None) -> bool:
-    """Whether a kernel may read these tensors: on the CPU, float32 or float64, of one type."""
+    """Whether a kernel may read these: on the CPU, float32 or float64, of one type, not empty."""
     dtype = None
     for t in tensors:
         if t is None:
             continue
-        if not t.is_cpu or t.layout != torch.strided:
+        if not t.is_cpu or t.layout != torch.strided or not t.numel():
             return False
         if dtype is None:
             dtype = t.dtype

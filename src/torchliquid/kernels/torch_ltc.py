@@ -11,20 +11,20 @@ Only the first line runs step by step. The partial derivatives need states alone
 computed for all sub-steps at once; so are the sums.
 
     semi_implicit, D = 1 + h (r + f):
-        S_x = 1/D,  S_f = h (A - x')/D,  S_r = -h x'/D,  S_A = h f/D,  S_h = (f A - x' (r + f))/D
-    euler:
-        S_x = 1 - h (r + f),  S_f = h (A - x),  S_r = -h x,  S_A = h f,  S_h = f A - x (r + f)
-    exponential, l = r + f, q = f A/l, e = exp(-h l):
-        S_x = e,  S_f = (1 - e) A r/l^2 - h (x - q) e,  S_r = -(1 - e) q/l - h (x - q) e,
-        S_A = (1 - e) f/l,  S_h = -(x - q) l e
+        S_x = 1/D,  S_f = h (A - x')/D,  S_r = -h x'/D,  S_A = h f/D,  S_h = (f A - x (r + f))/D^2
+    euler, l = r + f, k = min(h, 1/l), y = x, but x' where the step is cut:
+        S_x = 1 - k l,  S_f = k (A - y),  S_r = -k y,  S_A = k f,  S_h = f A - x l, 0 where cut
+    exponential, l = r + f, s = f A - x l, e = exp(-h l), k = (1 - e)/l, k' = dk/dl = (h e - k)/l:
+        S_x = e,  S_f = k (A - x) + k' s,  S_r = -k x + k' s,  S_A = k f,  S_h = e s
 """
 
-import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from torchliquid.functional.ltc import COEFFICIENTS, SMALL
 from torchliquid.kernels.sequence import (
     add_product,
     outer_products,
@@ -47,18 +47,23 @@ def ltc(
     unfolds: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """See `torchliquid.functional.ltc`; solvers in `SOLVERS` only."""
-    u = project(x, weight_ih, bias)
+    u = project(x, weight_ih, bias).to(tau.dtype)  # autocast may give another
     if isinstance(dt, Tensor):
         step = (dt / unfolds).movedim(-1, 0).unsqueeze(-1).repeat_interleave(unfolds, 0)
         step = step.unsqueeze(1) if step.dim() < u.dim() else step  # shared by all lanes
     else:
-        step = u.new_tensor(dt / unfolds)
+        step = tau.new_tensor(dt / unfolds)
     rate, target = 1 / tau.unsqueeze(-2), target.unsqueeze(-2)
     every = _Scan.apply(  # type: ignore[no-untyped-call]
         u, h0, weight_hh, rate, target, step, solver, unfolds
     )
     states = every[unfolds - 1 :: unfolds]
+    if unfolds > 1:
+        states = states.clone()  # else what the caller keeps would hold the sub-steps too
     return states.movedim(0, -2), states[-1]
+
+
+_Advance = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 class _Partials(NamedTuple):
@@ -91,11 +96,11 @@ class _Scan(torch.autograd.Function):
         solver: str,
         unfolds: int,
     ) -> Tensor:
-        advance, transposed = _ADVANCE[solver], weight.mT
+        advance, transposed = _ADVANCE[solver](rate, target), weight.mT
         constants = step * target, step * rate, step
-        per_step = zip(*constants, strict=True) if step.dim() else itertools.repeat(constants)
         states, x = [], h0
-        for k, (ha, hr, h) in zip(range(len(u) * unfolds), per_step, strict=False):
+        for k in range(len(u) * unfolds):
+            ha, hr, h = (c[k] for c in constants) if step.dim() else constants
             f = torch.sigmoid(add_product(u[k // unfolds], x, transposed))
             x = advance(x, f, ha, hr, h)
             states.append(x)
@@ -138,17 +143,30 @@ class _Scan(torch.autograd.Function):
         )
 
 
-def _advance_semi_implicit(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
-    return torch.addcmul(x, f, ha) / torch.addcmul(1 + hr, f, h)
+# Each takes 1/tau and A, and gives the sub-step of a state x, a gate f, h A, h/tau and h.
 
 
-def _advance_euler(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
-    return torch.addcmul(x - hr * x, f, ha - h * x)
+def _advance_semi_implicit(rate: Tensor, target: Tensor) -> _Advance:
+    def advance(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
+        return torch.addcmul(x, f, ha) / torch.addcmul(1 + hr, f, h)
+
+    return advance
 
 
-def _advance_exponential(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
-    hl = torch.addcmul(hr, f, h)
-    return torch.lerp(f * ha / hl, x, torch.exp(-hl))
+def _advance_euler(rate: Tensor, target: Tensor) -> _Advance:
+    def advance(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
+        hl = torch.addcmul(hr, f, h)
+        return torch.addcmul(x, f * ha - hl * x, (1 / hl).clamp(max=1))
+
+    return advance
+
+
+def _advance_exponential(rate: Tensor, target: Tensor) -> _Advance:
+    def advance(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
+        rest = f * target / (rate + f)
+        return torch.addcmul(x, x - rest, torch.expm1(-torch.addcmul(hr, f, h)))
+
+    return advance
 
 
 def _semi_implicit(
@@ -161,33 +179,50 @@ def _semi_implicit(
         z=share * (a - after) * f * (1 - f),
         rate=-share * after,
         target=share * f,
-        step=(f * a - after * (r + f)) * inverse,
+        step=(f * a - x * (r + f)) * inverse * inverse,
     )
 
 
 def _euler(x: Tensor, after: Tensor, f: Tensor, r: Tensor, a: Tensor, h: Tensor) -> _Partials:
+    rate = r + f
+    cut = h * rate > 1
+    k = torch.where(cut, 1 / rate, h)
+    y = torch.where(cut, after, x)
     return _Partials(
-        x=1 - h * (r + f),
-        z=h * (a - x) * f * (1 - f),
-        rate=-h * x,
-        target=h * f,
-        step=f * a - x * (r + f),
+        x=torch.where(cut, 0, 1 - h * rate),
+        z=k * (a - y) * f * (1 - f),
+        rate=-k * y,
+        target=k * f,
+        step=torch.where(cut, 0, f * a - x * rate),
     )
 
 
 def _exponential(x: Tensor, after: Tensor, f: Tensor, r: Tensor, a: Tensor, h: Tensor) -> _Partials:
     rate = r + f
-    rest = f * a / rate
+    k, slower = _decayed(h, rate)
+    slope = f * a - x * rate
+    slower = slower * slope
     decay = torch.exp(-h * rate)
-    gone = (1 - decay) / rate
-    slower = h * (x - rest) * decay
     return _Partials(
         x=decay,
-        z=(gone * a * r / rate - slower) * f * (1 - f),
-        rate=-gone * rest - slower,
-        target=gone * f,
-        step=-(x - rest) * rate * decay,
+        z=(k * (a - x) + slower) * f * (1 - f),
+        rate=slower - k * x,
+        target=k * f,
+        step=decay * slope,
     )
+
+
+def _decayed(h: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    """`functional.ltc.decayed` and its derivative by the rate, by the same series."""
+    z = h * rate
+    few = z.clamp(max=SMALL)
+    value, slope = torch.full_like(few, COEFFICIENTS[-1]), torch.zeros_like(few)
+    for coefficient in COEFFICIENTS[-2::-1]:
+        slope = torch.addcmul(value, slope, few)
+        value = torch.addcmul(torch.full_like(few, coefficient), value, few)
+    e = torch.exp(-z)
+    k = torch.where(z < SMALL, h * value, (1 - e) / rate)
+    return k, torch.where(z < SMALL, h * h * slope, (h * e - k) / rate)
 
 
 _ADVANCE = {

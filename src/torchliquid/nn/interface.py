@@ -93,10 +93,13 @@ class Interface:
         return sequence if self.batch_first else sequence.transpose(-3, -2)
 
     def restore_state(self, state: State, dims: int) -> State:
-        """The same for a state: ``(*S, 1, B, H)``, or ``(1, H)`` where the input had no batch."""
+        """The same for a state: ``(*S, 1, B, H)``, or ``(1, H)`` where the input had no batch.
+
+        It owns its memory and is no view: rows may be reset in place, or it detached.
+        """
         if isinstance(state, tuple):
             return tuple(self.restore_state(part, dims) for part in state)  # type: ignore[return-value]
-        return state if dims == 2 else state.unsqueeze(-3)
+        return (state if dims == 2 else state.unsqueeze(-3)).clone()
 
     def _check_x(self, x: Any) -> None:
         inner = "B, L, I" if self.batch_first else "L, B, I"

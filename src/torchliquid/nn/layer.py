@@ -115,7 +115,8 @@ class LiquidLayer(nn.Module, ABC):
         given = interface.arrange(x, h0, dt)
         assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
         states, last = self.scan(self.weights(), given.x, given.state, given.dt)
-        h = last if x.dim() == 2 else last.unsqueeze(0)
+        h = interface.restore_state(last, x.dim())
+        assert isinstance(h, Tensor)  # noqa: S101 - for the type checker
         return interface.restore(states, x.dim()), h
 
     def time_constants(

@@ -1,6 +1,7 @@
 """The liquid time-constant layer."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from torchliquid import functional, kernels
-from torchliquid.errors import TorchliquidError
+from torchliquid.errors import LongStepWarning, TorchliquidError
+from torchliquid.functional.ltc import RK4_LIMIT
 from torchliquid.nn.checks import check_flag, check_size, shown
 from torchliquid.nn.layer import LiquidLayer, new_parameter
+
+_STABLE = {"euler": 2.0, "rk4": RK4_LIMIT}
+"""Step over tau_sys up to which a solver is stable."""
 
 
 class LTC(LiquidLayer):
@@ -25,8 +30,8 @@ class LTC(LiquidLayer):
         input_size: I, features of one sample.
         hidden_size: H, neurons.
         solver: ``"semi_implicit"`` (the LTC paper's fused step, stable at any dt), ``"euler"``
-            (the article's; needs dt well below tau_sys), ``"exponential"`` (exact for a frozen
-            gate) or ``"rk4"``.
+            (the article's; needs dt well below tau_sys, longer steps are cut there),
+            ``"exponential"`` (exact for a frozen gate) or ``"rk4"``.
         unfolds: K, solver sub-steps for one sample.
         bias: whether the gate has a bias.
         batch_first: whether batched input is ``(B, L, I)`` instead of ``(L, B, I)``.
@@ -39,6 +44,9 @@ class LTC(LiquidLayer):
         uniformly within 1 / sqrt(I + H) as one linear map of ``[u, x]``; raw_tau_l0 ``(H,)``: tau
         is its softplus (at least 1e-19 in float32), it starts at 1 (tau 1.313); target_l0
         ``(H,)``: A, standard normal.
+
+    In bfloat16 and float16 a state stalls where a step changes it by less than its last bit (with
+    dt 1e-3 about halfway): train and run such models under autocast, which keeps states in float32.
 
     Source: Hasani et al., "Liquid Time-constant Networks", AAAI 2021; the single gate and the
     initialisation are those of the article series "Deconstructing Liquid Neural Networks".
@@ -69,6 +77,7 @@ class LTC(LiquidLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size, batch_first=batch_first, dt=dt)
+        self._warned = False
         self.solver = solver
         self.unfolds = unfolds
         self.bias = check_flag("bias", bias)
@@ -125,7 +134,33 @@ class LTC(LiquidLayer):
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `LiquidLayer.scan`."""
-        return kernels.ltc(x, state, *_arguments(weights), dt, self.solver, self.unfolds)
+        arguments = _arguments(weights)
+        if not self._warned and self.solver in _STABLE:
+            self._warn_of_cut_steps(dt, arguments[3])
+        return kernels.ltc(x, state, *arguments, dt, self.solver, self.unfolds)
+
+    def _warn_of_cut_steps(self, dt: float | Tensor, tau: Tensor) -> None:
+        """Say once that an explicit step is longer than it can be taken, and how long that is."""
+        if (
+            torch.compiler.is_compiling()
+            or torch._C._functorch.peek_interpreter_stack() is not None
+        ):
+            return  # nobody may look at numbers there
+        if tau.is_meta or (isinstance(dt, Tensor) and not dt.numel()):
+            return
+        longest = float(dt.detach().max() if isinstance(dt, Tensor) else dt)
+        fastest = float(tau.detach().min())
+        bound = _STABLE[self.solver] * self.unfolds * fastest / (1 + fastest)
+        if longest > bound:
+            self._warned = True
+            warnings.warn(
+                f"dt is up to {longest:.4g}; solver={self.solver!r} with unfolds={self.unfolds} is "
+                f"stable for dt up to {bound:.3g} (by the fastest neuron). Longer steps end where "
+                "the state rests (see torchliquid.functional.ltc): give a smaller dt, more unfolds "
+                "or solver='semi_implicit'",
+                LongStepWarning,
+                stacklevel=2,
+            )
 
     def scan_time_constants(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor

@@ -137,6 +137,7 @@ def _render(summary: dict[str, Any], sections: list[dict[str, Any]]) -> str:
         results=[(words, found, tables.rows(summary, found)) for words, found in results],
         lanes=count(summary["task"]["lanes"], "lane"),
         diverged={n: f for n, f in summary["models"].items() if f["diverged"]},
+        untrained={n: f for n, f in summary["models"].items() if f["untrained"]},
         specification=_lines(summary["task"]["spec"]),
         protocol={
             words: _lines({words: summary["task"][key]})[words]

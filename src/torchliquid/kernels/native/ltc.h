@@ -75,20 +75,40 @@ static void ltc_advance(int64_t solver, int64_t H, vec h, const ltc_weights *w, 
         for (int64_t j = 0; j < H; j++) {
             e[j] = gate_exp(z[j]);
             vec top = x[j] + h * w->target[j] + x[j] * e[j];
-            after[j] = top * reciprocal((1 + h * w->rate[j]) * (1 + e[j]) + h);
+            vec next = top * reciprocal((1 + h * w->rate[j]) * (1 + e[j]) + h);
+            after[j] = choose(h == 0, x[j], next); /* to the last bit: samples of padding */
         }
     else if (solver == TL_EULER)
         for (int64_t j = 0; j < H; j++) {
             e[j] = gate_exp(z[j]);
-            vec f = reciprocal(1 + e[j]);
-            after[j] = x[j] + h * (f * w->target[j] - x[j] * (w->rate[j] + f));
+            vec f = reciprocal(1 + e[j]), l = w->rate[j] + f, rest = 1 / l;
+            after[j] = x[j] + choose(h > rest, rest, h) * (f * w->target[j] - x[j] * l);
         }
     else
         for (int64_t j = 0; j < H; j++) {
             e[j] = gate_exp(z[j]);
             vec f = reciprocal(1 + e[j]), l = w->rate[j] + f, rest = f * w->target[j] / l;
-            after[j] = rest + (x[j] - rest) * vexp(-h * l);
+            after[j] = x[j] + (x[j] - rest) * vexpm1(-h * l);
         }
+}
+
+/* (1 - e^-hl) / l and its derivative by l, as `decayed` in functional/ltc.py: by a series where the
+ * differences cancel. `decay` is e^-hl. */
+INLINE vec ltc_decayed(vec h, vec l, vec decay, vec *slower) {
+    static const double inverse_factorials[] = {
+        1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+        1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
+        1.0 / 87178291200};
+    vec z = h * l, few = least(splat((real)0.5), z), value = splat(0), slope = splat(0);
+#pragma GCC unroll 14
+    for (int n = 13; n >= 0; n--) {
+        slope = value + slope * few;
+        value = (real)(n % 2 ? -inverse_factorials[n] : inverse_factorials[n]) + value * few;
+    }
+    mask small = z < (real)0.5;
+    vec k = choose(small, h * value, (1 - decay) / l);
+    *slower = choose(small, h * h * slope, (h * decay - k) / l);
+    return k;
 }
 
 typedef struct {
@@ -114,21 +134,25 @@ static vec ltc_retreat(int64_t solver, int64_t H, vec h, const ltc_weights *w, c
         }
     else if (solver == TL_EULER)
         for (int64_t j = 0; j < H; j++) {
-            vec f = reciprocal(1 + e[j]), r = w->rate[j], A = w->target[j], hg = h * g[j];
-            dh += g[j] * (f * A - x[j] * (r + f));
-            dz[j] = hg * (A - x[j]) * (f * (e[j] * f));
-            sums->rate[j] -= hg * x[j];
-            sums->target[j] += hg * f;
-            g[j] -= hg * (r + f);
+            vec f = reciprocal(1 + e[j]), A = w->target[j], l = w->rate[j] + f, rest = 1 / l;
+            mask cut = h > rest;
+            vec kg = choose(cut, rest, h) * g[j], y = choose(cut, f * A * rest, x[j]);
+            dh += choose(cut, splat(0), g[j] * (f * A - x[j] * l));
+            dz[j] = kg * (A - y) * (f * (e[j] * f));
+            sums->rate[j] -= kg * y;
+            sums->target[j] += kg * f;
+            g[j] = choose(cut, splat(0), g[j] - kg * l);
         }
     else
         for (int64_t j = 0; j < H; j++) {
-            vec f = reciprocal(1 + e[j]), r = w->rate[j], A = w->target[j], l = r + f, rest = f * A / l;
-            vec decay = vexp(-h * l), gone = (1 - decay) / l, slower = h * (x[j] - rest) * decay;
-            dz[j] = g[j] * (gone * A * r / l - slower) * (f * (e[j] * f));
-            sums->rate[j] -= g[j] * (gone * rest + slower);
-            sums->target[j] += g[j] * (gone * f);
-            dh -= g[j] * ((x[j] - rest) * l * decay);
+            vec f = reciprocal(1 + e[j]), A = w->target[j], l = w->rate[j] + f;
+            vec slope = f * A - x[j] * l, decay = vexp(-h * l), slower;
+            vec k = ltc_decayed(h, l, decay, &slower);
+            slower *= slope;
+            dz[j] = g[j] * (k * (A - x[j]) + slower) * (f * (e[j] * f));
+            sums->rate[j] += g[j] * (slower - k * x[j]);
+            sums->target[j] += g[j] * (k * f);
+            dh += g[j] * (decay * slope);
             g[j] *= decay;
         }
     return dh;

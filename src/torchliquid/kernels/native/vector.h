@@ -52,6 +52,10 @@ INLINE vec load(const real *from) {
 
 INLINE void store(real *to, vec v) { memcpy(to, &v, sizeof v); }
 
+INLINE vec choose(mask where, vec yes, vec no) {
+    return (vec)((where & (mask)yes) | (~where & (mask)no));
+}
+
 /* least, most: where the first is a limit and the second NaN, NaN. reciprocal: to a unit or two in
  * the last place, from the processor's estimate and one step of Newton where that is faster. */
 #if defined(__AVX512F__) && TL_BYTES == 64 && TL_REAL == 32
@@ -74,9 +78,6 @@ INLINE vec least(vec limit, vec v) { return (vec)_mm256_min_pd((__m256d)limit, (
 INLINE vec most(vec limit, vec v) { return (vec)_mm256_max_pd((__m256d)limit, (__m256d)v); }
 INLINE vec reciprocal(vec v) { return 1 / v; }
 #else
-INLINE vec choose(mask where, vec yes, vec no) {
-    return (vec)((where & (mask)yes) | (~where & (mask)no));
-}
 INLINE vec least(vec limit, vec v) { return choose(v > limit, limit, v); }
 INLINE vec most(vec limit, vec v) { return choose(v < limit, limit, v); }
 INLINE vec reciprocal(vec v) { return 1 / v; }
@@ -181,6 +182,12 @@ INLINE vec exp_parts(vec x, vec *scale) {
 INLINE vec vexp(vec x) {
     vec scale, q = exp_parts(clamp(x, EXP_LIMIT), &scale);
     return scale * q + scale;
+}
+
+/* e^x - 1, exact to the last places where x is small. */
+INLINE vec vexpm1(vec x) {
+    vec scale, q = exp_parts(clamp(x, EXP_LIMIT), &scale);
+    return scale * q + (scale - 1);
 }
 
 /* e^-z of a gate's input z, limited so that its square stays finite: where the limit bites, the gate
