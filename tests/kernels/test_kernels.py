@@ -247,3 +247,83 @@ def test_compile_sees_one_graph():
     layer(x)[0].square().sum().backward()
     for one, other in zip(mine, layer.parameters(), strict=True):
         torch.testing.assert_close(one, other.grad)
+
+
+def gated_arguments(gates, states):
+    weights = draw(gates * H, I), draw(gates * H, H), draw(gates * H), draw(gates * H)
+    return [draw(B, L, I), *(draw(B, H) for _ in range(states)), *weights]
+
+
+@pytest.mark.parametrize("which", ["bias_ih", "bias_hh"])
+@pytest.mark.parametrize(("fast", "slow", "gates", "states"), GATED)
+def test_one_bias_alone_counts(fast, slow, gates, states, which):
+    arguments = gated_arguments(gates, states)
+    arguments[-2 if which == "bias_hh" else -1] = None
+    assert_equal_with_gradients(fast, slow, arguments)
+
+
+def wrong_shapes(arguments):
+    """Each tensor with a dimension more, one less, and each dimension off by one."""
+    for place, value in enumerate(arguments):
+        if not isinstance(value, torch.Tensor):
+            continue
+        others = [
+            value.unsqueeze(0),
+            value[0],
+            *(torch.cat([value, value.narrow(d, 0, 1)], d) for d in range(value.dim())),
+            *(value.narrow(d, 0, value.shape[d] - 1) for d in range(value.dim())),
+        ]
+        for other in others:
+            yield [*arguments[:place], other, *arguments[place + 1 :]]
+
+
+@pytest.mark.parametrize("backend", kernels.BACKENDS)
+@pytest.mark.parametrize("name", ["ltc", "lstm", "gru"])
+def test_kernels_refuse_what_the_equations_refuse(name, backend, monkeypatch):
+    """A C function reads what it is told to read: shapes are compared before it is called."""
+    if backend == "native" and library.find()[0] is None:
+        pytest.skip(library.find()[1])
+    monkeypatch.setenv(kernels.VARIABLE, backend)
+    if name == "ltc":
+        arguments = list(ltc_arguments((), gaps(B, L)))
+    else:
+        arguments = gated_arguments(*{"lstm": (4, 2), "gru": (3, 1)}[name])
+    fine = refused = 0
+    for given in wrong_shapes(arguments):
+        for function in (getattr(kernels, name), getattr(functional, name)):
+            try:
+                y, _ = function(*given)
+            except TorchliquidError:
+                refused += 1
+            else:  # a shorter sequence with one time for all, or the like: then it is right
+                fine += 1
+                torch.testing.assert_close(y, getattr(functional, name)(*given)[0])
+    assert refused > 40
+    assert fine <= 4
+
+
+@pytest.mark.parametrize("backend", kernels.BACKENDS)
+def test_kernels_refuse_other_arguments_too(backend, monkeypatch):
+    if backend == "native" and library.find()[0] is None:
+        pytest.skip(library.find()[1])
+    monkeypatch.setenv(kernels.VARIABLE, backend)
+    arguments = ltc_arguments((), 0.3)
+    for run in (kernels.ltc, functional.ltc):
+        for dt in (
+            torch.ones(()),
+            torch.ones(1),
+            torch.ones(B, L).double()[:, :4],
+            "1",
+            None,
+            -1.0,
+        ):
+            with pytest.raises(TorchliquidError, match="dt "):
+                run(*arguments[:-1], dt)
+        for unfolds in (0, -1, 1.5, True):
+            with pytest.raises(TorchliquidError, match="unfolds is"):
+                run(*arguments, "euler", unfolds)
+        for solver in ("heun", None, 3):
+            with pytest.raises(TorchliquidError, match="solver is"):
+                run(*arguments, solver)
+        with pytest.raises(TorchliquidError, match=r"torch.float32.*torch.float64"):
+            run(arguments[0].float(), *arguments[1:])

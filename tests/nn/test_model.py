@@ -131,5 +131,9 @@ def test_exported_graph_equals_eager():
     """The checks of the input are no obstacle to export."""
     model = SequenceModel(LTC(2, 3, batch_first=True), 1)
     x, dt = torch.randn(4, 5, 2), torch.rand(4, 5) + 0.1
-    exported = torch.export.export(model, (x,), {"dt": dt}).module()
-    assert_close(exported(x, dt=dt)[0], model(x, dt=dt)[0], rtol=1e-6, atol=1e-6)
+    batch = torch.export.Dim("batch", min=1, max=99)
+    dynamic = {"x": {0: batch}, "dt": {0: batch}}
+    exported = torch.export.export(model, (x,), {"dt": dt}, dynamic_shapes=dynamic).module()
+    for size in (4, 1, 7):
+        x, dt = torch.randn(size, 5, 2), torch.rand(size, 5) + 0.1
+        assert_close(exported(x, dt=dt)[0], model(x, dt=dt)[0], rtol=1e-6, atol=1e-6)

@@ -11,6 +11,7 @@ pack of models side by side. Source: Cho et al. 2014; torch's documentation.
 import torch
 from torch import Tensor
 
+from torchliquid.functional.arguments import check_gated
 from torchliquid.functional.projection import project
 
 
@@ -35,6 +36,7 @@ def gru(
     Returns:
         States after every sample ``(*S, B, L, H)``, and after the last one ``(*S, B, H)``.
     """
+    check_gated(3, x, {"h0": h0}, weight_ih, weight_hh, bias_ih, bias_hh)
     H = h0.shape[-1]
     weight = weight_hh.mT
     states = []

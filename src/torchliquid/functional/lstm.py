@@ -11,6 +11,7 @@ a pack of models side by side. Source: Hochreiter and Schmidhuber 1997; torch's 
 import torch
 from torch import Tensor
 
+from torchliquid.functional.arguments import check_gated
 from torchliquid.functional.projection import project
 
 
@@ -37,6 +38,7 @@ def lstm(
     Returns:
         ``h`` after every sample ``(*S, B, L, H)``, and the last ``(h, c)``.
     """
+    check_gated(4, x, {"h0": h0, "c0": c0}, weight_ih, weight_hh, bias_ih, bias_hh)
     bias = bias_ih if bias_hh is None else bias_hh if bias_ih is None else bias_ih + bias_hh
     weight = weight_hh.mT
     hidden = []

@@ -38,6 +38,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from torchliquid.checks import shown
+from torchliquid.errors import TorchliquidError
+from torchliquid.functional.arguments import check_kin, check_ltc, check_step
 from torchliquid.functional.projection import project
 
 Gate = Callable[[Tensor], Tensor]
@@ -53,6 +56,13 @@ def time_constant(gate: Tensor, tau: Tensor) -> Tensor:
     >>> time_constant(torch.tensor([0.0, 1.0]), torch.tensor(1.0))
     tensor([1.0000, 0.5000])
     """
+    check_kin({"gate": gate, "tau": tau}, {})
+    try:
+        torch.broadcast_shapes(gate.shape, tau.shape)
+    except RuntimeError as error:
+        raise TorchliquidError(
+            f"gate has shape {tuple(gate.shape)}, tau {tuple(tau.shape)}: they do not broadcast"
+        ) from error
     return tau / (1 + tau * gate)
 
 
@@ -131,6 +141,12 @@ SOLVERS = tuple(_STEPS)
 """Names of the solvers, the default first."""
 
 
+def _check_solver(solver: str) -> None:
+    if not isinstance(solver, str) or solver not in _STEPS:
+        known = ", ".join(SOLVERS)
+        raise TorchliquidError(f"solver is {shown(solver)}: expected one of {known}")
+
+
 def ltc_step(
     u: Tensor,
     x: Tensor,
@@ -156,6 +172,21 @@ def ltc_step(
     Returns:
         State after the sample, ``(*S, B, H)``.
     """
+    _check_solver(solver)
+    check_step(u, x, weight_hh, tau, target, dt, unfolds)
+    return _sample(u, x, weight_hh, tau, target, dt, solver, unfolds)
+
+
+def _sample(
+    u: Tensor,
+    x: Tensor,
+    weight_hh: Tensor,
+    tau: Tensor,
+    target: Tensor,
+    dt: float | Tensor,
+    solver: str,
+    unfolds: int,
+) -> Tensor:
     weight = weight_hh.mT
 
     def gate(x: Tensor) -> Tensor:
@@ -196,12 +227,14 @@ def ltc(
     Returns:
         States after every sample ``(*S, B, L, H)``, and after the last one ``(*S, B, H)``.
     """
+    check_ltc(x, h0, weight_ih, weight_hh, bias, tau, target, dt, unfolds)
+    _check_solver(solver)
     tau, target = tau.unsqueeze(-2), target.unsqueeze(-2)
     steps = _steps(dt, x.shape[-2])
     states = []
     state = h0
     for u, step in zip(project(x, weight_ih, bias).unbind(-2), steps, strict=True):
-        state = ltc_step(u, state, weight_hh, tau, target, step, solver, unfolds)
+        state = _sample(u, state, weight_hh, tau, target, step, solver, unfolds)
         states.append(state)
     return torch.stack(states, dim=-2), state
 

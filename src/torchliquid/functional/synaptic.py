@@ -24,6 +24,8 @@ Grosu, "Liquid Time-constant Networks", AAAI 2021, section 2 and algorithm 1; Le
 import torch
 from torch import Tensor
 
+from torchliquid.functional.arguments import check_synaptic
+
 EPSILON = 1e-8
 
 
@@ -101,6 +103,23 @@ def synaptic(
     Returns:
         States after every sample ``(*S, B, L, H)``, and after the last one ``(*S, B, H)``.
     """
+    check_synaptic(
+        x,
+        h0,
+        {"sigma": sigma, "mu": mu, "w": w, "erev": erev},
+        {
+            "sensory_sigma": sensory_sigma,
+            "sensory_mu": sensory_mu,
+            "sensory_w": sensory_w,
+            "sensory_erev": sensory_erev,
+        },
+        {"cm": cm, "gleak": gleak, "vleak": vleak},
+        {"input_w": input_w, "input_b": input_b},
+        synapses,
+        sensory,
+        dt,
+        unfolds,
+    )
     H = h0.shape[-1]
     synapses = all_pairs(H, H) if synapses is None else synapses
     sensory = all_pairs(x.shape[-1], H) if sensory is None else sensory

@@ -24,6 +24,7 @@ from torch.nn.functional import softplus
 
 from torchliquid import functional
 from torchliquid.errors import TorchliquidError
+from torchliquid.functional.arguments import check_gated, check_ltc, check_synaptic
 from torchliquid.functional.projection import project
 from torchliquid.kernels import (
     library,
@@ -96,6 +97,11 @@ def ltc(
     unfolds: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """See `torchliquid.functional.ltc`."""
+    check_ltc(x, h0, weight_ih, weight_hh, bias, tau, target, dt, unfolds)
+    if solver not in functional.SOLVERS:
+        return functional.ltc(
+            x, h0, weight_ih, weight_hh, bias, tau, target, dt, solver, unfolds
+        )  # says what is wrong
     times = dt if isinstance(dt, Tensor) else None
     run = functional.ltc
     if solver in native_ltc.SOLVERS and _native(
@@ -161,6 +167,7 @@ def lstm(
     bias_hh: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """See `torchliquid.functional.lstm`."""
+    check_gated(4, x, {"h0": h0, "c0": c0}, weight_ih, weight_hh, bias_ih, bias_hh)
     run = functional.lstm if _backend() == "reference" else torch_lstm.lstm
     if _native(h0.dim() - 2, x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh):
         run = native_gated.lstm
@@ -176,6 +183,7 @@ def gru(
     bias_hh: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """See `torchliquid.functional.gru`."""
+    check_gated(3, x, {"h0": h0}, weight_ih, weight_hh, bias_ih, bias_hh)
     run = functional.gru if _backend() == "reference" else torch_gru.gru
     if _native(h0.dim() - 2, x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
         run = native_gated.gru
@@ -212,6 +220,23 @@ def synaptic(
     unfolds: int = 6,
 ) -> tuple[Tensor, Tensor]:
     """See `torchliquid.functional.synaptic`; native where it can be, else the equations."""
+    check_synaptic(
+        x,
+        h0,
+        {"sigma": sigma, "mu": mu, "w": w, "erev": erev},
+        {
+            "sensory_sigma": sensory_sigma,
+            "sensory_mu": sensory_mu,
+            "sensory_w": sensory_w,
+            "sensory_erev": sensory_erev,
+        },
+        {"cm": cm, "gleak": gleak, "vleak": vleak},
+        {"input_w": input_w, "input_b": input_b},
+        synapses,
+        sensory,
+        dt,
+        unfolds,
+    )
     recurrent = (sigma, mu, w, erev)
     sensors = (sensory_sigma, sensory_mu, sensory_w, sensory_erev)
     neurons = (gleak, vleak, cm)

@@ -34,7 +34,7 @@ def lstm(
     bias_hh: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """See `torchliquid.functional.lstm`."""
-    bias = None if bias_ih is None or bias_hh is None else bias_ih + bias_hh
+    bias = bias_ih if bias_hh is None else bias_hh if bias_ih is None else bias_ih + bias_hh
     weight_ih, weight_hh = _sigmoids_first(weight_ih, -2), _sigmoids_first(weight_hh, -2)
     u = project(x, weight_ih, None if bias is None else _sigmoids_first(bias, -1))
     hidden, cells = _Scan.apply(u, h0, c0, weight_hh)  # type: ignore[no-untyped-call]

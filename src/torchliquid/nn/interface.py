@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from torchliquid.checks import check_device, check_interval, check_intervals, check_tensor
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn.checks import check_device, check_interval, check_intervals, check_tensor
 
 State = Tensor | tuple[Tensor, Tensor]
 """State of a recurrent cell: one tensor, or the pair ``(h, c)`` of an LSTM."""

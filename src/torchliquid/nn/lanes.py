@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchliquid.checks import shown
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn.checks import shown
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.model import SequenceModel
 from torchliquid.nn.seeding import Seeded

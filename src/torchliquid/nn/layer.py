@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from torchliquid.checks import check_flag, check_interval, check_size, shown
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn.checks import check_flag, check_interval, check_size, shown
 from torchliquid.nn.interface import Interface
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from torchliquid import functional, kernels
+from torchliquid.checks import check_flag, check_size, shown
 from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.functional.ltc import RK4_LIMIT
-from torchliquid.nn.checks import check_flag, check_size, shown
 from torchliquid.nn.layer import LiquidLayer, new_parameter
 
 _STABLE = {"euler": 2.0, "rk4": RK4_LIMIT}

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from torchliquid.checks import check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import gated
-from torchliquid.nn.checks import check_size
 from torchliquid.nn.interface import Interface, State
 from torchliquid.nn.layer import LiquidLayer
 

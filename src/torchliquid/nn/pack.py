@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from torchliquid import kernels
+from torchliquid.checks import shown
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn.checks import shown
 from torchliquid.nn.gated import Gated
 from torchliquid.nn.interface import Arranged, Interface, State
 from torchliquid.nn.lanes import MakeModel, build_lanes, check_seeds
