@@ -118,6 +118,8 @@ class LTC(LiquidLayer):
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, as the class says."""
+        if self.raw_tau_l0.is_meta:
+            return  # no memory to draw into
         bound = 1 / math.sqrt(self.input_size + self.hidden_size)
         for name, parameter in self.named_parameters():
             if name.startswith(("weight", "bias")):
