@@ -10,6 +10,7 @@ from torch import Tensor
 from torchliquid.errors import TorchliquidError
 
 LARGEST_SIZE = 2**31 - 1
+_NUMBERS = (float, int, Real)  # a tuple, the likely types first: compilers of torch follow it
 
 
 def check_size(name: str, size: int) -> int:
@@ -28,7 +29,7 @@ def check_flag(name: str, flag: bool) -> bool:
 
 def check_interval(dt: Any, dtype: torch.dtype | None = None, unfolds: int = 1) -> float:
     """One dt for all samples, as a float that a solver computing in ``dtype`` can take."""
-    if not isinstance(dt, float | int | Real) or isinstance(dt, bool):
+    if not isinstance(dt, _NUMBERS) or isinstance(dt, bool):
         raise TorchliquidError(
             f"dt is a {type(dt).__name__}: expected a float, or a tensor with one value a sample"
         )
@@ -94,6 +95,11 @@ def check_device(name: str, value: Tensor, device: torch.device, owner: str) -> 
         raise TorchliquidError(
             f"{name} is on {value.device}, {owner} on {device}: move one, e.g. {name}.to({device})"
         )
+
+
+def visible(text: str) -> str:
+    """The text with its control characters written out: they could steer a terminal, or end XML."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shown(value: object) -> str:

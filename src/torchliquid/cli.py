@@ -1,15 +1,20 @@
 """The command line: parses, calls, prints. All else is imported inside its commands."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from torchliquid import TorchliquidError, __version__
+from torchliquid.checks import visible
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from torchliquid.bench.task import Task
+    from torchliquid.bench.training import Protocol
 
 BAD_INPUT, INTERRUPTED = 2, 130
 """Exit codes besides 0."""
@@ -20,8 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         code = options.command(options)
+        sys.stdout.flush()
     except TorchliquidError as error:
-        print(f"torchliquid: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        text = visible(" ".join(str(error).splitlines()))
+        print(f"torchliquid: error: {text}", file=sys.stderr)
         return BAD_INPUT
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -31,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"torchliquid: error: {package} is not installed: pip install 'torchliquid[bench]'",
             file=sys.stderr,
         )
+        return BAD_INPUT
+    except OSError as error:  # everything else that writes has said so itself
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+            raise
+        sys.stdout = None  # or the interpreter fails again at its end
+        print(f"torchliquid: error: cannot write the output ({error.strerror})", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("torchliquid: interrupted; what had finished is kept: call again", file=sys.stderr)
@@ -182,8 +195,8 @@ def _bench(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from torchliquid.bench.models import DEFAULT
-    from torchliquid.bench.runner import run
-    from torchliquid.bench.store import write_whole
+    from torchliquid.bench.runner import check, run
+    from torchliquid.bench.store import hold, write_whole
     from torchliquid.bench.summary import summarise
     from torchliquid.bench.training import Protocol
     from torchliquid.report import terminal_tables, write_report
@@ -199,46 +212,54 @@ def _bench(options: argparse.Namespace) -> int:
         console.print(f"note: {note}", soft_wrap=True)
     models = DEFAULT if options.models is None else ",".join(options.models).split(",")
     protocol = Protocol(options.lanes, options.epochs, options.lr, options.seed)
-    with _progress(models, protocol.epochs) as report:
-        store = run(
-            task,
-            models,
-            protocol,
-            options.out,
-            fresh=options.fresh,
-            processes=options.processes,
-            report=report,
-            say=lambda text: console.print(text, soft_wrap=True),
-        )
-    summary = summarise(store)
-    write_whole(options.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
-    page = write_report(store, summary)
-    for table in terminal_tables(summary):
-        console.print(table)
-    console.print(f"report: {page}", soft_wrap=True)
-    rows = summary["models"]
+    check(models, protocol, options.processes)
+    with hold(options.out):
+        with _progress(models, protocol.epochs) as report:
+            store = run(
+                task,
+                models,
+                protocol,
+                options.out,
+                fresh=options.fresh,
+                processes=options.processes,
+                report=report,
+                say=lambda text: console.print(text, soft_wrap=True),
+            )
+        summary = summarise(store)
+        write_whole(options.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        page = write_report(store, summary)
+        for table in terminal_tables(summary):
+            console.print(table)
+        console.print(f"report: {page}", soft_wrap=True)
+        _say_what_went_wrong(summary["models"], protocol, task, console)
+    return 0
+
+
+def _say_what_went_wrong(
+    rows: dict[str, Any], protocol: "Protocol", task: "Task", console: "Console"
+) -> None:
     for name, row in rows.items():
         for note in row["notes"]:
             console.print(f"note: {name}: {note}", soft_wrap=True)
         if row["untrained"]:
             console.print(
-                f"note: {row['untrained']} of {row['lanes']} lanes of {name} kept their untrained "
-                "weights: no later epoch was better on the validation part",
+                f"note: {row['untrained']} of {row['lanes']} lanes of {name} kept their "
+                "untrained weights: no later epoch was better on the validation part",
                 soft_wrap=True,
             )
     lost = [name for name, row in rows.items() if row["diverged"] == row["lanes"]]
     hopeless = [name for name in lost if rows[name]["hopeless"] == rows[name]["lanes"]]
     if hopeless:
         raise TorchliquidError(
-            f"all {protocol.lanes} lanes of {', '.join(hopeless)} give no finite number before any "
-            f"training: it is the data, not the learning rate. {_extremes(task)}"
+            f"all {protocol.lanes} lanes of {', '.join(hopeless)} give no finite number before "
+            f"any training: it is the data, not the learning rate. {_extremes(task)}"
         )
     if lost:
         raise TorchliquidError(
-            f"all {protocol.lanes} lanes of {', '.join(lost)} diverged at --lr {options.lr}: give "
-            "a smaller one (0.01 is the default) and another --out, or --fresh"
+            f"all {protocol.lanes} lanes of {', '.join(lost)} diverged at --lr "
+            f"{protocol.learning_rate}: give a smaller one (0.01 is the default) and another "
+            "--out, or --fresh"
         )
-    return 0
 
 
 def _extremes(task: "Task") -> str:

@@ -322,7 +322,13 @@ def test_a_worker_that_is_killed(tmp_path, small):
 
 
 def test_an_error_in_a_worker_reaches_the_caller(tmp_path, small):
-    (tmp_path / "models").write_text("a file where the models would go")
-    with pytest.raises(TorchliquidError, match=r"cannot save to .*models"):
-        run(small(), ("GRU-2",), PROTOCOL, tmp_path, processes=1)
+    """Something takes the models' place while the worker trains."""
+
+    def spoil(model, epoch):
+        if epoch and not (tmp_path / "models").exists():
+            (tmp_path / "models").write_text("a file where the models would go")
+
+    protocol = dataclasses.replace(PROTOCOL, epochs=2_000)
+    with pytest.raises(TorchliquidError, match=r"cannot (save to|write) .*models"):
+        run(small(), ("GRU-2",), protocol, tmp_path, processes=1, report=spoil)
     assert not files(tmp_path)

@@ -127,6 +127,18 @@ def test_every_parameter_learns(model):
         assert parameter.grad.abs().max() > 0
 
 
+# torch's own words on tracing: that it is old, and that checks of the input are not in the trace
+@pytest.mark.filterwarnings(
+    "ignore::torch.jit.TracerWarning", "ignore:.torch.jit:DeprecationWarning"
+)
+def test_traced_and_saved(tmp_path):
+    model, x = SequenceModel(LTC(2, 3, batch_first=True), 1), torch.randn(4, 5, 2)
+    traced = torch.jit.trace(model, (x,))
+    torch.jit.save(traced, tmp_path / "model.pt")
+    back = torch.jit.load(tmp_path / "model.pt")
+    assert_close(back(x)[0], model(x)[0], rtol=1e-6, atol=1e-6)
+
+
 def test_exported_graph_equals_eager():
     """The checks of the input are no obstacle to export."""
     model = SequenceModel(LTC(2, 3, batch_first=True), 1)

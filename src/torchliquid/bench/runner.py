@@ -27,7 +27,7 @@ from torchliquid.bench import classical
 from torchliquid.bench.models import Model, find
 from torchliquid.bench.probe import probe
 from torchliquid.bench.scoring import score
-from torchliquid.bench.store import Run, Store
+from torchliquid.bench.store import Run, Store, hold
 from torchliquid.bench.task import Array, Task
 from torchliquid.bench.training import Progress, Protocol, predict, train
 from torchliquid.errors import LongStepWarning, TorchliquidError
@@ -69,37 +69,72 @@ def run(
     Raises:
         TorchliquidError: settings that do not fit, or that the folder's results were not made with.
     """
-    chosen = find(models)
-    _check(protocol, processes)
+    chosen = check(models, protocol, processes)
+    if len(task.inputs) not in (1, protocol.lanes):
+        raise TorchliquidError(
+            f"lanes is {protocol.lanes}, but the task has data for {len(task.inputs)}: give both "
+            "the same number"
+        )
+    with hold(folder):
+        return _run(task, chosen, protocol, folder, fresh, processes, report, say)
+
+
+def _run(
+    task: Task,
+    chosen: Sequence[Model],
+    protocol: Protocol,
+    folder: Path,
+    fresh: bool,
+    processes: int | None,
+    report: Report,
+    say: Callable[[str], None],
+) -> Store:
     settings = {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
     store = Store(folder, settings, fresh=fresh)
     store.save_task(task)
-    todo = [model for model in chosen if not store.has(model.name)]
-    there = [model for model in chosen if model not in todo]
-    for model in there:
-        store.load(model.name)  # a damaged file is found before hours of work, not after
-        report(model.name, protocol.epochs)
+    todo, there = [], []
+    for model in chosen:
+        if not store.has(model.name):
+            todo.append(model)
+        # a damaged file is found before hours of work, not after
+        elif store.has_models(store.load(model.name)):
+            there.append(model)
+            report(model.name, protocol.epochs)
+        else:
+            todo.append(model)
+            say(f"note: trained models of {model.name} are damaged or missing: made anew")
     if there:
         names = ", ".join(model.name for model in there)
         say(f"note: finished in {folder} already: {names}; --fresh starts over")
     processes = min(os.cpu_count() or 1, len(todo)) if processes is None else processes
-    if processes == 0:
+    workers = _workers(processes, len(todo), say) if processes and todo else None
+    if workers:
+        _in_processes(task, todo, protocol, store, workers, report)
+    else:
         for model in todo:
-            models_folder = store.model_folder(model.name)
-            store.save(job(task, model, protocol, models_folder, _named(report, model.name)))
-    elif todo:
-        _in_processes(task, todo, protocol, store, processes, report)
+            job(task, model, protocol, store, _named(report, model.name))
     return store
 
 
-def job(task: Task, model: Model, protocol: Protocol, folder: Path, progress: Progress) -> Run:
-    """One model on a task, from data to rows. Its lanes are saved in ``folder``."""
+def job(task: Task, model: Model, protocol: Protocol, store: Store, progress: Progress) -> None:
+    """One model on a task, from data to rows in the store, its trained lanes first."""
+    run, pack = compute(task, model, protocol, progress)
+    if pack is not None:
+        _save_models(pack, store.model_folder(model.name))
+        run.facts["models"] = store.models_digest(model.name)
+    store.save(run)
+
+
+def compute(
+    task: Task, model: Model, protocol: Protocol, progress: Progress
+) -> tuple[Run, Pack | None]:
+    """A model's rows, and its trained lanes."""
     if model.kind == "classical":
         method = {"ridge-AR": classical.ridge_ar, "persistence": classical.persistence}[model.name]
         carry, reset, parameters = method(task)
         rows = score(task, _each(carry, protocol.lanes), _each(reset, protocol.lanes))
         progress(protocol.epochs)
-        return Run(model.name, _facts(model, parameters, protocol), dict(rows))
+        return Run(model.name, _facts(model, parameters, protocol), dict(rows)), None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", LongStepWarning)
         trained = train(task, model, protocol, progress)
@@ -114,8 +149,7 @@ def job(task: Task, model: Model, protocol: Protocol, folder: Path, progress: Pr
     if model.kind == "liquid":
         arrays, more = probe(task, model, trained.pack, protocol.seed, lane)
         rows, facts = rows | arrays, facts | more
-    _save_models(trained.pack, folder)
-    return Run(model.name, facts, dict(rows))
+    return Run(model.name, facts, dict(rows)), trained.pack
 
 
 def _words_of(said: Sequence[warnings.WarningMessage]) -> list[str]:
@@ -134,6 +168,7 @@ def _facts(model: Model, parameters: int, protocol: Protocol) -> dict[str, Any]:
         "bytes": 4 * parameters,
         "lanes": protocol.lanes,
         "notes": [],
+        "models": "",
         "seconds_per_epoch": None,
         "threads": torch.get_num_threads(),
     }
@@ -151,14 +186,24 @@ def _typical_lane(errors: Any) -> int:
 
 def _save_models(pack: Pack, folder: Path) -> None:
     part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    for lane in range(len(pack)):
-        save(pack.lane(lane), part / f"lane-{lane:03d}")
-    part.rename(folder)
+    try:
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+        for old in (part, folder):
+            if old.exists():
+                shutil.rmtree(old)
+        for lane in range(len(pack)):
+            save(pack.lane(lane), part / f"lane-{lane:03d}")
+        part.rename(folder)
+    except OSError as error:
+        raise TorchliquidError(
+            f"cannot write {folder} ({error.strerror}): make room, or give another --out"
+        ) from error
 
 
-def _check(protocol: Protocol, processes: int | None) -> None:
+def check(models: Sequence[str], protocol: Protocol, processes: int | None) -> list[Model]:
+    """The models of these names, where all settings can be run; an error if not."""
+    chosen = find(models)
     for name, value in (("lanes", protocol.lanes), ("epochs", protocol.epochs)):
         if value < 1:
             raise TorchliquidError(f"{name} is {value}: give at least 1")
@@ -173,6 +218,7 @@ def _check(protocol: Protocol, processes: int | None) -> None:
         raise TorchliquidError(
             f"processes is {processes}: give a number of workers, or 0 for none beside this process"
         )
+    return chosen
 
 
 def _named(report: Report, name: str) -> Progress:
@@ -185,21 +231,36 @@ def _named(report: Report, name: str) -> Progress:
 _board: Any = None
 
 
+def _workers(
+    processes: int, jobs: int, say: Callable[[str], None]
+) -> tuple[ProcessPoolExecutor, Any] | None:
+    """Processes and the board they share; None where the system has no room for them."""
+    context = get_context("spawn")
+    try:
+        board = context.RawArray("q", 1 + jobs)
+        return ProcessPoolExecutor(processes, context, _start_worker, (board,)), board
+    except OSError as error:  # /dev/shm is small or read-only in many containers
+        say(
+            f"note: no shared memory for worker processes ({error.strerror}): this process does it "
+            "all, one model after the other"
+        )
+        return None
+
+
 def _in_processes(
     task: Task,
     todo: Sequence[Model],
     protocol: Protocol,
     store: Store,
-    processes: int,
+    workers: tuple[ProcessPoolExecutor, Any],
     report: Report,
 ) -> None:
-    context = get_context("spawn")
-    board = context.RawArray("q", 1 + len(todo))
-    with ProcessPoolExecutor(processes, context, _start_worker, (board,)) as pool:
+    pool, board = workers
+    with pool:
         try:
             with _interrupts_later():
                 jobs = [
-                    pool.submit(_work, i, task, model, protocol, store.folder)
+                    pool.submit(_work, i, task, model, protocol, store.folder, store.settings)
                     for i, model in enumerate(todo, start=1)
                 ]
             _watch(jobs, board, todo, report)
@@ -256,7 +317,14 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _work(place: int, task: Task, model: Model, protocol: Protocol, folder: Path) -> None:
+def _work(
+    place: int,
+    task: Task,
+    model: Model,
+    protocol: Protocol,
+    folder: Path,
+    settings: dict[str, Any],
+) -> None:
     def progress(epoch: int) -> None:
         if _board[0]:
             raise _StoppedError
@@ -264,5 +332,4 @@ def _work(place: int, task: Task, model: Model, protocol: Protocol, folder: Path
 
     with contextlib.suppress(_StoppedError):
         progress(0)
-        store = Store.existing(folder)
-        store.save(job(task, model, protocol, store.model_folder(model.name), progress))
+        job(task, model, protocol, Store.of_worker(folder, settings), progress)

@@ -4,14 +4,18 @@
     FOLDER/runs/MODEL.safetensors  one file a model: a value a lane for each figure, curves, ...
     FOLDER/models/MODEL/lane-000/  the trained models (`torchliquid.load` reads them)
 
-Every file carries a checksum of its content.
+Every file carries a checksum of its content, and says which model and which settings it is of. One
+process at a time works in a folder: `hold` it meanwhile.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +75,11 @@ class Store:
             if folder.exists() and not folder.is_dir():
                 raise TorchliquidError(f"{folder} is a file: give a folder with --out")
             self._check_ours()
+            self._sweep()
             if fresh:
                 self._clear()
             elif self._task_file.exists():
-                self._check_same(self._task_file)
+                self._check_same(self._task_file, _TASK_FACTS)
             (folder / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TorchliquidError(
@@ -84,8 +89,15 @@ class Store:
     @classmethod
     def existing(cls, folder: Path) -> "Store":
         """Open a folder that already holds results, whatever their settings."""
-        facts, _ = _read(folder / "task.safetensors")
+        facts, _ = _read(folder / "task.safetensors", _TASK_FACTS)
         return cls(folder, facts["settings"])
+
+    @classmethod
+    def of_worker(cls, folder: Path, settings: dict[str, Any]) -> "Store":
+        """The store as the process that started the worker has it, whatever lies there now."""
+        store = cls.__new__(cls)
+        store.folder, store.settings = folder, settings
+        return store
 
     def save_task(self, task: Task) -> None:
         """Keep the task's data beside the results."""
@@ -101,7 +113,7 @@ class Store:
 
     def load_task(self) -> Task:
         """The task as `save_task` kept it."""
-        facts, arrays = _read(self._task_file)
+        facts, arrays = _read(self._task_file, _TASK_FACTS)
         task = facts["task"] | {"notes": tuple(facts["task"]["notes"])}
         dt = arrays["dt"]
         return Task(
@@ -118,12 +130,18 @@ class Store:
 
     def save(self, run: Run) -> None:
         """Keep a finished run."""
-        facts = {"settings": self.settings, "run": run.facts}
+        facts = {"settings": self.settings, "model": run.model, "run": run.facts}
         _write(self._run_file(run.model), facts, run.arrays)
 
     def load(self, model: str) -> Run:
         """A finished run; an error if it was made with other settings."""
-        facts, arrays = self._check_same(self._run_file(model))
+        path = self._run_file(model)
+        facts, arrays = self._check_same(path, _RUN_FACTS)
+        if facts["model"] != model:
+            raise TorchliquidError(
+                f"{path} holds the run of {facts['model']}: delete it, and the next call makes it "
+                "anew"
+            )
         return Run(model, facts["run"], arrays)
 
     def models(self) -> tuple[str, ...]:
@@ -141,9 +159,26 @@ class Store:
     def _run_file(self, model: str) -> Path:
         return self.folder / "runs" / f"{model}.safetensors"
 
-    def _check_same(self, path: Path) -> tuple[dict[str, Any], Arrays]:
+    def models_digest(self, model: str) -> str:
+        """A hash of the trained models of all lanes, as they lie there; empty where none do."""
+        digest, found = hashlib.sha256(), False
+        folder = self.model_folder(model)
+        try:
+            for path in sorted(folder.glob("*/*")):
+                digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+                digest.update(path.read_bytes())
+                found = True
+        except OSError:
+            return ""  # unreadable counts as missing
+        return digest.hexdigest() if found else ""
+
+    def has_models(self, run: Run) -> bool:
+        """Whether the trained models of a run lie there as it left them."""
+        return bool(run.facts.get("models", "") == self.models_digest(run.model))
+
+    def _check_same(self, path: Path, keys: set[str]) -> tuple[dict[str, Any], Arrays]:
         """What a file of ours holds, if it was made with these settings."""
-        facts, arrays = _read(path)
+        facts, arrays = _read(path, keys)
         held, asked = _flatten(facts["settings"]), _flatten(self.settings)
         for key in held | asked:
             if held.get(key) != asked.get(key):
@@ -155,6 +190,12 @@ class Store:
 
     def _check_ours(self) -> None:
         """Nobody's own folder of models or figures is to be emptied because ours bear its name."""
+        for name in _FOLDERS:
+            if (self.folder / name).is_symlink() or (self.folder / name).is_file():
+                raise TorchliquidError(
+                    f"{self.folder / name} is a link or a file, where a folder of ours goes: give "
+                    "another --out, or move it"
+                )
         if self._task_file.exists() or self.models():
             return
         for name in _FOLDERS:
@@ -164,11 +205,51 @@ class Store:
                     "--out, or move it"
                 )
 
+    def _sweep(self) -> None:
+        """Drop what writes that were killed left behind."""
+        for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
+            for path in folder.glob(".*.part"):
+                if re.fullmatch(r"\..+\.\d+\.part", path.name) and path.is_file():
+                    path.unlink(missing_ok=True)
+        for path in (self.folder / "models").glob(".*.part"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+
     def _clear(self) -> None:
         for name in _FOLDERS:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in ("task.safetensors", "summary.json", "report.html"):
             (self.folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep every other run out of a folder; a lock of a process that died counts for nothing.
+
+    Raises:
+        TorchliquidError: another process works there, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    # reentrant: the command line holds the folder, and `run` does so too
+    lock = FileLock(folder / ".lock", timeout=0, is_singleton=True)
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise TorchliquidError(f"{folder} is a file: give a folder with --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise TorchliquidError(
+            f"another run is at work in {folder}: wait for it, or give another --out"
+        ) from error
+    except OSError as error:
+        raise TorchliquidError(
+            f"cannot write to {folder} ({error.strerror}): give another folder with --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -193,7 +274,10 @@ def _write(path: Path, facts: dict[str, Any], arrays: Arrays) -> None:
     write_whole(path, save(whole, {"facts": text, "checksum": _checksum(text, whole)}))
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
+_TASK_FACTS, _RUN_FACTS = {"settings", "task"}, {"settings", "model", "run"}
+
+
+def _read(path: Path, keys: set[str]) -> tuple[dict[str, Any], Arrays]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -202,13 +286,16 @@ def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata["checksum"] != _checksum(metadata["facts"], arrays):
             raise SafetensorError("the checksum does not fit")
-        return json.loads(metadata["facts"]), arrays
+        facts: dict[str, Any] = json.loads(metadata["facts"])
+        if set(facts) != keys:
+            raise SafetensorError(f"it holds {sorted(facts)}, not {sorted(keys)}")
     except FileNotFoundError as error:
         raise TorchliquidError(f"{path} is missing: no results there") from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise TorchliquidError(
             f"{path} is damaged ({error}): delete it, and the next call makes it anew"
         ) from error
+    return facts, arrays
 
 
 def _checksum(text: str, arrays: Arrays) -> str:

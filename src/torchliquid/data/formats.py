@@ -98,8 +98,13 @@ def _read_text(content: bytes) -> Columns:
 
 
 def _first_rows(text: str, separator: str) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-    return list(islice((row for row in reader if row), SAMPLED_ROWS))
+    # one cell may be a whole line, where another separator is tried
+    before = csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    try:
+        reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+        return list(islice((row for row in reader if row), SAMPLED_ROWS))
+    finally:
+        csv.field_size_limit(before)
 
 
 def _fit_names(header: list[str], rows: list[list[str]], separator: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.checks import visible
 from torchliquid.data.formats import read_columns
 from torchliquid.errors import TorchliquidError
 
@@ -80,7 +81,9 @@ def read_table(
     roles = ("target", *["feature"] * len(features))
     values = [_numbers(c, f"{r} {n!r}") for c, r, n in zip(cells, roles, wanted, strict=True)]
     times, unit = (None, None) if stamps is None else _times(stamps, f"time column {time!r}")
-    return Series(path.stem, wanted, np.stack(values, axis=1), times, unit, time)
+    names = tuple(map(visible, wanted))
+    stamp = None if time is None else visible(time)
+    return Series(visible(path.stem), names, np.stack(values, axis=1), times, unit, stamp)
 
 
 def _check_roles(target: str, features: Sequence[str], time: str | None) -> None:

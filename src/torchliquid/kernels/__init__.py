@@ -12,7 +12,8 @@ Backends, chosen by the environment variable ``TORCHLIQUID_BACKEND``; ``torch`` 
 
 All are differentiable any number of times: the hand-written backward pass is itself made of
 differentiable operations, and the native one is left for it where a graph of the gradient is asked
-for. Forward-mode derivatives (`torch.func.jvp`, `torch.autograd.forward_ad`) run the reference.
+for. Forward-mode derivatives (`torch.func.jvp`, `torch.autograd.forward_ad`) run the reference, and
+so do exports (`torch.export`, `torch.jit.trace`, ONNX): their graphs then hold plain operations.
 """
 
 import os
@@ -71,7 +72,7 @@ def _native(lanes: int, *tensors: Tensor | None) -> bool:
 
 
 def _backend() -> str:
-    if _forward_mode():
+    if _forward_mode() or torch._C._is_tracing() or torch.compiler.is_exporting():
         return "reference"
     return _compiled_backend() if torch.compiler.is_compiling() else backend()
 

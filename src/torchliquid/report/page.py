@@ -71,7 +71,7 @@ def write_report(store: Store, summary: dict[str, Any]) -> Path:
                     made.append(_figure(one, folder))
         sections.append({"heading": heading, "figures": made})
     for stale in folder.iterdir():  # of an earlier report with other models
-        if stale.suffix in {".svg", ".png"} and stale.name not in kept:
+        if stale.suffix in {".svg", ".png"} and stale.name not in kept and not stale.is_dir():
             stale.unlink()
     page = store.folder / "report.html"
     write_whole(page, _render(summary, sections).encode())
