@@ -1,7 +1,9 @@
 """Checks of single arguments: each gives the value back or an error that says what to do."""
 
 import math
-from numbers import Real
+import os
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +17,17 @@ _NUMBERS = (float, int, Real)  # a tuple, the likely types first: compilers of t
 
 def check_size(name: str, size: int) -> int:
     """The size, if it is one; an error that names it if not."""
-    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_SIZE:
+    whole = isinstance(size, int | Integral) and not isinstance(size, bool)
+    if not whole or not 1 <= size <= LARGEST_SIZE:
         raise TorchliquidError(f"{name} is {shown(size)}: give a whole number of at least 1")
-    return size
+    return int(size)
+
+
+def check_path(path: Any) -> Path:
+    """A path, from text or what is one."""
+    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
+        raise TorchliquidError(f"folder is {shown(path)}: give the path of a folder")
+    return Path(path)
 
 
 def check_flag(name: str, flag: bool) -> bool:

@@ -121,9 +121,10 @@ def check_gated(
     shapes: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
         "weight_hh": (weight_hh, (*S, gates * H, H)),
         "weight_ih": (weight_ih, (*S, gates * H, I)),
+        "bias_ih": (bias_ih, (*S, gates * H)),
+        "bias_hh": (bias_hh, (*S, gates * H)),
     }
-    shapes |= {name: (bias, (*S, gates * H)) for name, bias in biases.items()}
-    check_shapes(shapes | {name: (state, (*S, B, H)) for name, state in states.items()})
+    check_shapes({**shapes, **{name: (state, (*S, B, H)) for name, state in states.items()}})
 
 
 def check_synaptic(
@@ -147,15 +148,17 @@ def check_synaptic(
         )
     S, H, I = cm.shape[:-1], cm.shape[-1], x.shape[-1]
     B, L = check_sequence(x, S, I)
-    shapes: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {"h0": (h0, (*S, B, H))}
-    shapes |= {name: (t, (*S, H)) for name, t in neurons.items()}
-    shapes |= {name: (t, (*S, I)) for name, t in maps.items()}
+    shapes: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
+        "h0": (h0, (*S, B, H)),
+        **{name: (t, (*S, H)) for name, t in neurons.items()},
+        **{name: (t, (*S, I)) for name, t in maps.items()},
+    }
     for name, edges, sources, group in (
         ("synapses", synapses, H, recurrent),
         ("sensory", sensory, I, sensors),
     ):
         count = sources * H if edges is None else _check_edges(name, edges, sources, H)
-        shapes |= {key: (t, (*S, count)) for key, t in group.items()}
+        shapes.update({key: (t, (*S, count)) for key, t in group.items()})
     check_shapes(shapes)
     check_times(dt, S, B, L, unfolds)
 

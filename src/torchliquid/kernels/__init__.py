@@ -71,8 +71,12 @@ def _native(lanes: int, *tensors: Tensor | None) -> bool:
     return lanes < 2 and not transformed and _backend() == "native" and library.accepts(*tensors)
 
 
+def _exporting() -> bool:
+    return bool(torch.jit.is_tracing()) or torch.compiler.is_exporting()  # type: ignore[attr-defined, no-untyped-call]
+
+
 def _backend() -> str:
-    if _forward_mode() or torch._C._is_tracing() or torch.compiler.is_exporting():
+    if _forward_mode() or _exporting():
         return "reference"
     return _compiled_backend() if torch.compiler.is_compiling() else backend()
 

@@ -81,9 +81,9 @@ class LTC(LiquidLayer):
         self.solver = solver
         self.unfolds = unfolds
         self.bias = check_flag("bias", bias)
-        H = hidden_size
+        H = self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {
-            "weight_ih_l0": (H, input_size),
+            "weight_ih_l0": (H, self.input_size),
             "weight_hh_l0": (H, H),
             "bias_l0": (H,),
             "raw_tau_l0": (H,),

@@ -38,7 +38,7 @@ class SequenceModel(nn.Module):
         width = layer.hidden_size
         if not isinstance(layer, LiquidLayer):
             width = (layer.proj_size or width) * (2 if layer.bidirectional else 1)
-        check_size("output_size", output_size)
+        output_size = check_size("output_size", output_size)
         weight = interface_of(layer).weight
         self.layer = layer
         try:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -130,6 +131,8 @@ class Pack(nn.Module):
         Returns:
             The norms ``(S,)`` before.
         """
+        if isinstance(max_norm, bool) or not isinstance(max_norm, Real) or not 0 < max_norm:
+            raise TorchliquidError(f"max_norm is {shown(max_norm)}: give a positive number")
         grads = [p.grad for p in self.parameters() if p.grad is not None]
         if not grads:
             return torch.zeros(len(self))

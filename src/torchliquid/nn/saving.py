@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from torchliquid.checks import check_flag, check_size, shown
+from torchliquid.checks import check_flag, check_path, check_size, shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.ltc import LTC
@@ -85,7 +85,7 @@ def save(model: SequenceModel | Recurrent, folder: str | Path) -> None:
     """
     from safetensors.torch import save as to_bytes
 
-    layer_type = _check_saveable(model)
+    path, layer_type = check_path(folder), _check_saveable(model)
     layer = model.layer if isinstance(model, SequenceModel) else model
     weights = weights_of(model)
     plain = dict(model.named_parameters())
@@ -110,16 +110,18 @@ def save(model: SequenceModel | Recurrent, folder: str | Path) -> None:
     if isinstance(model, SequenceModel):
         config["output_size"] = model.readout.out_features
         config["readout_bias"] = model.readout.bias is not None
-    path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
         _check_ours(path)
         _write_whole(path / config["weights"], content)
         _write_whole(path / _CONFIG, (json.dumps(config, indent=2) + "\n").encode())
         _sweep(path, config["weights"])
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        if isinstance(error, TorchliquidError):
+            raise
+        reason = getattr(error, "strerror", None) or error
         raise TorchliquidError(
-            f"cannot save to {path} ({error.strerror}): give a folder that can be written to, with "
+            f"cannot save to {path} ({reason}): give a folder that can be written to, with "
             "room in it"
         ) from error
 
@@ -139,7 +141,7 @@ def load(folder: str | Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    path = Path(folder)
+    path = check_path(folder)
     try:
         config = json.loads(_read(path / _CONFIG, _LONGEST_CONFIG))
         weights = path / _check_config(config)
