@@ -143,7 +143,7 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 def new_parameter(name: str, shape: tuple[int, ...], device: Any, dtype: Any) -> nn.Parameter:
     """A parameter that is still to be initialised, or an error that says what was wrong."""
     kind = torch.get_default_dtype() if dtype is None else dtype
-    if kind not in DTYPES:
+    if not isinstance(kind, torch.dtype) or kind not in DTYPES:
         raise TorchliquidError(
             f"dtype is {shown(dtype)}: give a floating-point type of torch, e.g. torch.float32"
         )

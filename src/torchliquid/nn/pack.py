@@ -131,7 +131,7 @@ class Pack(nn.Module):
         Returns:
             The norms ``(S,)`` before.
         """
-        if isinstance(max_norm, bool) or not isinstance(max_norm, Real) or not 0 < max_norm:
+        if isinstance(max_norm, bool) or not isinstance(max_norm, Real) or not max_norm > 0:
             raise TorchliquidError(f"max_norm is {shown(max_norm)}: give a positive number")
         grads = [p.grad for p in self.parameters() if p.grad is not None]
         if not grads:
