@@ -12,6 +12,7 @@ from torch import Tensor
 from torchliquid.errors import TorchliquidError
 
 LARGEST_SIZE = 2**31 - 1
+LARGEST_UNFOLDS = 10_000
 _NUMBERS = (float, int, Real)  # a tuple, the likely types first: compilers of torch follow it
 
 
@@ -21,6 +22,14 @@ def check_size(name: str, size: int) -> int:
     if not whole or not 1 <= size <= LARGEST_SIZE:
         raise TorchliquidError(f"{name} is {shown(size)}: give a whole number of at least 1")
     return int(size)
+
+
+def check_unfolds(unfolds: int) -> int:
+    """A number of sub-steps that ends in somebody's lifetime."""
+    checked = check_size("unfolds", unfolds)
+    if checked > LARGEST_UNFOLDS:
+        raise TorchliquidError(f"unfolds is {shown(unfolds)}: give at most {LARGEST_UNFOLDS}")
+    return checked
 
 
 def check_path(path: Any) -> Path:
@@ -113,9 +122,10 @@ def visible(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message: its repr, but never a page of it."""
+    """A value for a message: its repr in one line, but never a page of it."""
     try:
         text = repr(value)
     except Exception:  # a message about a bad argument must not fail because of it
         text = f"a {type(value).__name__}"
+    text = visible(" ".join(text.split()))
     return text if len(text) <= 60 else text[:57] + "..."

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Size, Tensor
 
-from torchliquid.checks import check_device, check_interval, check_tensor, shown
+from torchliquid.checks import check_device, check_interval, check_tensor, check_unfolds
 from torchliquid.errors import TorchliquidError
 
 Expected = Mapping[str, tuple[Tensor | None, tuple[int, ...]]]
@@ -33,8 +33,6 @@ def check_kin(needed: Mapping[str, Any], optional: Mapping[str, Any], dt: Any = 
     given = {**needed, **{name: t for name, t in optional.items() if t is not None}}
     if isinstance(dt, Tensor):
         given["dt"] = dt
-    else:
-        check_interval(dt)
     first, *_ = given.values()
     for name, tensor in given.items():
         check_tensor(name, tensor, "like the other arguments")
@@ -45,6 +43,13 @@ def check_kin(needed: Mapping[str, Any], optional: Mapping[str, Any], dt: Any = 
             raise TorchliquidError(
                 f"{name} is {tensor.dtype}, {next(iter(given))} {first.dtype}: give all one dtype"
             )
+    if not isinstance(dt, Tensor):
+        check_interval(dt, first.dtype)
+
+
+def as_time(dt: float | Tensor) -> float | Tensor:
+    """A checked time, whatever type of number it came as."""
+    return dt if isinstance(dt, Tensor) else float(dt)
 
 
 def check_sequence(x: Tensor, lanes: Size, width: int) -> tuple[int, int]:
@@ -61,8 +66,7 @@ def check_sequence(x: Tensor, lanes: Size, width: int) -> tuple[int, int]:
 
 def check_times(dt: float | Tensor, lanes: Size, B: int, L: int, unfolds: int) -> None:
     """One time, or one for each sample, and a whole number of unfolds."""
-    if not isinstance(unfolds, int) or isinstance(unfolds, bool) or unfolds < 1:
-        raise TorchliquidError(f"unfolds is {shown(unfolds)}: give a whole number of at least 1")
+    check_unfolds(unfolds)
     if isinstance(dt, Tensor) and dt.shape not in ((*lanes, B, L), (B, L)):
         raise TorchliquidError(
             f"dt has shape {tuple(dt.shape)}: expected a float, {(*lanes, B, L)} or {(B, L)}"

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from torchliquid.checks import shown
 from torchliquid.errors import TorchliquidError
-from torchliquid.functional.arguments import check_kin, check_ltc, check_step
+from torchliquid.functional.arguments import as_time, check_kin, check_ltc, check_step
 from torchliquid.functional.projection import project
 
 Gate = Callable[[Tensor], Tensor]
@@ -141,7 +141,8 @@ SOLVERS = tuple(_STEPS)
 """Names of the solvers, the default first."""
 
 
-def _check_solver(solver: str) -> None:
+def check_solver(solver: str) -> None:
+    """That there is a solver of this name."""
     if not isinstance(solver, str) or solver not in _STEPS:
         known = ", ".join(SOLVERS)
         raise TorchliquidError(f"solver is {shown(solver)}: expected one of {known}")
@@ -172,9 +173,9 @@ def ltc_step(
     Returns:
         State after the sample, ``(*S, B, H)``.
     """
-    _check_solver(solver)
+    check_solver(solver)
     check_step(u, x, weight_hh, tau, target, dt, unfolds)
-    return _sample(u, x, weight_hh, tau, target, dt, solver, unfolds)
+    return _sample(u, x, weight_hh, tau, target, as_time(dt), solver, unfolds)
 
 
 def _sample(
@@ -228,9 +229,9 @@ def ltc(
         States after every sample ``(*S, B, L, H)``, and after the last one ``(*S, B, H)``.
     """
     check_ltc(x, h0, weight_ih, weight_hh, bias, tau, target, dt, unfolds)
-    _check_solver(solver)
+    check_solver(solver)
     tau, target = tau.unsqueeze(-2), target.unsqueeze(-2)
-    steps = _steps(dt, x.shape[-2])
+    steps = _steps(as_time(dt), x.shape[-2])
     states = []
     state = h0
     for u, step in zip(project(x, weight_ih, bias).unbind(-2), steps, strict=True):

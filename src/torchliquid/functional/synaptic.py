@@ -24,7 +24,7 @@ Grosu, "Liquid Time-constant Networks", AAAI 2021, section 2 and algorithm 1; Le
 import torch
 from torch import Tensor
 
-from torchliquid.functional.arguments import check_synaptic
+from torchliquid.functional.arguments import as_time, check_synaptic
 
 EPSILON = 1e-8
 
@@ -120,7 +120,7 @@ def synaptic(
         dt,
         unfolds,
     )
-    H = h0.shape[-1]
+    H, dt = h0.shape[-1], as_time(dt)
     synapses = all_pairs(H, H) if synapses is None else synapses
     sensory = all_pairs(x.shape[-1], H) if sensory is None else sensory
     x = map_input(x, input_w, input_b)

@@ -25,7 +25,8 @@ from torch.nn.functional import softplus
 
 from torchliquid import functional
 from torchliquid.errors import TorchliquidError
-from torchliquid.functional.arguments import check_gated, check_ltc, check_synaptic
+from torchliquid.functional.arguments import as_time, check_gated, check_ltc, check_synaptic
+from torchliquid.functional.ltc import check_solver
 from torchliquid.functional.projection import project
 from torchliquid.kernels import (
     library,
@@ -103,10 +104,8 @@ def ltc(
 ) -> tuple[Tensor, Tensor]:
     """See `torchliquid.functional.ltc`."""
     check_ltc(x, h0, weight_ih, weight_hh, bias, tau, target, dt, unfolds)
-    if solver not in functional.SOLVERS:
-        return functional.ltc(
-            x, h0, weight_ih, weight_hh, bias, tau, target, dt, solver, unfolds
-        )  # says what is wrong
+    check_solver(solver)
+    dt = as_time(dt)
     times = dt if isinstance(dt, Tensor) else None
     run = functional.ltc
     if solver in native_ltc.SOLVERS and _native(
@@ -246,6 +245,7 @@ def synaptic(
     sensors = (sensory_sigma, sensory_mu, sensory_w, sensory_erev)
     neurons = (gleak, vleak, cm)
     maps = (input_w, input_b)
+    dt = as_time(dt)
     times = dt if isinstance(dt, Tensor) else None
     run = functional.synaptic
     if _native(h0.dim() - 2, x, h0, *recurrent, *sensors, *neurons, *maps, times):

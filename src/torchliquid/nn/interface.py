@@ -83,6 +83,8 @@ class Interface:
             check_tensor("dt", dt, "or a float")
             if dt.dim():
                 self._check_times(dt, x)
+            elif dt.device.type != "cpu":
+                check_device("dt", dt, x.device, "x")
         else:
             check_interval(dt, self.weight.dtype, self.unfolds)
 

@@ -49,7 +49,12 @@ def check_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
         raise TorchliquidError(f"seeds is {seeds}: give one for each lane, e.g. range({seeds})")
     if isinstance(seeds, str | bytes | dict) or not isinstance(seeds, Iterable):
         raise TorchliquidError(f"seeds is {shown(seeds)}: give a whole number for each lane")
-    listed = list(seeds)
+    try:
+        listed = list(seeds)
+    except Exception as error:  # iterating is the argument's own code
+        raise TorchliquidError(
+            f"seeds is {shown(seeds)}: give a whole number for each lane"
+        ) from error
     for seed in listed:
         whole = isinstance(seed, Integral) and not isinstance(seed, bool)
         if not whole or not 0 <= seed < 2**64:
@@ -94,7 +99,7 @@ def _check_factory(make_model: Any) -> None:
         inspect.signature(make_model).bind(0)
     except ValueError:
         return  # a built-in function: it does not say what it takes
-    except TypeError as error:
+    except Exception as error:  # not callable, takes something else, or a signature that fails
         raise TorchliquidError(
             f"make_model is {shown(make_model)}: give a function of one seed that builds a "
             "SequenceModel"

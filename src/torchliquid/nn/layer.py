@@ -42,6 +42,13 @@ class LiquidLayer(nn.Module, ABC):
         self.batch_first = check_flag("batch_first", batch_first)
         self.dt = dt
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # a module keeps modules and parameters in lists of its own, past the checks of a property
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @property
     def dt(self) -> float:
         """Time between samples where a call gives none."""

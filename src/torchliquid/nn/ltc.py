@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchliquid import functional, kernels
-from torchliquid.checks import check_flag, check_size, shown
+from torchliquid.checks import check_flag, check_unfolds, shown
 from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.functional.ltc import RK4_LIMIT
 from torchliquid.nn.layer import LiquidLayer, new_parameter
@@ -114,7 +114,7 @@ class LTC(LiquidLayer):
 
     @unfolds.setter
     def unfolds(self, value: int) -> None:
-        self._unfolds = check_size("unfolds", value)
+        self._unfolds = check_unfolds(value)
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, as the class says."""

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor, nn
@@ -131,22 +131,24 @@ class Pack(nn.Module):
         Returns:
             The norms ``(S,)`` before.
         """
-        if isinstance(max_norm, bool) or not isinstance(max_norm, Real) or not max_norm > 0:
-            raise TorchliquidError(f"max_norm is {shown(max_norm)}: give a positive number")
+        number = isinstance(max_norm, Real) and not isinstance(max_norm, bool)
+        if not number or not 0 < max_norm < 10**300:
+            raise TorchliquidError(f"max_norm is {shown(max_norm)}: give a positive, finite number")
+        limit = float(max_norm)
         grads = [p.grad for p in self.parameters() if p.grad is not None]
         if not grads:
             return torch.zeros(len(self))
         norms: Tensor = torch.stack([g.flatten(1).norm(dim=1) for g in grads]).norm(dim=0)
-        factors = (max_norm / (norms + 1e-6)).clamp(max=1)
+        factors = (limit / (norms + 1e-6)).clamp(max=1)
         for g in grads:
             g.mul_(factors.to(g.dtype).view(-1, *[1] * (g.dim() - 1)))
         return norms
 
     def lane(self, index: int) -> SequenceModel:
         """The ordinary model of one lane: a copy, with that lane's weights."""
-        if isinstance(index, bool) or not hasattr(index, "__index__"):
+        if isinstance(index, bool) or not isinstance(index, Integral):
             raise TorchliquidError(f"lane is {shown(index)}: give a whole number")
-        place = index.__index__()
+        place = int(index)
         if not -len(self) <= place < len(self):
             raise TorchliquidError(f"lane {place} of a pack of {len(self)}: there is none")
         model = copy.deepcopy(self.model)
