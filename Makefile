@@ -5,7 +5,7 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-oldest check lint types architecture docs tests browser clean
+.PHONY: bench test test-slow test-oldest check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
@@ -29,6 +29,9 @@ docs: $(VENV)/.dev
 
 tests: $(VENV)/.dev
 	$(BIN)/pytest -n auto --dist loadfile --durations 10
+
+test-slow: $(VENV)/.dev  ## proofs that take minutes
+	$(BIN)/pytest -m slow -s
 
 test-oldest:  ## layers and kernels on the oldest torch that pyproject.toml admits
 	@test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest

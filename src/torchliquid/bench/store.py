@@ -271,7 +271,8 @@ def _write(path: Path, facts: dict[str, Any], arrays: Arrays) -> None:
     # not np.ascontiguousarray: it makes a number an array of one
     whole = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     text = json.dumps(facts)
-    write_whole(path, save(whole, {"facts": text, "checksum": _checksum(text, whole)}))
+    # one key: safetensors writes several in an order that is another one each time
+    write_whole(path, save(whole, {"facts": f"{_checksum(text, whole)} {text}"}))
 
 
 _TASK_FACTS, _RUN_FACTS = {"settings", "task"}, {"settings", "model", "run"}
@@ -284,9 +285,10 @@ def _read(path: Path, keys: set[str]) -> tuple[dict[str, Any], Arrays]:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata()
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata["checksum"] != _checksum(metadata["facts"], arrays):
+        checksum, _, text = metadata["facts"].partition(" ")
+        if checksum != _checksum(text, arrays):
             raise SafetensorError("the checksum does not fit")
-        facts: dict[str, Any] = json.loads(metadata["facts"])
+        facts: dict[str, Any] = json.loads(text)
         if set(facts) != keys:
             raise SafetensorError(f"it holds {sorted(facts)}, not {sorted(keys)}")
     except FileNotFoundError as error:

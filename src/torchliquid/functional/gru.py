@@ -38,7 +38,7 @@ def gru(
     """
     check_gated(3, x, {"h0": h0}, weight_ih, weight_hh, bias_ih, bias_hh)
     H = h0.shape[-1]
-    weight = weight_hh.mT
+    weight = weight_hh.transpose(-2, -1)
     states = []
     h = h0
     for u in project(x, weight_ih, bias_ih).unbind(-2):

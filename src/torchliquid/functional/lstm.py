@@ -40,7 +40,7 @@ def lstm(
     """
     check_gated(4, x, {"h0": h0, "c0": c0}, weight_ih, weight_hh, bias_ih, bias_hh)
     bias = bias_ih if bias_hh is None else bias_hh if bias_ih is None else bias_ih + bias_hh
-    weight = weight_hh.mT
+    weight = weight_hh.transpose(-2, -1)
     hidden = []
     h, c = h0, c0
     for u in project(x, weight_ih, bias).unbind(-2):

@@ -188,7 +188,7 @@ def _sample(
     solver: str,
     unfolds: int,
 ) -> Tensor:
-    weight = weight_hh.mT
+    weight = weight_hh.transpose(-2, -1)
 
     def gate(x: Tensor) -> Tensor:
         return torch.sigmoid(u + x @ weight)

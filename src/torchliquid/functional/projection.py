@@ -16,7 +16,7 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """
     B, L = x.shape[-3:-1]
     # reshape, not flatten: batched gradients (is_grads_batched) know the one and not the other
-    u = x.reshape(*x.shape[:-3], B * L, x.shape[-1]) @ weight.mT
+    u = x.reshape(*x.shape[:-3], B * L, x.shape[-1]) @ weight.transpose(-2, -1)
     if bias is not None:
         u = u + bias.unsqueeze(-2)
     return u.reshape(*u.shape[:-2], B, L, u.shape[-1])

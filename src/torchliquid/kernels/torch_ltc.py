@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from torchliquid.functional.ltc import COEFFICIENTS, SMALL
+from torchliquid.kernels.library import is_plain
 from torchliquid.kernels.sequence import (
     add_product,
     outer_products,
@@ -96,7 +97,7 @@ class _Scan(torch.autograd.Function):
         solver: str,
         unfolds: int,
     ) -> Tensor:
-        advance, transposed = _ADVANCE[solver](rate, target), weight.mT
+        advance, transposed = _ADVANCE[solver](rate, target, step), weight.mT
         constants = step * target, step * rate, step
         states, x = [], h0
         for k in range(len(u) * unfolds):
@@ -143,25 +144,29 @@ class _Scan(torch.autograd.Function):
         )
 
 
-# Each takes 1/tau and A, and gives the sub-step of a state x, a gate f, h A, h/tau and h.
+# Each takes 1/tau, A and h, and gives the sub-step of a state x, a gate f, h A, h/tau and h.
 
 
-def _advance_semi_implicit(rate: Tensor, target: Tensor) -> _Advance:
+def _advance_semi_implicit(rate: Tensor, target: Tensor, step: Tensor) -> _Advance:
     def advance(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
         return torch.addcmul(x, f, ha) / torch.addcmul(1 + hr, f, h)
 
     return advance
 
 
-def _advance_euler(rate: Tensor, target: Tensor) -> _Advance:
-    def advance(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
+def _advance_euler(rate: Tensor, target: Tensor, step: Tensor) -> _Advance:
+    def whole(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
+        return torch.addcmul(x - hr * x, f, ha - h * x)
+
+    def cut(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
         hl = torch.addcmul(hr, f, h)
         return torch.addcmul(x, f * ha - hl * x, (1 / hl).clamp(max=1))
 
-    return advance
+    numbers = is_plain(rate, step) and step.numel() and not rate.is_meta
+    return whole if numbers and bool(step.max() * (1 + rate.max()) <= 1) else cut
 
 
-def _advance_exponential(rate: Tensor, target: Tensor) -> _Advance:
+def _advance_exponential(rate: Tensor, target: Tensor, step: Tensor) -> _Advance:
     def advance(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
         rest = f * target / (rate + f)
         return torch.addcmul(x, x - rest, torch.expm1(-torch.addcmul(hr, f, h)))
