@@ -1,9 +1,12 @@
 """The command line: parses, calls, prints. All else is imported inside its commands."""
 
 import argparse
+import contextlib
 import errno
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,16 +19,17 @@ if TYPE_CHECKING:
     from torchliquid.bench.task import Task
     from torchliquid.bench.training import Protocol
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT = 2
 """Exit codes besides 0."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; give its exit code: 0, 2 for bad input, 130 for an interrupt."""
+    """Run a command; give its exit code: 0, 2 for bad input, 128 + the signal that ended it."""
     try:
         options = _parser().parse_args(arguments)
-        code = options.command(options)
-        sys.stdout.flush()
+        with _signals():
+            code = options.command(options)
+            sys.stdout.flush()
     except TorchliquidError as error:
         text = visible(" ".join(str(error).splitlines()))
         print(f"torchliquid: error: {text}", file=sys.stderr)
@@ -45,10 +49,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None  # or the interpreter fails again at its end
         print(f"torchliquid: error: cannot write the output ({error.strerror})", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print("torchliquid: interrupted; what had finished is kept: call again", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, _EndedError) else signal.SIGINT
+        word = "interrupted" if number == signal.SIGINT else "terminated"
+        print(f"torchliquid: {word}; what had finished is kept: call again", file=sys.stderr)
+        return 128 + number
     return int(code)
+
+
+class _EndedError(KeyboardInterrupt):
+    """Somebody asked the program to end; it ends as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Take SIGTERM and SIGHUP like Ctrl-C: workers are told, locks and semaphores given back."""
+
+    def end(number: int, _: object) -> NoReturn:
+        raise _EndedError(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -112,6 +112,19 @@ def test_interrupt_in_the_middle(tmp_path, resume, program):
     check_resumed(out, resume)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end(tmp_path, resume, program, number):
+    out = tmp_path / "out"
+    process = program(out)
+    wait_for("first result", (out / "runs" / "persistence.safetensors").exists)
+    os.kill(process.pid, number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert (stdout, stderr) == ("", INTERRUPTED.replace("interrupted", "terminated"))
+    wait_for("end of the workers", lambda: not alive(process.pid))
+    check_resumed(out, resume)
+
+
 def test_interrupt_while_the_workers_start(tmp_path, program):
     process = program(tmp_path / "out")
     wait_for("worker", lambda: len(alive(process.pid)) >= 3)  # beside it, a resource tracker
