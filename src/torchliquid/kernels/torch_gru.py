@@ -16,6 +16,7 @@ from torch import Tensor
 
 from torchliquid.kernels.sequence import (
     add_product,
+    apply,
     outer_products,
     products,
     project,
@@ -35,7 +36,7 @@ def gru(
     if bias_hh is None:
         bias_hh = weight_hh.new_zeros(weight_hh.shape[:-1])
     u = project(x, weight_ih, bias_ih)
-    states = _Scan.apply(u, h0, weight_hh, bias_hh.unsqueeze(-2))  # type: ignore[no-untyped-call]
+    states: Tensor = apply(_Scan, u, h0, weight_hh, bias_hh.unsqueeze(-2))
     return states.movedim(0, -2), states[-1]
 
 

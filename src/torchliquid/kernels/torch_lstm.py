@@ -17,6 +17,7 @@ from torch import Tensor
 
 from torchliquid.kernels.sequence import (
     add_product,
+    apply,
     outer_products,
     products,
     project,
@@ -37,7 +38,7 @@ def lstm(
     bias = bias_ih if bias_hh is None else bias_hh if bias_ih is None else bias_ih + bias_hh
     weight_ih, weight_hh = _sigmoids_first(weight_ih, -2), _sigmoids_first(weight_hh, -2)
     u = project(x, weight_ih, None if bias is None else _sigmoids_first(bias, -1))
-    hidden, cells = _Scan.apply(u, h0, c0, weight_hh)  # type: ignore[no-untyped-call]
+    hidden, cells = apply(_Scan, u, h0, c0, weight_hh)
     return hidden.movedim(0, -2), (hidden[-1], cells[-1])
 
 

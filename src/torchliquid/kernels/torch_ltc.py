@@ -28,6 +28,7 @@ from torchliquid.functional.ltc import COEFFICIENTS, SMALL
 from torchliquid.kernels.library import is_plain
 from torchliquid.kernels.sequence import (
     add_product,
+    apply,
     outer_products,
     products,
     project,
@@ -55,9 +56,7 @@ def ltc(
     else:
         step = tau.new_tensor(dt / unfolds)
     rate, target = 1 / tau.unsqueeze(-2), target.unsqueeze(-2)
-    every = _Scan.apply(  # type: ignore[no-untyped-call]
-        u, h0, weight_hh, rate, target, step, solver, unfolds
-    )
+    every: Tensor = apply(_Scan, u, h0, weight_hh, rate, target, step, solver, unfolds)
     states = every[unfolds - 1 :: unfolds]
     if unfolds > 1:
         states = states.clone()  # else what the caller keeps would hold the sub-steps too
@@ -155,8 +154,9 @@ def _advance_semi_implicit(rate: Tensor, target: Tensor, step: Tensor) -> _Advan
 
 
 def _advance_euler(rate: Tensor, target: Tensor, step: Tensor) -> _Advance:
+    # the same bits where nothing is cut: a lane must not feel that another one's step is
     def whole(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
-        return torch.addcmul(x - hr * x, f, ha - h * x)
+        return x + (f * ha - torch.addcmul(hr, f, h) * x)
 
     def cut(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
         hl = torch.addcmul(hr, f, h)
