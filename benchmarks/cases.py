@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from checks import same_as_reference
+from checks import same_as_reference, same_step
 from timing import Step
 from torch import Tensor, nn
 
@@ -96,6 +96,19 @@ def _layers(B: int, L: int, I: int, H: int, kind: Callable[..., Any]) -> tuple[S
     return kind(ours, x), kind(other, x), 1
 
 
+def _k10() -> tuple[Step, Step, int]:
+    layer, lstm = LTC(1, 8, dt=0.1), nn.LSTM(1, 16)
+    x, state = torch.randn(1, 1), torch.zeros(1, 8)
+    sample, carried = torch.randn(1, 1, 1), (torch.zeros(1, 1, 16), torch.zeros(1, 1, 16))
+
+    def other() -> None:
+        nonlocal carried
+        with torch.no_grad():
+            _, carried = lstm(sample, carried)
+
+    return lambda: layer.step(x, state, 0.1, out=state), other, 1
+
+
 CASES = [
     Case(
         "K1",
@@ -144,5 +157,13 @@ CASES = [
         3.5,
         lambda: _layers(64, 128, 64, 256, layer_step),
         lambda: same_as_reference(LTC(64, 256, batch_first=True), 64, 16, 64),
+    ),
+    Case(
+        "K10",
+        "layer.step, LTC-8, B1, from Python",
+        "nn.LSTM-16 with L=1",
+        15,
+        _k10,
+        lambda: same_step(LTC(1, 8, dt=0.1)),
     ),
 ]

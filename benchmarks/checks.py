@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchliquid import LTC
 from torchliquid.kernels import VARIABLE
 
 
@@ -39,3 +40,14 @@ def same_as_reference(model: nn.Module, B: int, L: int, I: int) -> None:
     for ours, truth in zip(*found, strict=True):
         scale = float(truth.abs().max()) or 1.0
         torch.testing.assert_close(ours / scale, truth / scale, rtol=0, atol=2e-5)
+
+
+def same_step(layer: LTC) -> None:
+    """A stream of single steps, and the layer over the sequence."""
+    x = torch.randn(50, layer.input_size)
+    state = torch.zeros(layer.hidden_size)
+    with torch.no_grad():
+        y, _ = layer(x)
+    for sample, truth in zip(x, y, strict=True):
+        state = layer.step(sample, state)
+        torch.testing.assert_close(state, truth, rtol=0, atol=1e-6)

@@ -145,6 +145,11 @@ def time_of_layer(v: Any, base: Any) -> bool:
     return number(v) and in_float32(v)
 
 
+def one_time(v: Any, base: Any) -> bool:
+    """One for all, or one for each of B streams."""
+    return time_of_layer(v, torch.empty(B))
+
+
 def time_of_function(v: Any, base: Any) -> bool:
     if isinstance(v, torch.Tensor):
         return same(v, base)
@@ -358,6 +363,15 @@ def walks(folder: Path) -> dict[str, Walk]:
         "LTC": Walk(LTC, constructor, makes),
         "LTC.forward": layer_walk(ltc),
         "LTC.time_constants": layer_walk(ltc.time_constants),
+        "LTC.step": Walk(
+            ltc.step,
+            {"x": draw(B, I), "state": draw(B, H), "dt": 0.3, "out": torch.empty(B, H)},
+            {"x": same, "state": same_or_none, "dt": one_time, "out": same_or_none},
+        ),
+        "LTC.step_many": Walk(
+            ltc.step_many, {"x": draw(B, I), "states": draw(B, H), "dt": draw(B)},
+            {"x": same, "states": same, "dt": time_of_layer},
+        ),
         "SequenceModel": Walk(
             SequenceModel, {"layer": ltc, "output_size": 1},
             {"layer": recurrent, "output_size": size},
@@ -405,7 +419,8 @@ def walks(folder: Path) -> dict[str, Walk]:
 
 
 NAMES = (
-    *("LTC", "LTC.forward", "LTC.time_constants", "time_constants", "save", "load"),
+    *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
+    *("time_constants", "save", "load"),
     *("SequenceModel", "SequenceModel.forward"),
     *("SequenceModel.forward-LSTM", "SequenceModel.forward-GRU"),
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),

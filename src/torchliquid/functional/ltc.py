@@ -66,6 +66,11 @@ def time_constant(gate: Tensor, tau: Tensor) -> Tensor:
     return tau / (1 + tau * gate)
 
 
+def positive_tau(raw: Tensor) -> Tensor:
+    """Softplus, but never so small that the square of 1 / tau, which gradients hold, overflows."""
+    return torch.nn.functional.softplus(raw).clamp_min(math.sqrt(torch.finfo(raw.dtype).tiny))
+
+
 def _shorter(dt: float | Tensor, limit: Tensor) -> Tensor:
     return torch.minimum(dt, limit) if isinstance(dt, Tensor) else limit.clamp(max=dt)
 

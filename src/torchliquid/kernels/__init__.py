@@ -21,12 +21,17 @@ import os
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.nn.functional import softplus
 
 from torchliquid import functional
 from torchliquid.errors import TorchliquidError
-from torchliquid.functional.arguments import as_time, check_gated, check_ltc, check_synaptic
-from torchliquid.functional.ltc import check_solver
+from torchliquid.functional.arguments import (
+    as_time,
+    check_gated,
+    check_ltc,
+    check_shapes,
+    check_synaptic,
+)
+from torchliquid.functional.ltc import check_solver, positive_tau
 from torchliquid.functional.projection import project
 from torchliquid.kernels import (
     library,
@@ -129,20 +134,32 @@ def ltc_model(
     solver: str,
     unfolds: int,
     readout: Tensor,
-    readout_bias: Tensor,
+    readout_bias: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """`ltc` with tau = softplus(raw_tau), and a linear readout of every state: two maps in one.
+    """`ltc` with tau from its raw parameter, and a linear readout of every state: two maps in one.
+
+    Args are those of `ltc`, with ``readout (*S, O, H)`` and ``readout_bias (*S, O)`` or None.
 
     Returns:
         Readouts ``(*S, B, L, O)`` and the last state ``(*S, B, H)``.
     """
+    check_ltc(x, h0, weight_ih, weight_hh, bias, raw_tau, target, dt, unfolds)
+    check_solver(solver)
+    dt = as_time(dt)
     given = (x, h0, weight_ih, weight_hh, bias)
     weights = (readout, readout_bias)
     times = dt if isinstance(dt, Tensor) else None
     every = (*given, raw_tau, target, times, *weights)
-    if solver in native_ltc.SOLVERS and _native(h0.dim() - 2, *every) and library.is_plain(*every):
-        return native_ltc.model(*given, raw_tau, target, dt, solver, unfolds, *weights)
-    states, last = ltc(*given, softplus(raw_tau), target, dt, solver, unfolds)
+    whole = solver in native_ltc.SOLVERS and readout_bias is not None
+    if whole and _native(h0.dim() - 2, *every) and library.is_plain(*every):
+        check_shapes(
+            {
+                "readout": (readout, (*target.shape[:-1], readout.shape[-2], target.shape[-1])),
+                "readout_bias": (readout_bias, readout.shape[:-1]),
+            }
+        )
+        return native_ltc.model(*given, raw_tau, target, dt, solver, unfolds, *weights)  # type: ignore[arg-type]
+    states, last = ltc(*given, positive_tau(raw_tau), target, dt, solver, unfolds)
     return linear(states, *weights), last
 
 
@@ -154,6 +171,9 @@ def ltc_stepper(weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -
 
     ``weights`` are those of an LTC layer in its order: both matrices, bias, raw tau, target.
     """
+    weight_ih, weight_hh, _, tau, target = weights
+    if any(w is None for w in (weight_ih, weight_hh, tau, target)):
+        return None  # computed ones: they may be others at each step
     if solver not in native_ltc.SOLVERS or not (
         _native(0, *weights) and library.is_plain(*weights)
     ):

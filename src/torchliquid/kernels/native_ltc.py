@@ -1,14 +1,13 @@
 """The LTC over a sequence by the native kernel: `torchliquid.functional.ltc`, fast."""
 
-import math
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
+from torchliquid.functional.ltc import positive_tau
 from torchliquid.functional.projection import project
 from torchliquid.kernels import library, torch_ltc
 from torchliquid.kernels.sequence import differentiable_again
@@ -163,8 +162,10 @@ class Stepper:
     def __init__(self, weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -> None:
         weight_ih, weight_hh, *vectors = weights
         assert weight_ih is not None  # noqa: S101 - for the type checker
-        self.addresses = _addresses(weights)
+        self.addresses, self.options = _addresses(weights), (solver, unfolds)
         self.dtype = weight_ih.dtype
+        limits = torch.finfo(self.dtype)  # others are looked at more closely
+        self.least, self.most = limits.tiny * unfolds, limits.max
         self.hidden, self.inputs = weight_ih.shape
         layout = library.Batched
         views = [layout.matrix(weight_ih), layout.matrix(weight_hh), *map(layout.vector, vectors)]
@@ -176,9 +177,15 @@ class Stepper:
     def __reduce__(self) -> tuple[Any, ...]:
         return _nothing, ()  # a copied or unpickled layer makes its own
 
-    def fits(self, weights: tuple[Tensor | None, ...]) -> bool:
-        """Whether these are still the weights that the stepper was made for."""
-        return _addresses(weights) == self.addresses
+    def fits(self, weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -> bool:
+        """Whether this is still the stepper of these weights and options."""
+        first = weights[0]
+        return (
+            first is not None
+            and first.dtype is self.dtype
+            and (solver, unfolds) == self.options
+            and _addresses(weights) == self.addresses
+        )
 
     def __call__(
         self, x: Tensor, state: Tensor | None, dt: float, out: Tensor | None
@@ -187,19 +194,24 @@ class Stepper:
 
         None, and nothing done, where an argument is not quite what the kernel takes.
         """
+        if x.is_nested or not 1 <= x.dim() <= 2:
+            return None
         if state is None:
             state = x.new_zeros(*x.shape[:-1], self.hidden)
+        if type(state) is not Tensor or state.is_nested:
+            return None
         if out is None:
             out = torch.empty_like(state)
+        if type(out) is not Tensor or out.is_nested:
+            return None
         *batch, I = x.shape
         B, H, dtype = batch[0] if batch else 1, self.hidden, self.dtype
         if not (
-            type(x) is type(state) is type(out) is Tensor
+            type(x) is Tensor
             and type(dt) is float
-            and 0 < dt < math.inf
+            and self.least < dt < self.most
             and self.inputs == I
             and B
-            and len(batch) < 2
             and (*batch, H) == state.shape == out.shape
             and x.dtype is state.dtype is out.dtype is dtype
             and x.is_contiguous()
@@ -365,7 +377,7 @@ def _in_torch(rest: Rest) -> Callable[..., tuple[Tensor, Tensor]]:
 
     def run(*given: Any) -> tuple[Tensor, Tensor]:
         x, h0, weight_ih, weight_hh, bias, tau, target, dt = given[:8]
-        weights = (weight_ih, weight_hh, bias, softplus(tau) if raw else tau, target)
+        weights = (weight_ih, weight_hh, bias, positive_tau(tau) if raw else tau, target)
         step = interval if dt is None else dt
         y, last = torch_ltc.ltc(x, h0, *weights, step, SOLVERS[solver], unfolds)
         return (project(y, *given[8:]) if given[8:] else y), last

@@ -12,7 +12,7 @@ from torch import nn
 from torchliquid.checks import shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.layer import LiquidLayer
-from torchliquid.nn.model import SequenceModel
+from torchliquid.nn.model import HOOKS, SequenceModel
 from torchliquid.nn.seeding import Seeded
 from torchliquid.nn.weights import weights_of
 
@@ -138,7 +138,7 @@ def _extras(model: SequenceModel) -> str:
         where = f" of {name}" if name else " of the model"
         if name not in ("", "layer", "readout"):
             return f"the submodule {name} (a parametrisation?)"
-        if any(getattr(module, f"_{kind}_hooks") for kind in _HOOKS):
+        if any(getattr(module, f"_{kind}_hooks") for kind in HOOKS):
             return f"the hooks{where}"
         if "forward" in vars(module):
             return f"the forward that was set on an instance{where}"
@@ -157,9 +157,6 @@ def _extras(model: SequenceModel) -> str:
     ):
         return "weights that are tied to each other"
     return ""
-
-
-_HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
 
 
 def _check_alike(first: SequenceModel, other: SequenceModel, seeds: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from torchliquid.checks import check_flag, check_interval, check_size, shown
+from torchliquid import kernels
+from torchliquid.checks import check_flag, check_interval, check_size, check_tensor, shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.interface import Interface
 
@@ -72,6 +73,23 @@ class LiquidLayer(nn.Module, ABC):
         states ``(*S, B, L, H)`` and the last state ``(*S, B, H)``.
         """
 
+    def scan_and_read(
+        self,
+        weights: Mapping[str, Tensor],
+        x: Tensor,
+        state: Tensor,
+        dt: float | Tensor,
+        readout: Tensor,
+        readout_bias: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """`scan` and a linear readout of every state: readouts ``(*S, B, L, O)``, last state.
+
+        ``readout`` is ``(*S, O, H)``, ``readout_bias`` ``(*S, O)`` or None. A layer whose kernel
+        does both at once overrides it.
+        """
+        states, last = self.scan(weights, x, state, dt)
+        return kernels.linear(states, readout, readout_bias), last
+
     @abstractmethod
     def scan_time_constants(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
@@ -125,6 +143,98 @@ class LiquidLayer(nn.Module, ABC):
         h = interface.restore_state(last, x.dim())
         assert isinstance(h, Tensor)  # noqa: S101 - for the type checker
         return interface.restore(states, x.dim()), h
+
+    @torch.no_grad()
+    def step(
+        self,
+        x: Tensor,
+        state: Tensor | None = None,
+        dt: float | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """One sample of a stream, or of each of B streams: the state after it, without autograd.
+
+        Args:
+            x: the sample ``(I,)``, or one of each stream ``(B, I)``.
+            state: before it, ``(H,)`` or ``(B, H)``; zeros if None.
+            dt: time since the previous sample; None takes the layer's ``dt``.
+            out: where to write the state, e.g. ``state`` itself; a new tensor if None.
+
+        Returns:
+            The state ``(H,)`` or ``(B, H)``; no gradient flows through it.
+
+        Raises:
+            TorchliquidError: a type, shape, dtype, device or dt that does not fit.
+
+        >>> import torchliquid as tl
+        >>> layer, state = tl.LTC(1, 8), None
+        >>> for sample in torch.zeros(5, 1):
+        ...     state = layer.step(sample, state, dt=0.1)
+        >>> state.shape
+        torch.Size([8])
+        """
+        interval = self._dt if dt is None else dt
+        if isinstance(x, Tensor) and not isinstance(interval, Tensor):
+            done = self._quick_step(x, state, interval, out)
+            if done is not None:
+                return done
+        return self._careful_step(x, state, interval, out)
+
+    def step_many(self, x: Tensor, states: Tensor, dt: float | Tensor | None = None) -> Tensor:
+        """One sample of each of B streams, their states updated in place; no autograd.
+
+        Args:
+            x: the samples ``(B, I)``.
+            states: ``(B, H)``, overwritten with the states after them.
+            dt: time since each stream's previous sample: a number, or ``(B,)``.
+
+        Returns:
+            ``states``.
+
+        Raises:
+            TorchliquidError: a type, shape, dtype, device or dt that does not fit.
+        """
+        check_tensor("states", states, f"(B, H) with H = {self.hidden_size}")
+        if not isinstance(dt, Tensor):
+            return self.step(x, states, dt, out=states)
+        with torch.no_grad():
+            return self._careful_step(x, states, dt, states)
+
+    def _quick_step(
+        self, x: Tensor, state: Tensor | None, dt: Any, out: Tensor | None
+    ) -> Tensor | None:
+        """`step` by a kernel, for a layer that has one and arguments that are beyond doubt."""
+        return None
+
+    def _careful_step(self, x: Any, state: Any, dt: Any, out: Any) -> Tensor:
+        I, H = self.input_size, self.hidden_size
+        check_tensor("x", x, f"(I,) or (B, I) with I = {I}")
+        if x.dim() not in (1, 2) or x.shape[-1] != I:
+            raise TorchliquidError(
+                f"x has shape {tuple(x.shape)}: expected one sample (I,) or (B, I) with I = {I}"
+            )
+        shape = (*x.shape[:-1], H)
+        for name, given in (("state", state), ("out", out)):
+            if given is None:
+                continue
+            check_tensor(name, given, f"{shape}")
+            if given.shape != shape or given.dtype != x.dtype or given.device != x.device:
+                raise TorchliquidError(
+                    f"{name} is {tuple(given.shape)} of {given.dtype} on {given.device}: expected "
+                    f"{shape} of {x.dtype} on {x.device}"
+                )
+        time = 1 if self.batch_first and x.dim() == 2 else 0
+        if isinstance(dt, Tensor) and dt.dim():
+            check_tensor("dt", dt, f"{shape[:-1]}")
+            if dt.shape != x.shape[:-1] or not dt.dim():
+                raise TorchliquidError(
+                    f"dt has shape {tuple(dt.shape)}: expected a number or {shape[:-1]}"
+                )
+            dt = dt.unsqueeze(time)
+        _, last = LiquidLayer.forward(
+            self, x.unsqueeze(time), None if state is None else state.unsqueeze(0), dt
+        )
+        return last.squeeze(0) if out is None else out.copy_(last.squeeze(0))
 
     def time_constants(
         self, x: Tensor, h0: Tensor | None = None, dt: float | Tensor | None = None

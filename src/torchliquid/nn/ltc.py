@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchliquid import functional, kernels
 from torchliquid.checks import check_flag, check_unfolds, shown
 from torchliquid.errors import LongStepWarning, TorchliquidError
-from torchliquid.functional.ltc import RK4_LIMIT
+from torchliquid.functional.ltc import RK4_LIMIT, positive_tau
 from torchliquid.nn.layer import LiquidLayer, new_parameter
 
 _STABLE = {"euler": 2.0, "rk4": RK4_LIMIT}
@@ -78,6 +78,7 @@ class LTC(LiquidLayer):
     ) -> None:
         super().__init__(input_size, hidden_size, batch_first=batch_first, dt=dt)
         self._warned = False
+        self._stepper: kernels.LTCStepper | None = None
         self.solver = solver
         self.unfolds = unfolds
         self.bias = check_flag("bias", bias)
@@ -130,28 +131,68 @@ class LTC(LiquidLayer):
     @property
     def tau(self) -> Tensor:
         """Leak time constant of every neuron, ``(H,)``, in the unit of dt."""
-        return _tau(self.raw_tau_l0)
+        return positive_tau(self.raw_tau_l0)
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `LiquidLayer.scan`."""
-        arguments = _arguments(weights)
-        if not self._warned and self.solver in _STABLE:
-            self._warn_of_cut_steps(dt, arguments[3])
-        return kernels.ltc(x, state, *arguments, dt, self.solver, self.unfolds)
+        self._warn_of_cut_steps(dt, weights["raw_tau_l0"])
+        return kernels.ltc(x, state, *_arguments(weights), dt, self.solver, self.unfolds)
 
-    def _warn_of_cut_steps(self, dt: float | Tensor, tau: Tensor) -> None:
+    def scan_and_read(
+        self,
+        weights: Mapping[str, Tensor],
+        x: Tensor,
+        state: Tensor,
+        dt: float | Tensor,
+        readout: Tensor,
+        readout_bias: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """See `LiquidLayer.scan_and_read`: one kernel does both, where there is one."""
+        if type(self).scan is not LTC.scan:  # a subclass that changes what is scanned
+            return super().scan_and_read(weights, x, state, dt, readout, readout_bias)
+        self._warn_of_cut_steps(dt, weights["raw_tau_l0"])
+        return kernels.ltc_model(
+            x,
+            state,
+            weights["weight_ih_l0"],
+            weights["weight_hh_l0"],
+            weights.get("bias_l0"),
+            weights["raw_tau_l0"],
+            weights["target_l0"],
+            dt,
+            self.solver,
+            self.unfolds,
+            readout,
+            readout_bias,
+        )
+
+    def _quick_step(
+        self, x: Tensor, state: Tensor | None, dt: float, out: Tensor | None
+    ) -> Tensor | None:
+        if kernels.backend() != "native" or type(self).scan is not LTC.scan:
+            return None
+        weights = tuple(map(self._parameters.get, self.weight_names))
+        if self._stepper is None or not self._stepper.fits(weights, self.solver, self.unfolds):
+            self._stepper = kernels.ltc_stepper(weights, self.solver, self.unfolds)
+            if self._stepper is None:
+                return None
+        return self._stepper(x, state, dt, out)
+
+    def _warn_of_cut_steps(self, dt: float | Tensor, raw_tau: Tensor) -> None:
         """Say once that an explicit step is longer than it can be taken, and how long that is."""
+        if self._warned or self.solver not in _STABLE:
+            return
         if (
             torch.compiler.is_compiling()
             or torch._C._functorch.peek_interpreter_stack() is not None
         ):
             return  # nobody may look at numbers there
-        if tau.is_meta or (isinstance(dt, Tensor) and not dt.numel()):
+        if raw_tau.is_meta or (isinstance(dt, Tensor) and not dt.numel()):
             return
         longest = float(dt.detach().max() if isinstance(dt, Tensor) else dt)
-        fastest = float(tau.detach().min())
+        fastest = float(positive_tau(raw_tau.detach().min()))
         bound = _STABLE[self.solver] * self.unfolds * fastest / (1 + fastest)
         if longest > bound:
             self._warned = True
@@ -192,12 +233,6 @@ def _arguments(
         weights["weight_ih_l0"],
         weights["weight_hh_l0"],
         weights.get("bias_l0"),
-        _tau(weights["raw_tau_l0"]),
+        positive_tau(weights["raw_tau_l0"]),
         weights["target_l0"],
     )
-
-
-def _tau(raw: Tensor) -> Tensor:
-    """Softplus, but never so small that the square of 1 / tau, which gradients hold, overflows."""
-    least = math.sqrt(torch.finfo(raw.dtype).tiny)
-    return nn.functional.softplus(raw).clamp_min(least)

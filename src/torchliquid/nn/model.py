@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from torchliquid import kernels
 from torchliquid.checks import check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import gated
@@ -65,6 +66,12 @@ class SequenceModel(nn.Module):
         layer: nn.Module = self.layer
         dtype = self.readout.weight.dtype
         interface = interface_of(self.layer)
+        if isinstance(layer, LiquidLayer) and self._one_kernel(layer):
+            given = interface.arrange(x, h0, dt)
+            assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
+            readout = self.readout.weight, self.readout.bias
+            y, last = layer.scan_and_read(layer.weights(), *given, *readout)  # type: ignore[arg-type]
+            return interface.restore(y, x.dim()), interface.restore_state(last, x.dim())
         if isinstance(layer, LiquidLayer):
             states, h = layer(x, h0, dt)
         else:
@@ -76,6 +83,25 @@ class SequenceModel(nn.Module):
                 f"model.to({dtype})"
             )
         return self.readout(states), h
+
+    def _one_kernel(self, layer: LiquidLayer) -> bool:
+        """Whether a kernel may do layer and readout at once: nobody wants to see the states."""
+        return (
+            kernels.backend() == "native"
+            and type(layer).forward is LiquidLayer.forward
+            and type(self.readout) is nn.Linear
+            and self.readout.weight.dtype == layer.interface().weight.dtype
+            and not any(has_extras(module) for module in (layer, self.readout))
+            and not torch.is_autocast_enabled(self.readout.weight.device.type)
+        )
+
+
+def has_extras(module: nn.Module) -> bool:
+    """Whether somebody listens to the module's calls, or has replaced them."""
+    return "forward" in vars(module) or any(getattr(module, f"_{kind}_hooks") for kind in HOOKS)
+
+
+HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
 
 
 def interface_of(layer: Recurrent) -> Interface:

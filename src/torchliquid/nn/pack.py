@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,8 +92,14 @@ class Pack(nn.Module):
             like ``h0``.
         """
         interface = self.interface()
-        states, last = self._scan(interface.arrange(x, h0, dt))
-        y = kernels.linear(states, self.readout.weight, getattr(self.readout, "bias", None))  # type: ignore[arg-type]
+        given = interface.arrange(x, h0, dt)
+        read: Any = (self.readout.weight, getattr(self.readout, "bias", None))
+        layer, last = self._cell[0], given.state
+        if isinstance(layer, LiquidLayer):
+            y, last = layer.scan_and_read(self._weights(), *given, *read)  # type: ignore[arg-type]
+        else:
+            states, last = self._scan(given)
+            y = kernels.linear(states, *read)
         return interface.restore(y, 4), interface.restore_state(last, 4)
 
     def states(

@@ -8,7 +8,14 @@
 
 #include "jobs.h"
 
-/* log(1 + e^x), by libm: few numbers, once a call. */
+/* Square root of the smallest normal number, a little above: the square of its inverse is finite. */
+#if TL_REAL == 32
+#define TAU_LEAST 1.0842022e-19f
+#else
+#define TAU_LEAST 1.4916681462400413e-154
+#endif
+
+/* log(1 + e^x), by libm: few numbers, once a call; not below TAU_LEAST. */
 static void softplus(vec *values, int64_t n, int64_t alike) {
     for (int64_t j = 0; j < n; j++)
         for (int64_t k = 0; k < WIDTH; k++) {
@@ -53,7 +60,10 @@ static void ltc_pack_weights(const tl_ltc *p, column c, int backward, ltc_weight
     pack_vector(&p->bias, c, H, w->bias);
     pack_vector(&p->tau, c, H, w->rate);
     if (p->raw) softplus(w->rate, H, s->shared);
-    for (int64_t j = 0; j < H; j++) w->rate[j] = 1 / w->rate[j];
+    for (int64_t j = 0; j < H; j++) {
+        vec tau = w->rate[j];
+        w->rate[j] = 1 / (p->raw ? choose(tau < TAU_LEAST, splat(TAU_LEAST), tau) : tau);
+    }
     pack_vector(&p->target, c, H, w->target);
     memset(w->zero, 0, (size_t)padded(I) * sizeof(vec));
     for (int64_t o = 0; o < p->outputs; o++)
@@ -429,9 +439,12 @@ static void ltc_backward_finish(const void *kernel, int64_t job, char *base) {
     job_columns(s, job, &first, &last);
     column c = column_at(s, first);
     for (int64_t j = 0; j < H; j++) {
-        vec rate = b.weights.rate[j];
-        b.sums.rate[j] *= -rate * rate;
-        if (p->raw) b.sums.rate[j] *= 1 - vexp(-1 / rate); /* the logistic function of raw */
+        vec rate = b.weights.rate[j], tau = 1 / rate;
+        if (p->raw) { /* times the logistic function of raw, in an order that overflows nowhere */
+            vec slope = b.sums.rate[j] * rate * (rate * vexpm1(-tau));
+            b.sums.rate[j] = choose(tau > TAU_LEAST, slope, splat(0));
+        } else
+            b.sums.rate[j] *= -rate * rate;
     }
     give_matrix(s, job, &p->grad_weight_ih, c, 0, H, I, b.weight_ih);
     give_matrix(s, job, &p->grad_weight_hh, c, 0, H, H, b.weight_hh);
