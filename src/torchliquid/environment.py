@@ -24,7 +24,25 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "backend": backend(),
+        "native": _native(),
     }
+
+
+def _native() -> str:
+    """The native kernels: which instruction set, or why there are none."""
+    from torchliquid.kernels import library
+
+    found, why = library.find()
+    if found is None:
+        return f"none: {why}"
+    rest = ", ".join(isa for isa in found.isas if isa != found.isa)
+    return f"{found.isa}, {_register_bits(found)} bits" + (
+        f" (also compiled: {rest})" if rest else ""
+    )
+
+
+def _register_bits(found: Any) -> int:
+    return 32 * int(found.width[4])
 
 
 def _cpu() -> str:
