@@ -5,7 +5,7 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow test-oldest check lint types architecture docs tests browser clean
+.PHONY: bench test test-slow sanitize test-oldest check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
@@ -32,6 +32,13 @@ tests: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev  ## proofs that take minutes
 	$(BIN)/pytest -m slow -s
+
+sanitize: $(VENV)/.dev  ## the C kernels under the address and undefined-behaviour sanitizers
+	TORCHLIQUID_NATIVE=require TORCHLIQUID_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -O1" \
+		$(BIN)/python setup.py -q build --build-base build/sanitized --build-lib build/sanitized/lib
+	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized/lib \
+		$(BIN)/pytest -p no:cacheprovider tests/kernels/test_kernels.py tests/kernels/test_native_synaptic.py tests/kernels/test_fuzz.py tests/nn/test_streams.py
 
 test-oldest:  ## layers and kernels on the oldest torch that pyproject.toml admits
 	@test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
