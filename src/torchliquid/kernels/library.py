@@ -314,12 +314,12 @@ class Kept:
     _bytes = 0
 
     def __init__(self, like: Tensor, size: int) -> None:
-        used = self._store.get((size, like.dtype))
-        if used:
-            self.tensor = used.pop()
-            Kept._bytes -= self.tensor.nbytes
-        else:
+        try:  # not a look before: another thread may take the last one
+            self.tensor = self._store[size, like.dtype].pop()
+        except (KeyError, IndexError):
             self.tensor = like.detach().new_empty(size)
+        else:
+            Kept._bytes -= self.tensor.nbytes
 
     def __del__(self) -> None:
         if Kept._bytes + self.tensor.nbytes <= self.LIMIT:
