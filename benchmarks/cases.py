@@ -123,16 +123,20 @@ CASES = [
         "the same, 100 lanes, per lane",
         "one nn.LSTM-16 + head",
         120,
-        lambda: _pack(lambda: LTC(1, 8)),
-        lambda: same_as_reference(Pack(_small(lambda: LTC(1, 8)), range(100)), 1, 200, 1),
+        lambda: _pack(lambda: LTC(1, 8, batch_first=True)),
+        lambda: same_as_reference(
+            Pack(_small(lambda: LTC(1, 8, batch_first=True)), range(100)), 1, 200, 1
+        ),
     ),
     Case(
         "K3",
         "pack of 100 LSTM-16 + head, per lane",
         "one nn.LSTM-16 + head",
         20,
-        lambda: _pack(lambda: nn.LSTM(1, 16)),
-        lambda: same_as_reference(Pack(_small(lambda: nn.LSTM(1, 16)), range(100)), 1, 200, 1),
+        lambda: _pack(lambda: nn.LSTM(1, 16, batch_first=True)),
+        lambda: same_as_reference(
+            Pack(_small(lambda: nn.LSTM(1, 16, batch_first=True)), range(100)), 1, 200, 1
+        ),
     ),
     Case(
         "K4",

@@ -144,7 +144,6 @@ class LiquidLayer(nn.Module, ABC):
         assert isinstance(h, Tensor)  # noqa: S101 - for the type checker
         return interface.restore(states, x.dim()), h
 
-    @torch.no_grad()
     def step(
         self,
         x: Tensor,
@@ -178,7 +177,8 @@ class LiquidLayer(nn.Module, ABC):
             done = self._quick_step(x, state, interval, out)
             if done is not None:
                 return done
-        return self._careful_step(x, state, interval, out)
+        with torch.no_grad():
+            return self._careful_step(x, state, interval, out)
 
     def step_many(self, x: Tensor, states: Tensor, dt: float | Tensor | None = None) -> Tensor:
         """One sample of each of B streams, their states updated in place; no autograd.

@@ -178,11 +178,18 @@ def cell_of(layer: Recurrent) -> LiquidLayer | Gated:
 
 
 def _stack(modules: list[nn.Module]) -> nn.ParameterDict:
-    """The modules' parameters under their own names, each stacked along a new first dimension."""
+    """The modules' parameters under their own names, each stacked along a new first dimension.
+
+    For the native kernels that dimension lies innermost in memory: one register then holds the
+    same weight of many lanes. torch's own products would be slower for it.
+    """
+    innermost = -1 if kernels.backend() == "native" else 0
     return nn.ParameterDict(
         {
             name: nn.Parameter(
-                torch.stack([module.get_parameter(name).detach() for module in modules]),
+                torch.stack(
+                    [module.get_parameter(name).detach() for module in modules], dim=innermost
+                ).movedim(innermost, 0),
                 first.requires_grad,
             )
             for name, first in modules[0].named_parameters()
