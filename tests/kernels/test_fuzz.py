@@ -38,6 +38,11 @@ def case(rng):
     def draw(*shape):
         return odd(torch.randn(*shape, dtype=dtype), rng)
 
+    def matrix(*shape):
+        """As large as layers draw theirs: larger ones make a recurrence that is chaotic, where any
+        float32 computation, torch's too, loses three digits more in some calls."""
+        return odd(torch.randn(*shape, dtype=dtype) / shape[-1] ** 0.5, rng)
+
     own = lanes if rng.random() < 0.7 else ()  # else the input is shared by all lanes
     x, state = draw(*own, B, L, I), [draw(*lanes, B, H) for _ in range(2)]
     cell = ["ltc", "lstm", "gru"][rng.integers(3)]
@@ -45,11 +50,11 @@ def case(rng):
     if cell == "ltc":
         dt = [0.3, draw(*lanes, B, L).abs() * 2, draw(B, L).abs() * 2][rng.integers(3)]
         rest = draw(*lanes, H).exp(), draw(*lanes, H), dt
-        weights = draw(*lanes, H, I), draw(*lanes, H, H), draw(*lanes, H) if bias else None
+        weights = matrix(*lanes, H, I), matrix(*lanes, H, H), draw(*lanes, H) if bias else None
         options = functional.SOLVERS[rng.integers(3)], int(rng.integers(1, 4))
         return cell, (x, state[0], *weights, *rest, *options)
     gates = {"lstm": 4, "gru": 3}[cell]
-    weights = [draw(*lanes, gates * H, I), draw(*lanes, gates * H, H)]
+    weights = [matrix(*lanes, gates * H, I), matrix(*lanes, gates * H, H)]
     weights += [draw(*lanes, gates * H) if bias else None for _ in range(2)]
     return cell, (x, *state[: 2 if cell == "lstm" else 1], *weights)
 
@@ -62,6 +67,12 @@ def solve(run, given):
     return [*outputs, *(a.grad for a in inputs if torch.is_tensor(a))]
 
 
+def error_of(found, truth):
+    """The largest one, relative to the largest number of its tensor."""
+    pairs = [(a.detach().double(), b.detach()) for a, b in zip(found, truth, strict=True)]
+    return max(float((a - b).abs().max() / (b.abs().max() + 1e-3)) for a, b in pairs)
+
+
 def test_random_calls(monkeypatch):
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
@@ -71,10 +82,12 @@ def test_random_calls(monkeypatch):
         mine = solve(getattr(kernels, cell), given)
         double = [a.double() if torch.is_tensor(a) else a for a in given]
         truth = solve(getattr(functional, cell), double)
-        rtol = 1e-10 if given[0].dtype == torch.float64 else 2e-4
-        for one, other in zip(mine, truth, strict=True):
-            scale = float(other.detach().abs().max()) + 1e-3
-            message = f"call {number}: {cell} {[getattr(a, 'shape', a) for a in given]}"
-            assert one.shape == other.shape, message
-            error = float((one.detach().double() - other.detach()).abs().max()) / scale
-            assert error < rtol, f"{message}: {error}"
+        message = f"call {number}: {cell} {[getattr(a, 'shape', a) for a in given]}"
+        assert [t.shape for t in mine] == [t.shape for t in truth], message
+        error = error_of(mine, truth)
+        if given[0].dtype == torch.float64:
+            assert error < 1e-10, message
+        elif error > 1e-5:  # a sum that cancels: then PyTorch's own operations lose as much
+            monkeypatch.setenv(kernels.VARIABLE, "torch")
+            theirs = error_of(solve(getattr(kernels, cell), given), truth)
+            assert error < 4 * theirs, f"{message}: {error}, in PyTorch operations {theirs}"
