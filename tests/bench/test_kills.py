@@ -57,7 +57,7 @@ def test_sixty_kills(tmp_path):
             command(out), start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         try:
-            # later moments are rarer the more is done: so that all of a run is met
+            # from the start of the workers to the report
             process.wait(timeout=rng.uniform(0.5, 1.1) * seconds)
         except subprocess.TimeoutExpired:
             if rng.random() < 0.5:
