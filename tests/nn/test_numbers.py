@@ -10,25 +10,12 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from torchliquid import LTC, Pack, SequenceModel, TorchliquidError, functional, kernels
+from torchliquid import LTC, Pack, SequenceModel, TorchliquidError, functional
 from torchliquid.errors import LongStepWarning
 from torchliquid.functional.ltc import decayed
-from torchliquid.kernels import library
 
-BACKENDS = [
-    "reference",
-    "torch",
-    pytest.param(
-        "native", marks=pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])
-    ),
-]
 SOLVERS = functional.SOLVERS
 EXPLICIT = ("euler", "rk4")
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request, monkeypatch):
-    monkeypatch.setenv(kernels.VARIABLE, request.param)
 
 
 def of_ones(solver="exponential", dtype=torch.float32):

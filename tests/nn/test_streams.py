@@ -7,21 +7,9 @@ import torch
 from torch.nn.utils import prune
 from torch.testing import assert_close
 
-from torchliquid import LTC, SequenceModel, functional, kernels
-from torchliquid.kernels import library
+from torchliquid import LTC, SequenceModel, functional
 
-BACKENDS = [
-    "reference",
-    "torch",
-    pytest.param(
-        "native", marks=pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])
-    ),
-]
-
-
-@pytest.fixture(params=BACKENDS, autouse=True)
-def backend(request, monkeypatch):
-    monkeypatch.setenv(kernels.VARIABLE, request.param)
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -54,3 +54,16 @@ class Gated:
         if isinstance(state, tuple):
             return kernels.lstm(x, *state, *values)
         return kernels.gru(x, state, *values)
+
+    def scan_and_read(
+        self,
+        weights: Mapping[str, Tensor],
+        x: Tensor,
+        state: State,
+        dt: float | Tensor,
+        readout: Tensor,
+        readout_bias: Tensor | None,
+    ) -> tuple[Tensor, State]:
+        """See `LiquidLayer.scan_and_read`."""
+        states, last = self.scan(weights, x, state, dt)
+        return kernels.linear(states, readout, readout_bias), last

@@ -66,7 +66,7 @@ class SequenceModel(nn.Module):
         layer: nn.Module = self.layer
         dtype = self.readout.weight.dtype
         interface = interface_of(self.layer)
-        if isinstance(layer, LiquidLayer) and self._one_kernel(layer):
+        if isinstance(layer, LiquidLayer) and self._one_kernel(layer, interface):
             given = interface.arrange(x, h0, dt)
             assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
             readout = self.readout.weight, self.readout.bias
@@ -84,13 +84,13 @@ class SequenceModel(nn.Module):
             )
         return self.readout(states), h
 
-    def _one_kernel(self, layer: LiquidLayer) -> bool:
+    def _one_kernel(self, layer: LiquidLayer, interface: Interface) -> bool:
         """Whether a kernel may do layer and readout at once: nobody wants to see the states."""
         return (
             kernels.backend() == "native"
             and type(layer).forward is LiquidLayer.forward
             and type(self.readout) is nn.Linear
-            and self.readout.weight.dtype == layer.interface().weight.dtype
+            and self.readout.weight.dtype == interface.weight.dtype
             and not any(has_extras(module) for module in (layer, self.readout))
             and not torch.is_autocast_enabled(self.readout.weight.device.type)
         )

@@ -93,13 +93,8 @@ class Pack(nn.Module):
         """
         interface = self.interface()
         given = interface.arrange(x, h0, dt)
-        read: Any = (self.readout.weight, getattr(self.readout, "bias", None))
-        layer, last = self._cell[0], given.state
-        if isinstance(layer, LiquidLayer):
-            y, last = layer.scan_and_read(self._weights(), *given, *read)  # type: ignore[arg-type]
-        else:
-            states, last = self._scan(given)
-            y = kernels.linear(states, *read)
+        readout: Any = (self.readout.weight, getattr(self.readout, "bias", None))
+        y, last = self._cell[0].scan_and_read(self._weights(), *given, *readout)  # type: ignore[arg-type]
         return interface.restore(y, 4), interface.restore_state(last, 4)
 
     def states(
