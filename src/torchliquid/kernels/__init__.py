@@ -1,10 +1,10 @@
 """The functions of `torchliquid.functional`, faster: same signatures, same values, same gradients.
 
-Backends, chosen by the environment variable ``TORCHLIQUID_BACKEND``; ``torch`` without it:
+Backends, chosen by the environment variable ``TORCHLIQUID_BACKEND``; without it ``native`` where it
+was compiled, else ``torch``:
 
 - ``native``: C, compiled when torchliquid was installed (`torchliquid.kernels.library`). For
-  tensors on the CPU in float32 or float64; others go to the next. Only where it is asked for,
-  until it is whole.
+  tensors on the CPU in float32 or float64; others go to the next.
 - ``torch``: the forward loop runs without a graph; the backward pass is written by hand. All that
   does not depend on the order of time steps is computed for the whole sequence at once, so that
   only two or three small operations a step remain. Needs nothing but PyTorch.
@@ -55,7 +55,9 @@ def backend() -> str:
     Raises:
         TorchliquidError: the environment names one that does not exist or is not at hand.
     """
-    name = os.environ.get(VARIABLE, "torch")
+    name = os.environ.get(VARIABLE)
+    if name is None:
+        return "native" if library.find()[0] else "torch"
     if name not in BACKENDS:
         raise TorchliquidError(f"{VARIABLE} is {name!r}: expected one of {', '.join(BACKENDS)}")
     if name == "native":
