@@ -216,6 +216,59 @@ def gru(
     return run(x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
 
 
+State = Tensor | tuple[Tensor, Tensor]
+
+
+def gated_model(
+    x: Tensor,
+    state: State,
+    weights: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    readout: Tensor,
+    readout_bias: Tensor | None,
+) -> tuple[Tensor, State]:
+    """`lstm` of a state ``(h, c)`` or `gru` of a state h, and a linear readout of every state.
+
+    ``weights`` are both matrices and both biases; ``readout (*S, O, H)``, ``readout_bias (*S, O)``.
+
+    Returns:
+        Readouts ``(*S, B, L, O)`` and the last state.
+    """
+    states = state if isinstance(state, tuple) else (state,)
+    every = (x, *states, *weights, readout, readout_bias)
+    if (
+        readout_bias is not None
+        and _native(states[0].dim() - 2, *every)
+        and library.is_plain(*every)
+        and library.in_rows("gated", x, states[0])
+    ):
+        named = dict(zip(("h0", "c0"), states, strict=False))
+        check_gated(2 + len(states), x, named, *weights)  # type: ignore[arg-type]
+        lead, H = readout.shape[:-2], states[0].shape[-1]
+        check_shapes(
+            {
+                "readout": (readout, (*states[0].shape[:-2], readout.shape[-2], H)),
+                "readout_bias": (readout_bias, (*lead, readout.shape[-2])),
+            }
+        )
+        return native_gated.model(x, state, weights, readout, readout_bias)
+    if isinstance(state, tuple):
+        y, last = lstm(x, *state, *weights)  # type: ignore[arg-type]
+        return linear(y, readout, readout_bias), last
+    y, h = gru(x, state, *weights)  # type: ignore[arg-type]
+    return linear(y, readout, readout_bias), h
+
+
+def lanes_innermost(cell: str, hidden: int, dtype: torch.dtype) -> bool:
+    """Whether a pack's kernels want the lanes of its weights side by side in memory.
+
+    ``cell`` is "ltc" or "gated". One register then holds the same weight of many lanes; torch's
+    own products would be slower for it.
+    """
+    if backend() != "native" or dtype not in (torch.float32, torch.float64):
+        return False
+    return not library.pack_in_rows(cell, hidden, dtype.itemsize)
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A linear map at every step: ``x (*S, B, L, I)``, ``weight (*S, O, I)``, ``bias (*S, O)``."""
     if weight.dim() == 2:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
 
-ABI = 3
+ABI = 4
 """TL_ABI of the header this package was written for."""
 ISA = "TORCHLIQUID_ISA"
 """Environment variable that names the instruction set to use."""
@@ -54,7 +54,7 @@ class Library:
         self.isa = handle.tl_isa().decode()
         if not self.isa:
             raise OSError(f"{path.name} fails its self-test on this machine")
-        self.width = {size: handle.tl_width(size) for size in (4, 8)}
+        self.width: dict[int, int] = {size: handle.tl_width(size) for size in (4, 8)}
         self._kernels = {}
         for name in KERNELS:
             for direction in ("forward", "backward"):
@@ -201,14 +201,18 @@ class Packed:
         return len(weight), B, L, I
 
     @staticmethod
-    def new_sequence(like: Tensor, lanes: int, features: int) -> Tensor:
-        """An empty ``(S, B, L, F)``, lane innermost in memory."""
+    def new_sequence(like: Tensor, lanes: int, features: int, rows: bool = False) -> Tensor:
+        """An empty ``(S, B, L, F)``, lane innermost in memory where not `in_rows`."""
         B, L = like.shape[-3:-1]
+        if rows:
+            return like.new_empty(lanes, B, L, features)
         return like.new_empty(B, L, features, lanes).permute(3, 0, 1, 2)
 
     @staticmethod
-    def new_state(like: Tensor) -> Tensor:
-        """An empty ``(S, B, H)`` like the given one, lane innermost in memory."""
+    def new_state(like: Tensor, rows: bool = False) -> Tensor:
+        """An empty ``(S, B, H)`` like the given one, lane innermost in memory if not `in_rows`."""
+        if rows:
+            return torch.empty_like(like, memory_format=torch.contiguous_format)
         return like.new_empty(*like.shape[1:], len(like)).permute(2, 0, 1)
 
 
@@ -261,7 +265,7 @@ class Batched:
         return B, 1, L, I
 
     @staticmethod
-    def new_sequence(like: Tensor, lanes: int, features: int) -> Tensor:
+    def new_sequence(like: Tensor, lanes: int, features: int, rows: bool = False) -> Tensor:
         """An empty ``(B, L, F)``, batch and time in memory as in ``like``."""
         B, L = like.shape[:2]
         if like.stride(0) >= like.stride(1):
@@ -269,7 +273,7 @@ class Batched:
         return like.new_empty(L, B, features).transpose(0, 1)
 
     @staticmethod
-    def new_state(like: Tensor) -> Tensor:
+    def new_state(like: Tensor, rows: bool = False) -> Tensor:
         """An empty ``(B, H)`` like the given one."""
         return torch.empty_like(like, memory_format=torch.contiguous_format)
 
@@ -293,12 +297,61 @@ def arguments(head: str, numbers: tuple[Any, ...], views: list[View], total: int
     return _format(head, n).pack(*numbers, *chain.from_iterable(views)) + bytes(40 * (total - n))
 
 
-def kept_size(x: Tensor, h0: Tensor) -> int:
+def in_rows(cell: str, x: Tensor, h0: Tensor) -> bool:
+    """Whether registers hold the neurons of one sequence, rather than one neuron of many.
+
+    ``cell`` is "ltc" or "gated". It depends on a pack's sizes, not on how many lanes it has.
+    """
+    if ROWS is not None:
+        return ROWS
+    H = h0.shape[-1]
+    if h0.dim() == 3:
+        return pack_in_rows(cell, H, x.element_size())
+    return few(H, loaded().width[x.element_size()]) >= len(h0)
+
+
+def pack_in_rows(cell: str, hidden: int, size: int) -> bool:
+    """The same for a pack of models of H neurons, reals of 4 or 8 bytes.
+
+    The weights of a register's worth of lanes must fit the nearest cache; those of large models do
+    not.
+    """
+    if ROWS is not None:
+        return ROWS
+    width = loaded().width[size]
+    return hidden >= width if cell == "gated" else hidden >= 4 * width
+
+
+def few(hidden: int, width: int) -> int:
+    """Sequences of a batch up to which rows are faster; more fill a register of their own."""
+    return hidden // (2 * -(-hidden // width))
+
+
+ROWS: bool | None = None
+"""Decides `in_rows` where it is not None: for tests and measurements."""
+
+
+def numbers(layout: Layout, x: Tensor, weight: Tensor, hidden: int, rows: bool) -> tuple[int, ...]:
+    """A kernel's tl_sizes; ``weight`` has the lanes of a pack."""
+    threads = torch.get_num_threads()
+    sizes = layout.sizes(x, weight)
+    return (x.element_size(), threads, layout.shared, *sizes, hidden, rows)
+
+
+SIZES = "9q"
+"""Format of `numbers`."""
+
+
+def kept_size(x: Tensor, h0: Tensor, rows: bool) -> int:
     """Reals of a buffer kept for the backward pass: one for each state, in whole registers."""
     width = loaded().width[x.element_size()]
-    lanes, batch = h0.shape[0], h0.shape[1] if h0.dim() == 3 else 1
-    whole: int = (lanes + width - 1) // width * width
-    return whole * batch * x.shape[-2] * h0.shape[-1]
+    lanes, batch, H = h0.shape[0], h0.shape[1] if h0.dim() == 3 else 1, h0.shape[-1]
+    if rows:
+        H = -(-H // width) * width
+    else:
+        lanes = -(-lanes // width) * width
+    whole: int = lanes * batch * x.shape[-2] * H
+    return whole
 
 
 class Kept:

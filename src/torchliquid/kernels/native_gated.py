@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchliquid.functional.projection import project
 from torchliquid.kernels import library, torch_gru, torch_lstm
 from torchliquid.kernels.sequence import differentiable_again
 
 _LSTM, _GRU = 0, 1
-_KEPT = 5
+_KEPT = 6
 
 
 def lstm(
@@ -40,6 +41,30 @@ def gru(
     return y, last
 
 
+def model(
+    x: Tensor,
+    state: Tensor | tuple[Tensor, Tensor],
+    weights: Sequence[Tensor | None],
+    readout: Tensor,
+    readout_bias: Tensor,
+) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
+    """A pack's LSTM or GRU and a linear readout of every state in one kernel.
+
+    ``weights`` are both matrices and both biases, ``readout (S, O, H)``, ``readout_bias (S, O)``.
+    For ordinary tensors only (`library.is_plain`), and where `library.in_rows`.
+
+    Returns:
+        Readouts ``(S, B, L, O)`` and the last state.
+    """
+    kind, h0, c0 = (_LSTM, *state) if isinstance(state, tuple) else (_GRU, state, None)
+    given = (x, h0, c0, *weights)
+    if library.wants_graph(*given, readout, readout_bias):
+        out, last, last_c = _Model.apply(kind, *given, readout, readout_bias)  # type: ignore[no-untyped-call]
+    else:
+        out, last, last_c = forward(kind, given, None, (readout, readout_bias))
+    return out, ((last, last_c) if kind == _LSTM else last)
+
+
 def _run(kind: int, *given: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     if not library.is_plain(*given):
         y, last, last_c, _ = gated_op(kind, *given)
@@ -49,15 +74,24 @@ def _run(kind: int, *given: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     return forward(kind, given, None)
 
 
-def forward(kind: int, given: Sequence[Any], kept: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """States, last h and last c (a GRU: empty); ``given`` as `lstm`'s arguments."""
+Readout = tuple[Tensor, Tensor]
+
+
+def forward(
+    kind: int, given: Sequence[Any], kept: Tensor | None, readout: Readout | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """States or, with a readout, its values; last h and last c (a GRU: empty).
+
+    ``given`` as `lstm`'s arguments.
+    """
     x, h0, weight_hh = given[0], given[1], given[4]
-    layout = library.layout_of(weight_hh)
-    y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1])
-    last = layout.new_state(h0)
-    last_c = layout.new_state(h0) if kind == _LSTM else h0.new_empty(0)
+    layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, h0)
+    features = h0.shape[-1] if readout is None else readout[0].shape[-2]
+    y = layout.new_sequence(x, weight_hh.shape[0], features, rows)
+    last = layout.new_state(h0, rows)
+    last_c = layout.new_state(h0, rows) if kind == _LSTM else h0.new_empty(0)
     ends = (last, last_c if kind == _LSTM else None)
-    packed = _pack(kind, layout, given, y, ends, kept, [])
+    packed = _pack(kind, layout, given, y, ends, kept, readout, [])
     library.loaded().call("gated_forward", packed)
     return y, last, last_c
 
@@ -67,21 +101,26 @@ def backward(
     grads: Sequence[Tensor | None],
     given: Sequence[Any],
     needs: Sequence[bool],
-    y: Tensor,
+    y: Tensor | None,
     kept: Tensor,
+    readout: Readout | None = None,
 ) -> list[Tensor | None]:
-    """Gradients of what was given, None where ``needs`` says so."""
+    """Gradients of what was given, then of the readout; None where ``needs`` says so."""
     x, h0, c0, *weights = given
-    layout = library.layout_of(weights[1])
-    grad_x = layout.new_sequence(x, weights[1].shape[0], x.shape[-1]) if needs[0] else None
-    grad_h0 = layout.new_state(h0) if needs[1] else None
-    grad_c0 = layout.new_state(h0) if needs[2] and c0 is not None else None
+    layout, rows = library.layout_of(weights[1]), library.in_rows("gated", x, h0)
+    S = weights[1].shape[0]
+    grad_x = layout.new_sequence(x, S, x.shape[-1], rows) if needs[0] else None
+    grad_h0 = layout.new_state(h0, rows) if needs[1] else None
+    grad_c0 = layout.new_state(h0, rows) if needs[2] and c0 is not None else None
+    every = (*weights, *(readout or ()))
     found = [
         torch.empty_like(w) if w is not None and need else None
-        for w, need in zip(weights, needs[3:], strict=True)
+        for w, need in zip(every, needs[3:], strict=True)
     ]
+    sequence = layout.sequence(grads[0])
     more = [
-        layout.sequence(grads[0]),
+        sequence if readout else library.ABSENT,
+        library.ABSENT if readout else sequence,
         layout.state(grads[1]),
         layout.state(grads[2] if kind == _LSTM else None),
         layout.sequence(grad_x),
@@ -92,7 +131,9 @@ def backward(
         layout.vector(found[2]),
         layout.vector(found[3]),
     ]
-    packed = _pack(kind, layout, given, y, (None, None), kept, more)
+    if readout:
+        more += [layout.matrix(found[4]), layout.vector(found[5])]
+    packed = _pack(kind, layout, given, y, (None, None), kept, readout, more)
     library.loaded().call("gated_backward", packed)
     if grad_x is not None and grad_x.dim() > x.dim():
         grad_x = grad_x.sum(0)
@@ -103,12 +144,14 @@ def _pack(
     kind: int,
     layout: library.Layout,
     given: Sequence[Any],
-    y: Tensor,
+    y: Tensor | None,
     ends: tuple[Tensor | None, Tensor | None],
     kept: Tensor | None,
+    readout: Readout | None,
     gradients: list[library.View],
 ) -> bytes:
     x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh = given
+    rows = library.in_rows("gated", x, h0)
     views = [
         layout.sequence(x),
         layout.state(h0),
@@ -117,20 +160,26 @@ def _pack(
         layout.matrix(weight_hh),
         layout.vector(bias_ih),
         layout.vector(bias_hh),
-        layout.sequence(y),
+        layout.sequence(None if readout else y),
         layout.state(ends[0]),
         layout.state(ends[1]),
     ]
-    threads, sizes = torch.get_num_threads(), layout.sizes(x, weight_hh)
-    head = (x.element_size(), threads, layout.shared, *sizes, h0.shape[-1], kind)
+    weight, bias = readout or (None, None)
+    heads = [layout.matrix(weight), layout.vector(bias), layout.sequence(y if readout else None)]
+    numbers = library.numbers(layout, x, weight_hh, h0.shape[-1], rows)
     address = (0 if kept is None else kept.data_ptr(),)
-    return library.arguments("8qq", head, views, 10) + library.arguments(
-        "q", address, gradients, 10
+    outputs = (0 if weight is None else weight.shape[-2],)
+    return b"".join(
+        (
+            library.arguments(f"{library.SIZES}q", (*numbers, kind), views, 10),
+            library.arguments("q", address, heads, 3),
+            library.arguments("q", outputs, gradients, 13),
+        )
     )
 
 
 def _kept_size(x: Tensor, h0: Tensor) -> int:
-    return _KEPT * library.kept_size(x, h0)
+    return _KEPT * library.kept_size(x, h0, library.in_rows("gated", x, h0))
 
 
 class _Scan(torch.autograd.Function):
@@ -151,16 +200,35 @@ class _Scan(torch.autograd.Function):
         return (None, *backward(ctx.kind, grads, given, needs, y, ctx.kept.tensor))
 
 
+class _Model(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[1]))
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*given)
+        return forward(kind, given[:7], ctx.kept.tensor, given[7:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        given, needs = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        if not library.reads_gradients(*grads):
+            return (None, *_again(ctx.kind, given, needs, grads))
+        kept, readout = ctx.kept.tensor, given[7:]
+        return (None, *backward(ctx.kind, grads, given[:7], needs, None, kept, readout))
+
+
 def _again(
     kind: int, given: Sequence[Any], needs: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    if kind == _LSTM:
-        return differentiable_again(torch_lstm.lstm, given, needs, grads)
+    def run(x: Tensor, h0: Tensor, c0: Any, *every: Any) -> Any:
+        weights, readout = every[:4], every[4:]
+        if kind == _LSTM:
+            y, last = torch_lstm.lstm(x, h0, c0, *weights)
+        else:
+            y, last = torch_gru.gru(x, h0, *weights)  # type: ignore[assignment]
+        return (project(y, *readout) if readout else y), last
 
-    def run(x: Tensor, h0: Tensor, c0: None, *weights: Any) -> Any:
-        return torch_gru.gru(x, h0, *weights)
-
-    return differentiable_again(run, given, needs, grads[:2])
+    return differentiable_again(run, given, needs, grads[: 3 - kind])
 
 
 @torch.library.custom_op("torchliquid::gated", mutates_args=())
@@ -214,10 +282,10 @@ def _(
     bias_ih: Tensor | None,
     bias_hh: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    layout = library.layout_of(weight_hh)
-    y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1])
-    last_c = layout.new_state(h0) if kind == _LSTM else h0.new_empty(0)
-    return y, layout.new_state(h0), last_c, x.new_empty(_kept_size(x, h0))
+    layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, h0)
+    y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1], rows)
+    last_c = layout.new_state(h0, rows) if kind == _LSTM else h0.new_empty(0)
+    return y, layout.new_state(h0, rows), last_c, x.new_empty(_kept_size(x, h0))
 
 
 @gated_backward_op.register_fake
@@ -238,11 +306,12 @@ def _(
     needs: list[bool],
 ) -> list[Tensor]:
     layout, weights = library.layout_of(weight_hh), (weight_ih, weight_hh, bias_ih, bias_hh)
-    grad_x = layout.new_sequence(x, weight_hh.shape[0], x.shape[-1])
+    rows = library.in_rows("gated", x, h0)
+    grad_x = layout.new_sequence(x, weight_hh.shape[0], x.shape[-1], rows)
     grads = [
         grad_x.sum(0) if grad_x.dim() > x.dim() else grad_x,
-        layout.new_state(h0),
-        None if c0 is None else layout.new_state(h0),
+        layout.new_state(h0, rows),
+        None if c0 is None else layout.new_state(h0, rows),
         *(None if w is None else torch.empty_like(w) for w in weights),
     ]
     found = zip(grads, needs, strict=True)

@@ -26,7 +26,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     y = layout.new_sequence(x, weight.shape[0], weight.shape[-2])
     views = [layout.sequence(x), layout.matrix(weight), layout.vector(bias), layout.sequence(y)]
     numbers = _numbers(layout, x, weight)
-    library.loaded().call("linear_forward", library.arguments("8q", numbers, views, 8))
+    library.loaded().call("linear_forward", library.arguments(library.SIZES, numbers, views, 8))
     return y
 
 
@@ -49,16 +49,14 @@ def backward(
         layout.vector(grad_bias),
     ]
     numbers = _numbers(layout, x, weight)
-    library.loaded().call("linear_backward", library.arguments("8q", numbers, views, 8))
+    library.loaded().call("linear_backward", library.arguments(library.SIZES, numbers, views, 8))
     if grad_x is not None and grad_x.dim() > x.dim():
         grad_x = grad_x.sum(0)
     return [grad_x, grad_weight, grad_bias]
 
 
 def _numbers(layout: library.Layout, x: Tensor, weight: Tensor) -> tuple[int, ...]:
-    sizes = layout.sizes(x, weight)
-    threads = torch.get_num_threads()
-    return (x.element_size(), threads, layout.shared, *sizes, weight.shape[-2])
+    return library.numbers(layout, x, weight, weight.shape[-2], rows=False)
 
 
 class _Linear(torch.autograd.Function):

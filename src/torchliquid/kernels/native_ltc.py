@@ -87,10 +87,10 @@ def forward(
     What is kept for the backward pass goes into buffers of `library.kept_size` reals.
     """
     x, h0, weight_hh = given[0], given[1], given[3]
-    layout = library.layout_of(weight_hh)
+    layout, rows = library.layout_of(weight_hh), library.in_rows("ltc", x, h0)
     features = h0.shape[-1] if readout is None else readout[0].shape[-2]
-    y = layout.new_sequence(x, weight_hh.shape[0], features)
-    last = layout.new_state(h0)
+    y = layout.new_sequence(x, weight_hh.shape[0], features, rows)
+    last = layout.new_state(h0, rows)
     call = _Call(layout, given, rest, readout)
     views = call.views(y if readout is None else None, last, None if readout is None else y)
     library.loaded().call("ltc_forward", call.pack(views, kept_states, kept_gates, []))
@@ -113,11 +113,12 @@ def backward(
     """
     x, h0, weight_ih, weight_hh, bias, tau, target, dt = given
     layout, S = library.layout_of(weight_hh), weight_hh.shape[0]
-    grad_x = layout.new_sequence(x, S, x.shape[-1]) if needs[0] else None
+    rows = library.in_rows("ltc", x, h0)
+    grad_x = layout.new_sequence(x, S, x.shape[-1], rows) if needs[0] else None
     grad_dt = None
     if dt is not None and needs[7]:
-        grad_dt = layout.new_sequence(x, S, 1).squeeze(-1)
-    grad_h0 = layout.new_state(h0) if needs[1] else None
+        grad_dt = layout.new_sequence(x, S, 1, rows).squeeze(-1)
+    grad_h0 = layout.new_state(h0, rows) if needs[1] else None
     weights = (weight_ih, weight_hh, bias, tau, target, *(readout or ()))
     needed = (*needs[2:7], *needs[8:])
     found = [
@@ -155,7 +156,7 @@ class Stepper:
     type: the caller checks. ``weights`` as in `model`, from both weights to target.
     """
 
-    _HEAD = struct.Struct("=8q3qd 5q5q5q")
+    _HEAD = struct.Struct("=9q3qd 5q5q5q")
     _LAST = struct.Struct("=5q")
     _END = bytes(40 + 24 + 13 * 40)
 
@@ -171,7 +172,9 @@ class Stepper:
         views = [layout.matrix(weight_ih), layout.matrix(weight_hh), *map(layout.vector, vectors)]
         self._middle = library.arguments("", (), views, 8)  # then no readout, no y
         self._sizes = (weight_ih.element_size(), 1, 1)
-        self._more = (1, 1, self.inputs, self.hidden, SOLVERS.index(solver), unfolds, 1)
+        self._more = (1, 1, self.inputs, self.hidden)
+        self.few = library.few(self.hidden, library.loaded().width[weight_ih.element_size()])
+        self._rest = (SOLVERS.index(solver), unfolds, 1)
         self._call = library.loaded().call
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -224,7 +227,7 @@ class Stepper:
         ):
             return None
         head = self._HEAD.pack(
-            *self._sizes, B, *self._more, dt,
+            *self._sizes, B, *self._more, self.few >= B, *self._rest, dt,
             x.data_ptr(), I, 0, 0, 1, 0, 0, 0, 0, 0, state.data_ptr(), H, 0, 0, 1,
         )  # fmt: skip
         last = self._LAST.pack(out.data_ptr(), H, 0, 0, 1)
@@ -289,14 +292,11 @@ class _Call:
         kept_gates: Tensor | None,
         gradients: list[library.View],
     ) -> bytes:
-        x, weight_hh = self.given[0], self.given[3]
+        x, h0, weight_hh = self.given[0], self.given[1], self.given[3]
         interval, solver, unfolds, raw = self.rest
+        rows = library.in_rows("ltc", x, h0)
         numbers = (
-            x.element_size(),
-            torch.get_num_threads(),
-            self.layout.shared,
-            *self.layout.sizes(x, weight_hh),
-            weight_hh.shape[-1],
+            *library.numbers(self.layout, x, weight_hh, h0.shape[-1], rows),
             solver,
             unfolds,
             raw,
@@ -307,13 +307,17 @@ class _Call:
             0 if kept_gates is None else kept_gates.data_ptr(),
             self.readout[0].shape[-2] if self.readout else 0,
         )
-        head = library.arguments("8qqqqd", numbers, views, 13)
+        head = library.arguments(f"{library.SIZES}qqqd", numbers, views, 13)
         return head + library.arguments("3q", kept, gradients, 13)
 
 
 def _kept_gates(x: Tensor, h0: Tensor, unfolds: int) -> library.Kept | None:
     """Gates are kept where there is one a sample; more are cheaper to compute again."""
-    return library.Kept(x, library.kept_size(x, h0)) if unfolds == 1 else None
+    return library.Kept(x, _kept_size(x, h0)) if unfolds == 1 else None
+
+
+def _kept_size(x: Tensor, h0: Tensor) -> int:
+    return library.kept_size(x, h0, library.in_rows("ltc", x, h0))
 
 
 class _Scan(torch.autograd.Function):
@@ -343,7 +347,7 @@ class _Model(torch.autograd.Function):
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
         given, readout, ctx.rest = arguments[:8], arguments[8:10], arguments[10:]
         x, h0 = given[0], given[1]
-        ctx.states = library.Kept(x, library.kept_size(x, h0))
+        ctx.states = library.Kept(x, _kept_size(x, h0))
         ctx.gates = _kept_gates(x, h0, ctx.rest[2])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*given, *readout)
@@ -386,7 +390,7 @@ def _in_torch(rest: Rest) -> Callable[..., tuple[Tensor, Tensor]]:
 
 
 def _gates_size(x: Tensor, h0: Tensor, unfolds: int) -> int:
-    return library.kept_size(x, h0) if unfolds == 1 else 0
+    return _kept_size(x, h0) if unfolds == 1 else 0
 
 
 @torch.library.custom_op("torchliquid::ltc", mutates_args=())
@@ -451,9 +455,9 @@ def _(
     solver: int,
     unfolds: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    layout = library.layout_of(weight_hh)
-    y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1])
-    return y, layout.new_state(h0), x.new_empty(_gates_size(x, h0, unfolds))
+    layout, rows = library.layout_of(weight_hh), library.in_rows("ltc", x, h0)
+    y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1], rows)
+    return y, layout.new_state(h0, rows), x.new_empty(_gates_size(x, h0, unfolds))
 
 
 @ltc_backward_op.register_fake
@@ -476,14 +480,14 @@ def _(
     needs: list[bool],
 ) -> list[Tensor]:
     layout = library.layout_of(weight_hh)
-    lanes = weight_hh.shape[0]
-    grad_x = layout.new_sequence(x, lanes, x.shape[-1])
+    lanes, rows = weight_hh.shape[0], library.in_rows("ltc", x, h0)
+    grad_x = layout.new_sequence(x, lanes, x.shape[-1], rows)
     grad_x = grad_x.sum(0) if grad_x.dim() > x.dim() else grad_x
-    grads: list[Tensor | None] = [grad_x, layout.new_state(h0)]
+    grads: list[Tensor | None] = [grad_x, layout.new_state(h0, rows)]
     weights = (weight_ih, weight_hh, bias, tau, target)
     grads += [None if w is None else torch.empty_like(w) for w in weights]
     if dt is not None:
-        grad_dt = layout.new_sequence(x, lanes, 1).squeeze(-1)
+        grad_dt = layout.new_sequence(x, lanes, 1, rows).squeeze(-1)
         grads.append(grad_dt.sum(0) if grad_dt.dim() > dt.dim() else grad_dt)
     else:
         grads.append(None)

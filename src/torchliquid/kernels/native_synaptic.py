@@ -14,7 +14,7 @@ from torchliquid.functional.synaptic import synaptic as reference
 from torchliquid.kernels import library
 from torchliquid.kernels.sequence import differentiable_again
 
-_HEAD, _INPUTS, _GRADIENTS = "8qqqqdqq", 15, 16
+_HEAD, _INPUTS, _GRADIENTS = f"{library.SIZES}qqqdqq", 15, 16
 
 
 def synaptic(
@@ -142,10 +142,9 @@ def _numbers(
                 f"a list of synapses is {list_.dtype} of shape {tuple(list_.shape)}: expected "
                 f"int64 of shape ({first.shape[-1]}, 2), a row for each synapse"
             )
-    head = (x.element_size(), torch.get_num_threads(), layout.shared)
-    sizes = layout.sizes(x, weights[-1])
+    sizes = library.numbers(layout, x, weights[-1], h0.shape[-1], rows=False)
     counts = (unfolds, len(edges), len(sensory_edges), interval)
-    return (*head, *sizes, h0.shape[-1], *counts, edges.data_ptr(), sensory_edges.data_ptr())
+    return (*sizes, *counts, edges.data_ptr(), sensory_edges.data_ptr())
 
 
 def _views(

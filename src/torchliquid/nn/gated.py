@@ -37,6 +37,8 @@ class Gated:
     torch's own module cannot run a pack of models side by side.
     """
 
+    kernel = "gated"
+
     def __init__(self, layer: Torch) -> None:
         # the layer itself is not kept: torch.compile refuses to look at one
         self.weight_names = weight_names_of(layer)
@@ -65,5 +67,6 @@ class Gated:
         readout_bias: Tensor | None,
     ) -> tuple[Tensor, State]:
         """See `LiquidLayer.scan_and_read`."""
-        states, last = self.scan(weights, x, state, dt)
-        return kernels.linear(states, readout, readout_bias), last
+        ih, hh, *biases = (weights[name] for name in self.weight_names)
+        bias_ih, bias_hh = biases or (None, None)
+        return kernels.gated_model(x, state, (ih, hh, bias_ih, bias_hh), readout, readout_bias)

@@ -33,6 +33,8 @@ class LiquidLayer(nn.Module, ABC):
 
     weight_names: ClassVar[tuple[str, ...]]
     """Names of the weights in the order of the constructor; a weight may be None."""
+    kernel: ClassVar[str] = "ltc"
+    """Of which kind its kernel is, for `torchliquid.kernels.lanes_innermost`."""
 
     def __init__(
         self, input_size: int, hidden_size: int, *, batch_first: bool = False, dt: float = 1.0

@@ -56,8 +56,12 @@ class Pack(nn.Module):
         models = build_lanes(make_model, self.seeds)
         self._template = (models[0],)  # in a tuple, so that its weights are not the pack's
         self._cell = (cell_of(models[0].layer),)
-        self.layer = _stack([model.layer for model in models])
-        self.readout = _stack([model.readout for model in models])
+        weight = models[0].readout.weight
+        innermost = kernels.lanes_innermost(
+            self._cell[0].kernel, models[0].layer.hidden_size, weight.dtype
+        )
+        self.layer = _stack([model.layer for model in models], innermost)
+        self.readout = _stack([model.readout for model in models], innermost)
         self.train(models[0].training)
 
     def __len__(self) -> int:
@@ -172,19 +176,18 @@ def cell_of(layer: Recurrent) -> LiquidLayer | Gated:
     return layer if isinstance(layer, LiquidLayer) else Gated(layer)
 
 
-def _stack(modules: list[nn.Module]) -> nn.ParameterDict:
+def _stack(modules: list[nn.Module], innermost: bool) -> nn.ParameterDict:
     """The modules' parameters under their own names, each stacked along a new first dimension.
 
-    For the native kernels that dimension lies innermost in memory: one register then holds the
-    same weight of many lanes. torch's own products would be slower for it.
+    ``innermost``: that dimension lies innermost in memory.
     """
-    innermost = -1 if kernels.backend() == "native" else 0
+    place = -1 if innermost else 0
     return nn.ParameterDict(
         {
             name: nn.Parameter(
                 torch.stack(
-                    [module.get_parameter(name).detach() for module in modules], dim=innermost
-                ).movedim(innermost, 0),
+                    [module.get_parameter(name).detach() for module in modules], dim=place
+                ).movedim(place, 0),
                 first.requires_grad,
             )
             for name, first in modules[0].named_parameters()

@@ -46,7 +46,7 @@ static double worse(double worst, double error) {
 }
 
 /* Forward and backward of a small LTC against libm, in double precision: the worst error. */
-static double error_of(const tl_table *table, int64_t bytes) {
+static double error_of(const tl_table *table, int64_t bytes, int64_t rows) {
     static const double weight[HIDDEN * HIDDEN] = {0.3, -0.7, 0.2, 0.9, 0.1, -0.4, -0.2, 0.6, 0.5};
     static const double tau[HIDDEN] = {1.3, 0.4, 2.0}, target[HIDDEN] = {0.8, -1.1, 0.3};
     double x[PLACES], y[PLACES], gradient[LANES * HIDDEN], worst = 0;
@@ -62,7 +62,7 @@ static double error_of(const tl_table *table, int64_t bytes) {
 #define PICK(name) (bytes == 4 ? (void *)name##32 : (void *)name)
     char *flat = PICK(constants);
     tl_ltc p = {0};
-    p.sizes = (tl_sizes){bytes, 1, 1, LANES, 1, STEPS, HIDDEN, HIDDEN};
+    p.sizes = (tl_sizes){bytes, 1, 1, LANES, 1, STEPS, HIDDEN, HIDDEN, rows};
     p.solver = TL_SEMI_IMPLICIT;
     p.unfolds = 1;
     p.interval = 0.4;
@@ -108,7 +108,9 @@ static double error_of(const tl_table *table, int64_t bytes) {
 }
 
 static int passes(const variant *v) {
-    return error_of(v->single, 4) < 1e-5 && error_of(v->twice, 8) < 1e-12;
+    for (int rows = 0; rows < 2; rows++)
+        if (error_of(v->single, 4, rows) >= 1e-5 || error_of(v->twice, 8, rows) >= 1e-12) return 0;
+    return 1;
 }
 
 /* ---- choice --------------------------------------------------------------------------------- */
@@ -140,14 +142,13 @@ static const tl_table *table_of(const variant *v, int64_t bytes) {
 
 static const tl_table *table(int64_t bytes) { return table_of(current(), bytes); }
 
-/* The kernels for a call. A small batch does not fill the widest registers: where half of one holds
- * it, kernels with narrower registers do the same work in less time. Packs keep to one variant, so
- * that a lane alone and among many gives the same bits. */
+/* The kernels for a call. A small batch, or few neurons in rows, do not fill the widest registers:
+ * where half of one holds them, kernels with narrower registers do the same work in less time. How
+ * many lanes a pack has plays no part: a lane alone and among many gives the same bits. */
 static const tl_table *table_for(const tl_sizes *s) {
-    const tl_table *best = table(s->real);
-    if (narrower && s->shared && s->lanes <= table_of(narrower, s->real)->width)
-        return table_of(narrower, s->real);
-    return best;
+    const tl_table *best = table(s->real), *half = table_of(narrower, s->real);
+    int64_t filled = s->rows ? s->hidden : s->shared ? s->lanes : best->width;
+    return half && filled <= half->width ? half : best;
 }
 
 int64_t tl_abi(void) { return TL_ABI; }
@@ -168,6 +169,8 @@ int64_t tl_width(int64_t bytes) {
 int64_t tl_kept(const tl_sizes *s) {
     const tl_table *t = table_for(s);
     int64_t width = t ? t->width : 1;
+    if (s->rows)
+        return s->lanes * s->batch * s->steps * ((s->hidden + width - 1) / width * width);
     return (s->lanes + width - 1) / width * width * s->batch * s->steps * s->hidden;
 }
 

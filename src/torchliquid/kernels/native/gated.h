@@ -9,9 +9,12 @@
  * The forward pass keeps, of each step, the activated gates and one vector more (LSTM c', GRU v of
  * n): with them the backward pass needs no product but the transposed one.
  */
+#ifndef TL_GATED_H
+#define TL_GATED_H
+
 #include "jobs.h"
 
-enum { MOST_GATES = 4, GATED_KEPT = 5 };
+enum { MOST_GATES = 4, GATED_KEPT = 6 };
 
 INLINE int64_t gated_gates(const tl_gated *p) { return p->kind == TL_LSTM ? 4 : 3; }
 
@@ -153,11 +156,6 @@ static void gated_forward_job(const void *kernel, int64_t job, char *base) {
             if (p->kind == TL_LSTM) scatter_row(&p->last_c, columns[c], 0, H, f.c + c * Hp);
         }
     }
-}
-
-static int gated_forward(const tl_gated *p) {
-    gated_forward_scratch f;
-    return run_jobs(&p->sizes, p, gated_forward_take(p, NULL, &f), gated_forward_job, NULL);
 }
 
 /* ---- backward ------------------------------------------------------------------------------- */
@@ -334,8 +332,4 @@ static void gated_backward_finish(const void *kernel, int64_t job, char *base) {
     }
 }
 
-static int gated_backward(const tl_gated *p) {
-    gated_backward_scratch b;
-    return run_jobs(&p->sizes, p, gated_backward_take(p, NULL, &b), gated_backward_job,
-                    gated_backward_finish);
-}
+#endif

@@ -17,9 +17,9 @@
 
 enum { ROWS = 8, MOST_THREADS = 256 };
 #if TL_REGISTERS == 32
-enum { TILE = 2, OUTER = 4 };
+enum { TILE = 2, OUTER = 4, TOGETHER = 4 };
 #else
-enum { TILE = 1, OUTER = 2 };
+enum { TILE = 1, OUTER = 2, TOGETHER = 2 };
 #endif
 
 INLINE int64_t padded(int64_t n) { return (n + ROWS - 1) / ROWS * ROWS; }
@@ -34,7 +34,7 @@ typedef struct {
 INLINE int64_t lane_blocks(const tl_sizes *s) { return (s->lanes + WIDTH - 1) / WIDTH; }
 
 INLINE int64_t job_count(const tl_sizes *s) {
-    int64_t blocks = lane_blocks(s);
+    int64_t blocks = s->rows ? (s->lanes + TOGETHER - 1) / TOGETHER : lane_blocks(s);
     if (!s->shared) return blocks;
     int64_t threads = s->threads < MOST_THREADS ? s->threads : MOST_THREADS;
     return threads < blocks ? threads : blocks;

@@ -4,6 +4,9 @@
  * Here the gate is kept as e = exp(-z): f = 1/(1 + e), and a semi-implicit step is one division,
  * x' = ((x + h A) + x e) / ((1 + h/tau)(1 + e) + h).
  */
+#ifndef TL_LTC_H
+#define TL_LTC_H
+
 #include <math.h>
 
 #include "jobs.h"
@@ -249,11 +252,6 @@ static void ltc_forward_job(const void *kernel, int64_t job, char *base) {
     }
 }
 
-static int ltc_forward(const tl_ltc *p) {
-    ltc_forward_scratch f;
-    return run_jobs(&p->sizes, p, ltc_forward_take(p, NULL, &f), ltc_forward_job, NULL);
-}
-
 /* ---- backward ------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -267,11 +265,17 @@ typedef struct {
     size_t zero_from, chunk_from, zero_to; /* the part of the arena that starts at zero */
 } ltc_backward_scratch;
 
+/* Steps of a backward pass that are worked on at once. */
+static int64_t ltc_chunk(const tl_ltc *p) {
+    int64_t I = padded(p->sizes.inputs), H = padded(p->sizes.hidden), K = p->unfolds;
+    return chunk_steps(&p->sizes, I + 2 * K * H + (K > 1 ? H : 0));
+}
+
 static size_t ltc_backward_take(const tl_ltc *p, char *base, ltc_backward_scratch *b) {
     const tl_sizes *s = &p->sizes;
     arena a = {base, 0};
     int64_t I = padded(s->inputs), H = padded(s->hidden), one = weight_size(s), K = p->unfolds;
-    b->chunk = chunk_steps(s, I + 2 * K * H + (K > 1 ? H : 0));
+    b->chunk = ltc_chunk(p);
     ltc_take_weights(&a, p, 1, &b->weights);
     b->zero_from = a.used;
     b->sums.rate = take_vectors(&a, H);
@@ -303,6 +307,15 @@ static void ltc_state_after(const tl_ltc *p, column c, int64_t t, vec *to) {
         gather_row(&p->y, c, t, H, to);
     else
         memcpy(to, ltc_kept(p, p->kept_states, c, t), (size_t)H * sizeof(vec));
+}
+
+/* Brings what was kept of a step to come near: the processor does not foresee a way back. */
+static void ltc_fetch(const tl_ltc *p, column c, int64_t t) {
+    if (t < 0) return;
+    for (int64_t j = 0; j < p->sizes.hidden; j++) {
+        if (p->kept_gates) __builtin_prefetch(ltc_kept(p, p->kept_gates, c, t) + j);
+        if (!p->y.data) __builtin_prefetch(ltc_kept(p, p->kept_states, c, t) + j);
+    }
 }
 
 /* States before every sub-step of steps from .. to, and e of its gates where dz is to stand. */
@@ -358,6 +371,7 @@ static void ltc_backward_steps(const tl_ltc *p, const ltc_backward_scratch *b,
         vec dh[TILE];
         for (int c = 0; c < tile; c++) {
             dh[c] = splat(0);
+            ltc_fetch(p, columns[c], t - b->chunk);
             if (p->grad_y.data) {
                 gather_gradient(&p->grad_y, columns[c], t, H, b->gy);
                 for (int64_t j = 0; j < H; j++) b->g[c * Hp + j] += b->gy[j];
@@ -430,6 +444,18 @@ static void ltc_backward_job(const void *kernel, int64_t job, char *base) {
     }
 }
 
+/* From gradients of 1/tau to those of tau, or of its raw parameter. */
+static void ltc_tau_gradient(const tl_ltc *p, int64_t n, const vec *rates, vec *sums) {
+    for (int64_t j = 0; j < n; j++) {
+        vec rate = rates[j], tau = 1 / rate;
+        if (p->raw) { /* times the logistic function of raw, in an order that overflows nowhere */
+            vec slope = sums[j] * rate * (rate * vexpm1(-tau));
+            sums[j] = choose(tau > TAU_LEAST, slope, splat(0));
+        } else
+            sums[j] *= -rate * rate;
+    }
+}
+
 static void ltc_backward_finish(const void *kernel, int64_t job, char *base) {
     const tl_ltc *p = kernel;
     const tl_sizes *s = &p->sizes;
@@ -438,14 +464,7 @@ static void ltc_backward_finish(const void *kernel, int64_t job, char *base) {
     ltc_backward_take(p, base, &b);
     job_columns(s, job, &first, &last);
     column c = column_at(s, first);
-    for (int64_t j = 0; j < H; j++) {
-        vec rate = b.weights.rate[j], tau = 1 / rate;
-        if (p->raw) { /* times the logistic function of raw, in an order that overflows nowhere */
-            vec slope = b.sums.rate[j] * rate * (rate * vexpm1(-tau));
-            b.sums.rate[j] = choose(tau > TAU_LEAST, slope, splat(0));
-        } else
-            b.sums.rate[j] *= -rate * rate;
-    }
+    ltc_tau_gradient(p, H, b.weights.rate, b.sums.rate);
     give_matrix(s, job, &p->grad_weight_ih, c, 0, H, I, b.weight_ih);
     give_matrix(s, job, &p->grad_weight_hh, c, 0, H, H, b.weight_hh);
     give_vector(s, job, &p->grad_bias, c, H, b.bias);
@@ -459,8 +478,4 @@ static void ltc_backward_finish(const void *kernel, int64_t job, char *base) {
     }
 }
 
-static int ltc_backward(const tl_ltc *p) {
-    ltc_backward_scratch b;
-    return run_jobs(&p->sizes, p, ltc_backward_take(p, NULL, &b), ltc_backward_job,
-                    ltc_backward_finish);
-}
+#endif

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* Changes whenever a struct below or the meaning of a field does. */
-#define TL_ABI 3
+#define TL_ABI 4
 
 #if defined(_WIN32)
 #define TL_EXPORT __declspec(dllexport)
@@ -47,6 +47,7 @@ typedef struct {
     int64_t steps; /* L >= 1 */
     int64_t inputs; /* I >= 1 */
     int64_t hidden; /* H >= 1 */
+    int64_t rows; /* 1: the registers' lanes are a sequence's hidden neurons (ltc and gated only) */
 } tl_sizes;
 
 enum { TL_SEMI_IMPLICIT = 0, TL_EULER = 1, TL_EXPONENTIAL = 2 };
@@ -119,11 +120,16 @@ typedef struct {
     tl_view weight_hh; /* (G H, H) */
     tl_view bias_ih; /* (G H,), optional */
     tl_view bias_hh; /* (G H,), optional */
-    tl_view y; /* states h after every step (L, H) */
+    tl_view y; /* states h after every step (L, H); with rows optional, and not read backward */
     tl_view last; /* h after the last step (H,) */
     tl_view last_c; /* c after the last step (H,), LSTM only */
-    void *kept; /* 5 tl_kept() reals for the backward pass; NULL in a forward pass without one */
-    tl_view grad_y; /* optional, like grad_last and grad_last_c */
+    void *kept; /* 6 tl_kept() reals for the backward pass; NULL in a forward pass without one */
+    tl_view readout; /* (O, H), optional: then out = readout h + readout_bias; rows only */
+    tl_view readout_bias; /* (O,) */
+    tl_view out; /* (L, O), where there is a readout */
+    int64_t outputs; /* O, 0 without a readout */
+    tl_view grad_out; /* optional, like the next three */
+    tl_view grad_y;
     tl_view grad_last;
     tl_view grad_last_c;
     tl_view grad_x;
@@ -133,6 +139,8 @@ typedef struct {
     tl_view grad_weight_hh;
     tl_view grad_bias_ih;
     tl_view grad_bias_hh;
+    tl_view grad_readout;
+    tl_view grad_readout_bias;
 } tl_gated;
 
 /* The LTC with a gate for every synapse. Lists of synapses are rows of [source, destination], in any
@@ -186,8 +194,8 @@ TL_EXPORT int tl_use_isa(const char *name);
 /* Lanes of a register, for reals of 4 or 8 bytes. */
 TL_EXPORT int64_t tl_width(int64_t real);
 
-/* Reals that each buffer a kernel keeps for its backward pass needs: whole registers of lanes, B L H.
- * Only the kernel knows their order. */
+/* Reals that each buffer a kernel keeps for its backward pass needs: whole registers of lanes, B L H;
+ * with rows N B L times whole registers of neurons. Only the kernel knows their order. */
 TL_EXPORT int64_t tl_kept(const tl_sizes *sizes);
 
 /* Kernels, tl_<name>_forward and tl_<name>_backward: TL_OK; TL_NO_MEMORY or TL_BAD_ARGUMENT with

@@ -3,9 +3,9 @@
  * The build sets TL_VARIANT (a name), TL_REAL (32 or 64), TL_BYTES (of a register) and TL_REGISTERS
  * (how many there are), and the compiler's flags for the instruction set.
  */
-#include "gated.h"
+#include "gated_rows.h"
 #include "linear.h"
-#include "ltc.h"
+#include "ltc_rows.h"
 #include "synapse.h"
 #include "table.h"
 
