@@ -38,10 +38,15 @@ from torchliquid.kernels import (
     native_gated,
     native_linear,
     native_ltc,
+    native_step,
     native_synaptic,
+    quick,
     torch_gru,
     torch_lstm,
     torch_ltc,
+)
+from torchliquid.kernels import (
+    ltc_operator as ltc_operator,  # registers what native_ltc calls
 )
 
 BACKENDS = ("native", "torch", "reference")
@@ -165,7 +170,8 @@ def ltc_model(
     return linear(states, *weights), last
 
 
-LTCStepper = native_ltc.Stepper
+ltc_quick = quick.ltc
+LTCStepper = native_step.Stepper
 
 
 def ltc_stepper(weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -> LTCStepper | None:
@@ -239,7 +245,7 @@ def gated_model(
         readout_bias is not None
         and _native(states[0].dim() - 2, *every)
         and library.is_plain(*every)
-        and library.in_rows("gated", x, states[0])
+        and library.in_rows("gated", x, weights[1])  # type: ignore[arg-type]
     ):
         named = dict(zip(("h0", "c0"), states, strict=False))
         check_gated(2 + len(states), x, named, *weights)  # type: ignore[arg-type]

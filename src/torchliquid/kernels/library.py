@@ -172,10 +172,10 @@ class Packed:
 
     @staticmethod
     def state(t: Tensor | None) -> View:
-        """``(S, B, H)``."""
+        """``(S, B, H)`` or ``(S, 1, B, H)``."""
         if t is None:
             return ABSENT
-        lane, batch, item = t.stride()
+        lane, *_, batch, item = t.stride()
         return t.data_ptr(), lane, batch, 0, item
 
     @staticmethod
@@ -213,7 +213,7 @@ class Packed:
         """An empty ``(S, B, H)`` like the given one, lane innermost in memory if not `in_rows`."""
         if rows:
             return torch.empty_like(like, memory_format=torch.contiguous_format)
-        return like.new_empty(*like.shape[1:], len(like)).permute(2, 0, 1)
+        return like.new_empty(*like.shape[1:], len(like)).movedim(-1, 0)
 
 
 class Batched:
@@ -239,10 +239,10 @@ class Batched:
 
     @staticmethod
     def state(t: Tensor | None) -> View:
-        """``(B, H)``."""
+        """``(B, H)`` or ``(1, B, H)``."""
         if t is None:
             return ABSENT
-        lane, item = t.stride()
+        *_, lane, item = t.stride()
         return t.data_ptr(), lane, 0, 0, item
 
     @staticmethod
@@ -297,17 +297,17 @@ def arguments(head: str, numbers: tuple[Any, ...], views: list[View], total: int
     return _format(head, n).pack(*numbers, *chain.from_iterable(views)) + bytes(40 * (total - n))
 
 
-def in_rows(cell: str, x: Tensor, h0: Tensor) -> bool:
+def in_rows(cell: str, x: Tensor, weight_hh: Tensor) -> bool:
     """Whether registers hold the neurons of one sequence, rather than one neuron of many.
 
     ``cell`` is "ltc" or "gated". It depends on a pack's sizes, not on how many lanes it has.
     """
     if ROWS is not None:
         return ROWS
-    H = h0.shape[-1]
-    if h0.dim() == 3:
+    H = weight_hh.shape[-1]
+    if weight_hh.dim() == 3:
         return pack_in_rows(cell, H, x.element_size())
-    return few(H, loaded().width[x.element_size()]) >= len(h0)
+    return few(H, loaded().width[x.element_size()]) >= len(x)
 
 
 def pack_in_rows(cell: str, hidden: int, size: int) -> bool:
@@ -342,10 +342,11 @@ SIZES = "9q"
 """Format of `numbers`."""
 
 
-def kept_size(x: Tensor, h0: Tensor, rows: bool) -> int:
+def kept_size(x: Tensor, weight_hh: Tensor, rows: bool) -> int:
     """Reals of a buffer kept for the backward pass: one for each state, in whole registers."""
     width = loaded().width[x.element_size()]
-    lanes, batch, H = h0.shape[0], h0.shape[1] if h0.dim() == 3 else 1, h0.shape[-1]
+    lanes, batch = (len(weight_hh), x.shape[-3]) if weight_hh.dim() == 3 else (len(x), 1)
+    H = weight_hh.shape[-1]
     if rows:
         H = -(-H // width) * width
     else:

@@ -85,7 +85,7 @@ def forward(
     ``given`` as `lstm`'s arguments.
     """
     x, h0, weight_hh = given[0], given[1], given[4]
-    layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, h0)
+    layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, weight_hh)
     features = h0.shape[-1] if readout is None else readout[0].shape[-2]
     y = layout.new_sequence(x, weight_hh.shape[0], features, rows)
     last = layout.new_state(h0, rows)
@@ -107,7 +107,7 @@ def backward(
 ) -> list[Tensor | None]:
     """Gradients of what was given, then of the readout; None where ``needs`` says so."""
     x, h0, c0, *weights = given
-    layout, rows = library.layout_of(weights[1]), library.in_rows("gated", x, h0)
+    layout, rows = library.layout_of(weights[1]), library.in_rows("gated", x, weights[1])
     S = weights[1].shape[0]
     grad_x = layout.new_sequence(x, S, x.shape[-1], rows) if needs[0] else None
     grad_h0 = layout.new_state(h0, rows) if needs[1] else None
@@ -151,7 +151,7 @@ def _pack(
     gradients: list[library.View],
 ) -> bytes:
     x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh = given
-    rows = library.in_rows("gated", x, h0)
+    rows = library.in_rows("gated", x, weight_hh)
     views = [
         layout.sequence(x),
         layout.state(h0),
@@ -178,14 +178,14 @@ def _pack(
     )
 
 
-def _kept_size(x: Tensor, h0: Tensor) -> int:
-    return _KEPT * library.kept_size(x, h0, library.in_rows("gated", x, h0))
+def _kept_size(x: Tensor, weight_hh: Tensor) -> int:
+    return _KEPT * library.kept_size(x, weight_hh, library.in_rows("gated", x, weight_hh))
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[1]))
+        ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[4]))
         y, last, last_c = forward(kind, given, ctx.kept.tensor)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*given, y)
@@ -203,7 +203,7 @@ class _Scan(torch.autograd.Function):
 class _Model(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[1]))
+        ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[4]))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*given)
         return forward(kind, given[:7], ctx.kept.tensor, given[7:])
@@ -243,7 +243,7 @@ def gated_op(
     bias_hh: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """LSTM (0) or GRU (1) as an operator of torch; also gives what the backward pass needs."""
-    kept = x.new_empty(_kept_size(x, h0))
+    kept = x.new_empty(_kept_size(x, weight_hh))
     given = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
     return (*forward(kind, given, kept), kept)
 
@@ -282,10 +282,10 @@ def _(
     bias_ih: Tensor | None,
     bias_hh: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, h0)
+    layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, weight_hh)
     y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1], rows)
     last_c = layout.new_state(h0, rows) if kind == _LSTM else h0.new_empty(0)
-    return y, layout.new_state(h0, rows), last_c, x.new_empty(_kept_size(x, h0))
+    return y, layout.new_state(h0, rows), last_c, x.new_empty(_kept_size(x, weight_hh))
 
 
 @gated_backward_op.register_fake
@@ -306,7 +306,7 @@ def _(
     needs: list[bool],
 ) -> list[Tensor]:
     layout, weights = library.layout_of(weight_hh), (weight_ih, weight_hh, bias_ih, bias_hh)
-    rows = library.in_rows("gated", x, h0)
+    rows = library.in_rows("gated", x, weight_hh)
     grad_x = layout.new_sequence(x, weight_hh.shape[0], x.shape[-1], rows)
     grads = [
         grad_x.sum(0) if grad_x.dim() > x.dim() else grad_x,

@@ -168,6 +168,21 @@ class LTC(LiquidLayer):
             readout_bias,
         )
 
+    def quick_call(
+        self, weights: Mapping[str, Any], readout: Any, x: Any, h0: Any, dt: Any
+    ) -> tuple[Tensor, Tensor] | None:
+        """See `LiquidLayer.quick_call`."""
+        if torch.compiler.is_compiling() or type(self).scan is not LTC.scan:
+            return None
+        if kernels.backend() != "native":
+            return None
+        ordered = tuple(map(weights.get, self.weight_names))
+        if self.bias and ordered[2] is None:
+            return None  # it is somewhere else
+        interval = self._dt if dt is None else dt
+        options = (self._solver, self._unfolds, self.batch_first)
+        return kernels.ltc_quick(x, h0, interval, ordered, *options, readout)  # type: ignore[arg-type]
+
     def _quick_step(
         self, x: Tensor, state: Tensor | None, dt: float, out: Tensor | None
     ) -> Tensor | None:

@@ -64,6 +64,12 @@ class SequenceModel(nn.Module):
             Predictions laid out like ``x`` with O features, and the layer's last state.
         """
         layer: nn.Module = self.layer
+        if isinstance(layer, LiquidLayer) and self._unwatched(layer):
+            weights = self.readout._parameters
+            head = (weights.get("weight"), weights.get("bias"))
+            done = layer.quick_call(layer._parameters, head, x, h0, dt)
+            if done is not None:
+                return done
         dtype = self.readout.weight.dtype
         interface = interface_of(self.layer)
         if isinstance(layer, LiquidLayer) and self._one_kernel(layer, interface):
@@ -88,17 +94,43 @@ class SequenceModel(nn.Module):
         """Whether a kernel may do layer and readout at once: nobody wants to see the states."""
         return (
             kernels.backend() == "native"
-            and type(layer).forward is LiquidLayer.forward
-            and type(self.readout) is nn.Linear
+            and self._unwatched(layer)
             and self.readout.weight.dtype == interface.weight.dtype
-            and not any(has_extras(module) for module in (layer, self.readout))
             and not torch.is_autocast_enabled(self.readout.weight.device.type)
+        )
+
+    def _unwatched(self, layer: LiquidLayer) -> bool:
+        """Whether layer and readout are what they seem, and nobody listens to their calls."""
+        return (
+            type(layer).forward is LiquidLayer.forward
+            and type(self.readout) is nn.Linear
+            and not has_extras(layer)
+            and not has_extras(self.readout)
+            and not has_global_hooks()
         )
 
 
 def has_extras(module: nn.Module) -> bool:
     """Whether somebody listens to the module's calls, or has replaced them."""
-    return "forward" in vars(module) or any(getattr(module, f"_{kind}_hooks") for kind in HOOKS)
+    own = module.__dict__
+    return bool(
+        "forward" in own
+        or own["_forward_hooks"]
+        or own["_forward_pre_hooks"]
+        or own["_backward_hooks"]
+        or own["_backward_pre_hooks"]
+    )
+
+
+def has_global_hooks() -> bool:
+    """Whether somebody listens to the calls of all modules."""
+    found = nn.modules.module
+    return bool(
+        found._global_forward_hooks
+        or found._global_forward_pre_hooks
+        or found._global_backward_hooks
+        or found._global_backward_pre_hooks
+    )
 
 
 HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
