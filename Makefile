@@ -5,10 +5,16 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow sanitize test-oldest check lint types architecture docs tests browser clean
+.PHONY: bench bench-kernels bench-growth test test-slow sanitize test-oldest check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
+
+bench-kernels: $(VENV)/.bench  ## the native kernels against nn.LSTM: a table, benchmarks/kernels.json
+	env -u PYTHONDONTWRITEBYTECODE -u OPENBLAS_CORETYPE $(BIN)/python benchmarks/kernels.py
+
+bench-growth: $(VENV)/.bench  ## how their cost grows with every size: docs/_static/growth.png
+	env -u PYTHONDONTWRITEBYTECODE -u OPENBLAS_CORETYPE $(BIN)/python benchmarks/growth.py
 
 test: $(VENV)/.dev browser check  ## lint, types, architecture, documentation, tests
 

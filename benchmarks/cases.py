@@ -16,6 +16,7 @@ from torchliquid import LTC, Pack, SequenceModel
 class Case:
     """One row of the table.
 
+    at_least: the ratio to reach, with AVX-512 and with AVX2.
     build: gives ours, the other contender, and how many units (lanes) ours does at once.
     check: raises AssertionError where ours is not right.
     """
@@ -23,7 +24,7 @@ class Case:
     id: str
     name: str
     other: str
-    at_least: float
+    at_least: tuple[float, float]
     build: Callable[[], tuple[Step, Step, int]]
     check: Callable[[], None]
 
@@ -114,7 +115,7 @@ CASES = [
         "K1",
         "train step LTC-8 + head, B1 L200 I1",
         "nn.LSTM-16 + head",
-        3,
+        (3.5, 3),
         _k1,
         lambda: same_as_reference(SequenceModel(LTC(1, 8, batch_first=True), 1), 1, 200, 1),
     ),
@@ -122,7 +123,7 @@ CASES = [
         "K2",
         "the same, 100 lanes, per lane",
         "one nn.LSTM-16 + head",
-        120,
+        (220, 160),
         lambda: _pack(lambda: LTC(1, 8, batch_first=True)),
         lambda: same_as_reference(
             Pack(_small(lambda: LTC(1, 8, batch_first=True)), range(100)), 1, 200, 1
@@ -132,7 +133,7 @@ CASES = [
         "K3",
         "pack of 100 LSTM-16 + head, per lane",
         "one nn.LSTM-16 + head",
-        20,
+        (40, 25),
         lambda: _pack(lambda: nn.LSTM(1, 16, batch_first=True)),
         lambda: same_as_reference(
             Pack(_small(lambda: nn.LSTM(1, 16, batch_first=True)), range(100)), 1, 200, 1
@@ -142,7 +143,7 @@ CASES = [
         "K4",
         "train step LTC B64 L128 I16 H64",
         "nn.LSTM",
-        5,
+        (5, 5),
         lambda: _layers(64, 128, 16, 64, layer_step),
         lambda: same_as_reference(LTC(16, 64, batch_first=True), 64, 128, 16),
     ),
@@ -150,7 +151,7 @@ CASES = [
         "K5",
         "inference LTC B64 L128 I16 H64",
         "nn.LSTM",
-        5,
+        (5, 6),
         lambda: _layers(64, 128, 16, 64, inference),
         lambda: same_as_reference(LTC(16, 64, batch_first=True), 64, 128, 16),
     ),
@@ -158,7 +159,7 @@ CASES = [
         "K6",
         "train step LTC B64 L128 I64 H256",
         "nn.LSTM",
-        3.5,
+        (5.5, 5),
         lambda: _layers(64, 128, 64, 256, layer_step),
         lambda: same_as_reference(LTC(64, 256, batch_first=True), 64, 16, 64),
     ),
@@ -166,7 +167,7 @@ CASES = [
         "K10",
         "layer.step, LTC-8, B1, from Python",
         "nn.LSTM-16 with L=1",
-        15,
+        (15, 15),
         _k10,
         lambda: same_step(LTC(1, 8, dt=0.1)),
     ),

@@ -4,12 +4,20 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 Step = Callable[[], object]
 
 
-def interleaved(contenders: dict[str, Step], seconds: float = 4.0) -> dict[str, float]:
-    """Median milliseconds of a call of each contender.
+class Cost(NamedTuple):
+    """Median milliseconds of a call: by the clock, and of this thread's processor time."""
+
+    wall: float
+    cpu: float
+
+
+def interleaved(contenders: dict[str, Step], seconds: float = 4.0) -> dict[str, Cost]:
+    """What a call of each contender costs.
 
     Contenders take turns in short rounds, so that a slow spell of the machine meets all of them.
     Each round lasts about as long for every contender, whatever one call costs.
@@ -17,23 +25,25 @@ def interleaved(contenders: dict[str, Step], seconds: float = 4.0) -> dict[str, 
     for step in contenders.values():
         step()
         step()
-    once = {name: _timed(step, 1)[0] for name, step in contenders.items()}
+    once = {name: _timed(step, 1)[0].wall for name, step in contenders.items()}
     rounds = 12
-    share = seconds / rounds / len(contenders)
+    share = 1e3 * seconds / rounds / len(contenders)
     calls = {name: max(1, min(200, round(share / cost))) for name, cost in once.items()}
-    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    samples: dict[str, list[Cost]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, step in contenders.items():
             gc.collect()
             step()  # back into the caches
             samples[name] += _timed(step, calls[name])
-    return {name: 1e3 * statistics.median(times) for name, times in samples.items()}
+    return {
+        name: Cost(*map(statistics.median, zip(*t, strict=True))) for name, t in samples.items()
+    }
 
 
-def _timed(step: Step, calls: int) -> list[float]:
-    times = []
+def _timed(step: Step, calls: int) -> list[Cost]:
+    costs = []
     for _ in range(calls):
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.thread_time()
         step()
-        times.append(time.perf_counter() - start)
-    return times
+        costs.append(Cost(1e3 * (time.perf_counter() - wall), 1e3 * (time.thread_time() - cpu)))
+    return costs

@@ -1,0 +1,145 @@
+"""`make bench-growth`: how the cost of a training pass grows with every size, beside nn.LSTM.
+
+Forward and backward pass by wall time, contenders interleaved, 1 and 2 threads; writes
+docs/_static/growth.png and benchmarks/growth.json.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from timing import Step, interleaved
+from torch import nn
+
+from torchliquid import LTC, Pack, SequenceModel, environment
+from torchliquid.kernels import VARIABLE, library
+
+HERE = Path(__file__).parent
+SIZES = {"L": 200, "B": 8, "H": 32, "I": 4, "unfolds": 1}
+AXES: dict[str, tuple[str, list[int]]] = {
+    "L": ("steps L", [10, 100, 1_000, 10_000, 100_000]),
+    "B": ("batch B", [1, 4, 16, 64, 256, 1024]),
+    "H": ("neurons H", [4, 8, 16, 32, 64, 128, 256, 512]),
+    "unfolds": ("unfolds K", [1, 2, 3, 6, 12]),
+    "lanes": ("lanes of a pack (LTC-8, B 1, I 1)", [1, 10, 30, 100, 300, 1000]),
+}
+STYLES = {
+    "LTC native": ("#0b6e4f", "-"),
+    "LTC native, 2 threads": ("#0b6e4f", "--"),
+    "LTC torch": ("#c2571a", "-"),
+    "nn.LSTM": ("#4a4a4a", "-"),
+    "nn.LSTM, 2 threads": ("#4a4a4a", "--"),
+    "one nn.LSTM-16": ("#4a4a4a", "-"),
+}
+
+
+def trained(module: nn.Module, x: torch.Tensor, backend: str, threads: int) -> Step:
+    """A forward and a backward pass."""
+
+    def step() -> None:
+        os.environ[VARIABLE] = backend
+        torch.set_num_threads(threads)
+        module.zero_grad()
+        module(x)[0].sum().backward()
+
+    return step
+
+
+def contenders(axis: str, value: int) -> dict[str, Step]:
+    """What is compared at one point."""
+    if axis == "lanes":
+        return _packs(value)
+    sizes = SIZES | {axis: value}
+    x = torch.randn(sizes["B"], sizes["L"], sizes["I"])
+    ltc = LTC(sizes["I"], sizes["H"], unfolds=sizes["unfolds"], batch_first=True)
+    lstm = nn.LSTM(sizes["I"], sizes["H"], batch_first=True)
+    return {
+        "LTC native": trained(ltc, x, "native", 1),
+        "LTC native, 2 threads": trained(ltc, x, "native", 2),
+        "LTC torch": trained(ltc, x, "torch", 1),
+        "nn.LSTM": trained(lstm, x, "native", 1),
+        "nn.LSTM, 2 threads": trained(lstm, x, "native", 2),
+    }
+
+
+def _packs(lanes: int) -> dict[str, Step]:
+    x = torch.randn(1, SIZES["L"], 1)
+    found: dict[str, Step] = {}
+
+    def make(seed: int) -> SequenceModel:
+        return SequenceModel(LTC(1, 8, batch_first=True), 1)
+
+    for name, backend, threads in (
+        ("LTC native", "native", 1),
+        ("LTC native, 2 threads", "native", 2),
+        ("LTC torch", "torch", 1),
+    ):
+        os.environ[VARIABLE] = backend
+        found[name] = trained(Pack(make, range(lanes)), x, backend, threads)
+    lstm = SequenceModel(nn.LSTM(1, 16, batch_first=True), 1)
+    return found | {"one nn.LSTM-16": trained(lstm, x, "native", 1)}
+
+
+def measure(axis: str, values: list[int], say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """One point for each value, milliseconds by contender."""
+    points = []
+    for value in values:
+        costs = interleaved(contenders(axis, value), seconds=1.0)
+        points.append({"value": value} | {name: cost.wall for name, cost in costs.items()})
+        say(f"{axis} {value}: " + ", ".join(f"{n} {c.wall:.3g} ms" for n, c in costs.items()))
+    return points
+
+
+def draw(results: dict[str, list[dict[str, Any]]], note: str) -> None:
+    """One panel an axis, logarithmic both ways."""
+    figure = Figure(figsize=(11, 7.2), layout="constrained")
+    panels = figure.subplots(2, 3).flatten()
+    for panel, (axis, points) in zip(panels, results.items(), strict=False):
+        for name, (colour, dash) in STYLES.items():
+            if name not in points[0]:
+                continue
+            x, y = [p["value"] for p in points], [p[name] for p in points]
+            panel.loglog(x, y, dash, color=colour, marker=".", label=name)
+        panel.set_xlabel(AXES[axis][0])
+        panel.set_ylabel("forward and backward, ms")
+        panel.grid(alpha=0.3)
+        if axis == "lanes":
+            panel.legend(fontsize=7)
+    panels[-1].axis("off")
+    handles, labels = panels[0].get_legend_handles_labels()
+    panels[-1].legend(handles, labels, loc="upper left", frameon=False)
+    panels[-1].text(0, 0.02, note, fontsize=8, va="bottom", wrap=True)
+    figure.savefig(HERE.parent / "docs" / "_static" / "growth.png", dpi=130)
+
+
+def main() -> int:
+    """Measure all axes, or those named on the command line; all are drawn and written."""
+    wanted = sys.argv[1:] or list(AXES)
+    torch.manual_seed(0)
+    results = {
+        axis: measure(axis, values, print) for axis, (_, values) in AXES.items() if axis in wanted
+    }
+    if list(results) != list(AXES):
+        return 0
+    about = environment.describe()
+    date = datetime.now(UTC).date().isoformat()
+    sizes = ", ".join(f"{name} {size}" for name, size in SIZES.items())
+    note = (
+        f"Other sizes: {sizes}.\n{about['cpu']}, {about['cores']} cores,\n"
+        f"{library.loaded().isa}, torch {about['torch']}, {date}.\nWall time, median; the machine "
+        "is shared."
+    )
+    draw(results, note)
+    file = {"schema": 1, "date": date, "sizes": SIZES, "environment": about, "axes": results}
+    (HERE / "growth.json").write_text(json.dumps(file, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
