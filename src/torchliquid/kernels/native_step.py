@@ -17,26 +17,22 @@ class Stepper:
     type: the caller checks. ``weights`` as in `model`, from both weights to target.
     """
 
-    _HEAD = struct.Struct("=9q3qd 5q5q5q")
-    _LAST = struct.Struct("=5q")
-    _END = bytes(40 + 24 + 13 * 40)
-
     def __init__(self, weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -> None:
         weight_ih, weight_hh, *vectors = weights
         assert weight_ih is not None  # noqa: S101 - for the type checker
-        self.addresses, self.options = _addresses(weights), (solver, unfolds)
+        self.addresses, self.options = _addresses(weights), (weights[2] is None, solver, unfolds)
         self.dtype = weight_ih.dtype
         limits = torch.finfo(self.dtype)  # others are looked at more closely
         self.least, self.most = limits.tiny * unfolds, limits.max
         self.hidden, self.inputs = weight_ih.shape
+        self.few = library.few(self.hidden, library.loaded().width[weight_ih.element_size()])
         layout = library.Batched
         views = [layout.matrix(weight_ih), layout.matrix(weight_hh), *map(layout.vector, vectors)]
-        self._middle = library.arguments("", (), views, 8)  # then no readout, no y
-        self._sizes = (weight_ih.element_size(), 1, 1)
-        self._more = (1, 1, self.inputs, self.hidden)
-        self.few = library.few(self.hidden, library.loaded().width[weight_ih.element_size()])
+        self._weights = library.arguments("", (), views, 8)  # then no readout, no y
+        self._head = (weight_ih.element_size(), 1, 1)
         self._rest = (SOLVERS.index(solver), unfolds, 1)
         self._call = library.loaded().call
+        self._of_shape: dict[torch.Size, _Parts] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _nothing, ()  # a copied or unpickled layer makes its own
@@ -47,7 +43,7 @@ class Stepper:
         return (
             first is not None
             and first.dtype is self.dtype
-            and (solver, unfolds) == self.options
+            and (weights[2] is None, solver, unfolds) == self.options
             and _addresses(weights) == self.addresses
         )
 
@@ -58,42 +54,63 @@ class Stepper:
 
         None, and nothing done, where an argument is not quite what the kernel takes.
         """
-        if x.is_nested or not 1 <= x.dim() <= 2:
-            return None
-        if state is None:
+        if state is None and type(x) is Tensor and not x.is_nested and x.dim():
             state = x.new_zeros(*x.shape[:-1], self.hidden)
-        if type(state) is not Tensor or state.is_nested:
+        if type(x) is not Tensor or type(state) is not Tensor or x.is_nested or state.is_nested:
             return None
         if out is None:
             out = torch.empty_like(state)
         if type(out) is not Tensor or out.is_nested:
             return None
-        *batch, I = x.shape
-        B, H, dtype = batch[0] if batch else 1, self.hidden, self.dtype
-        if not (
-            type(x) is Tensor
-            and type(dt) is float
-            and self.least < dt < self.most
-            and self.inputs == I
-            and B
-            and (*batch, H) == state.shape == out.shape
-            and x.dtype is state.dtype is out.dtype is dtype
-            and x.is_contiguous()
-            and state.is_contiguous()
-            and out.is_contiguous()
-            and x.is_cpu
-            and state.is_cpu
-            and out.is_cpu
-            and not _traced()
+        dtype = self.dtype
+        parts = self._of_shape.get(x.shape) or self._parts(x.shape)
+        if (
+            parts is None
+            or type(dt) is not float
+            or not self.least < dt < self.most
+            or not (parts.state == state.shape == out.shape)
+            or not (x.dtype is state.dtype is out.dtype is dtype)
+            or not (x.is_contiguous() and state.is_contiguous() and out.is_contiguous())
+            or not (x.is_cpu and state.is_cpu and out.is_cpu)
+            or _traced()
         ):
             return None
-        head = self._HEAD.pack(
-            *self._sizes, B, *self._more, self.few >= B, *self._rest, dt,
-            x.data_ptr(), I, 0, 0, 1, 0, 0, 0, 0, 0, state.data_ptr(), H, 0, 0, 1,
-        )  # fmt: skip
-        last = self._LAST.pack(out.data_ptr(), H, 0, 0, 1)
-        self._call("ltc_forward", b"".join((head, self._middle, last, self._END)))
+        addresses = x.data_ptr(), state.data_ptr(), out.data_ptr()
+        self._call("ltc_forward", parts.packed(dt, *addresses))
         return out
+
+    def _parts(self, shape: torch.Size) -> "_Parts | None":
+        """The struct for samples of this shape but for what each step has of its own."""
+        if not 1 <= len(shape) <= 2 or shape[-1] != self.inputs or not shape[0]:
+            return None
+        *batch, I = shape
+        B, H = batch[0] if batch else 1, self.hidden
+        numbers = (*self._head, B, 1, 1, I, H, self.few >= B, *self._rest)
+        around = (
+            struct.pack(f"={library.SIZES}3q", *numbers),
+            struct.pack("=4q5q", I, 0, 0, 1, *library.ABSENT),
+            struct.pack("=4q", H, 0, 0, 1) + self._weights,
+            struct.pack("=4q", H, 0, 0, 1) + _END,
+        )
+        self._of_shape.clear()  # it may change with every step
+        found = self._of_shape[shape] = _Parts((*batch, H), around)
+        return found
+
+
+_END = bytes(40 + 24 + 13 * 40)
+"""No output but the last state, nothing kept, no gradients."""
+
+
+class _Parts:
+    """What lies around dt and the addresses of x, the state before and the state after."""
+
+    def __init__(self, state: tuple[int, ...], around: tuple[bytes, bytes, bytes, bytes]) -> None:
+        self.state, self._around = state, around
+        self._pack = struct.Struct("={}sdq{}sq{}sq{}s".format(*map(len, around))).pack
+
+    def packed(self, dt: float, x: int, before: int, after: int) -> bytes:
+        head, rest, middle, end = self._around
+        return self._pack(head, dt, x, rest, before, middle, after, end)
 
 
 def _traced() -> bool:
@@ -109,4 +126,4 @@ def _nothing() -> None:
 
 
 def _addresses(weights: tuple[Tensor | None, ...]) -> list[int]:
-    return [0 if w is None else w.data_ptr() for w in weights]
+    return [w.data_ptr() for w in weights if w is not None]

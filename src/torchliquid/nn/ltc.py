@@ -186,14 +186,15 @@ class LTC(LiquidLayer):
     def _quick_step(
         self, x: Tensor, state: Tensor | None, dt: float, out: Tensor | None
     ) -> Tensor | None:
-        if kernels.backend() != "native" or type(self).scan is not LTC.scan:
-            return None
         weights = tuple(map(self._parameters.get, self.weight_names))
-        if self._stepper is None or not self._stepper.fits(weights, self.solver, self.unfolds):
-            self._stepper = kernels.ltc_stepper(weights, self.solver, self.unfolds)
-            if self._stepper is None:
+        stepper = self._stepper
+        if stepper is None or not stepper.fits(weights, self._solver, self._unfolds):
+            if kernels.backend() != "native" or type(self).scan is not LTC.scan:
                 return None
-        return self._stepper(x, state, dt, out)
+            stepper = self._stepper = kernels.ltc_stepper(weights, self._solver, self._unfolds)
+            if stepper is None:
+                return None
+        return stepper(x, state, dt, out)
 
     def _warn_of_cut_steps(self, dt: float | Tensor, raw_tau: Tensor) -> None:
         """Say once that an explicit step is longer than it can be taken, and how long that is."""
