@@ -105,6 +105,8 @@ def test_what_is_not_beyond_doubt_takes_the_long_way(x, h0, dt):
     assert make("layer").quick_call(make("layer")._parameters, None, x, h0, dt) is None
 
 
+# torch's own, where forward mode is used for the first time in a process
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 def test_a_watched_call_takes_the_long_way(monkeypatch):
     model, answers = make("model"), calls(monkeypatch)
     seen = []
