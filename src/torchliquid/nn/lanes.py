@@ -138,7 +138,7 @@ def _extras(model: SequenceModel) -> str:
         where = f" of {name}" if name else " of the model"
         if name not in ("", "layer", "readout"):
             return f"the submodule {name} (a parametrisation?)"
-        if any(getattr(module, f"_{kind}_hooks") for kind in HOOKS):
+        if any(getattr(module, kind) for kind in HOOKS):
             return f"the hooks{where}"
         if "forward" in vars(module):
             return f"the forward that was set on an instance{where}"

@@ -210,8 +210,8 @@ class LiquidLayer(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor] | None:
         """`forward` by a kernel, for a layer that has one and arguments that are beyond doubt.
 
-        None, and nothing done, otherwise. With a ``readout``, weight and bias, that of a model.
-        ``weights`` are this layer's parameters, or a pack's by the same names.
+        None, and nothing done, otherwise. ``weights`` are this layer's parameters, or a pack's by
+        the same names; with the parameters of a ``readout`` the call is that of a model.
         """
         return None
 

@@ -181,7 +181,8 @@ class LTC(LiquidLayer):
             return None  # it is somewhere else
         interval = self._dt if dt is None else dt
         options = (self._solver, self._unfolds, self.batch_first)
-        return kernels.ltc_quick(x, h0, interval, ordered, *options, readout)  # type: ignore[arg-type]
+        head = None if readout is None else (readout.get("weight"), readout.get("bias"))
+        return kernels.ltc_quick(x, h0, interval, ordered, *options, head)  # type: ignore[arg-type]
 
     def _quick_step(
         self, x: Tensor, state: Tensor | None, dt: float, out: Tensor | None

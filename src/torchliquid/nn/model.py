@@ -64,15 +64,14 @@ class SequenceModel(nn.Module):
             Predictions laid out like ``x`` with O features, and the layer's last state.
         """
         layer: nn.Module = self.layer
-        if isinstance(layer, LiquidLayer) and self._unwatched(layer):
-            weights = self.readout._parameters
-            head = (weights.get("weight"), weights.get("bias"))
-            done = layer.quick_call(layer._parameters, head, x, h0, dt)
+        unwatched = isinstance(layer, LiquidLayer) and self._unwatched(layer)
+        if isinstance(layer, LiquidLayer) and unwatched:
+            done = layer.quick_call(layer._parameters, self.readout._parameters, x, h0, dt)
             if done is not None:
                 return done
         dtype = self.readout.weight.dtype
         interface = interface_of(self.layer)
-        if isinstance(layer, LiquidLayer) and self._one_kernel(layer, interface):
+        if isinstance(layer, LiquidLayer) and unwatched and self._one_kernel(interface):
             given = interface.arrange(x, h0, dt)
             assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
             readout = self.readout.weight, self.readout.bias
@@ -90,11 +89,10 @@ class SequenceModel(nn.Module):
             )
         return self.readout(states), h
 
-    def _one_kernel(self, layer: LiquidLayer, interface: Interface) -> bool:
-        """Whether a kernel may do layer and readout at once: nobody wants to see the states."""
+    def _one_kernel(self, interface: Interface) -> bool:
+        """Whether a kernel can do layer and readout at once; nobody may want the states."""
         return (
             kernels.backend() == "native"
-            and self._unwatched(layer)
             and self.readout.weight.dtype == interface.weight.dtype
             and not torch.is_autocast_enabled(self.readout.weight.device.type)
         )
@@ -112,28 +110,18 @@ class SequenceModel(nn.Module):
 
 def has_extras(module: nn.Module) -> bool:
     """Whether somebody listens to the module's calls, or has replaced them."""
-    own = module.__dict__
-    return bool(
-        "forward" in own
-        or own["_forward_hooks"]
-        or own["_forward_pre_hooks"]
-        or own["_backward_hooks"]
-        or own["_backward_pre_hooks"]
-    )
+    own = vars(module)
+    return "forward" in own or any(own[name] for name in HOOKS)
 
 
 def has_global_hooks() -> bool:
     """Whether somebody listens to the calls of all modules."""
-    found = nn.modules.module
-    return bool(
-        found._global_forward_hooks
-        or found._global_forward_pre_hooks
-        or found._global_backward_hooks
-        or found._global_backward_pre_hooks
-    )
+    found = vars(nn.modules.module)
+    return any(found[f"_global{name}"] for name in HOOKS)
 
 
-HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""Where a module keeps who listens to its calls."""
 
 
 def interface_of(layer: Recurrent) -> Interface:

@@ -97,15 +97,13 @@ class Pack(nn.Module):
         """
         cell = self._cell[0]
         if isinstance(cell, LiquidLayer):
-            head = self.readout._parameters
-            heads = (head.get("weight"), head.get("bias"))
-            done = cell.quick_call(self.layer._parameters, heads, x, h0, dt)
+            done = cell.quick_call(self.layer._parameters, self.readout._parameters, x, h0, dt)
             if done is not None:
                 return done
         interface = self.interface()
         given = interface.arrange(x, h0, dt)
         readout: Any = (self.readout.weight, getattr(self.readout, "bias", None))
-        y, last = self._cell[0].scan_and_read(self._weights(), *given, *readout)  # type: ignore[arg-type]
+        y, last = cell.scan_and_read(self._weights(), *given, *readout)  # type: ignore[arg-type]
         return interface.restore(y, 4), interface.restore_state(last, 4)
 
     def states(
