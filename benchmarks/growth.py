@@ -21,6 +21,8 @@ from torchliquid import LTC, Pack, SequenceModel, environment
 from torchliquid.kernels import VARIABLE, library
 
 HERE = Path(__file__).parent
+PATIENCE = 1_500.0
+"""Milliseconds at one point after which a contender's later points are left out."""
 SIZES = {"L": 200, "B": 8, "H": 32, "I": 4, "unfolds": 1}
 AXES: dict[str, tuple[str, list[int]]] = {
     "L": ("steps L", [10, 100, 1_000, 10_000, 100_000]),
@@ -88,9 +90,13 @@ def _packs(lanes: int) -> dict[str, Step]:
 
 def measure(axis: str, values: list[int], say: Callable[[str], None]) -> list[dict[str, Any]]:
     """One point for each value, milliseconds by contender."""
-    points = []
+    points: list[dict[str, Any]] = []
     for value in values:
-        costs = interleaved(contenders(axis, value), seconds=1.0)
+        slow = {name for point in points for name, ms in point.items() if ms > PATIENCE}
+        steps = {
+            n: step for n, step in contenders(axis, value).items() if n not in slow - {"value"}
+        }
+        costs = interleaved(steps, seconds=1.0, rounds=5)
         points.append({"value": value} | {name: cost.wall for name, cost in costs.items()})
         say(f"{axis} {value}: " + ", ".join(f"{n} {c.wall:.3g} ms" for n, c in costs.items()))
     return points
@@ -104,7 +110,8 @@ def draw(results: dict[str, list[dict[str, Any]]], note: str) -> None:
         for name, (colour, dash) in STYLES.items():
             if name not in points[0]:
                 continue
-            x, y = [p["value"] for p in points], [p[name] for p in points]
+            drawn = [p for p in points if name in p]
+            x, y = [p["value"] for p in drawn], [p[name] for p in drawn]
             panel.loglog(x, y, dash, color=colour, marker=".", label=name)
         panel.set_xlabel(AXES[axis][0])
         panel.set_ylabel("forward and backward, ms")

@@ -16,7 +16,9 @@ class Cost(NamedTuple):
     cpu: float
 
 
-def interleaved(contenders: dict[str, Step], seconds: float = 4.0) -> dict[str, Cost]:
+def interleaved(
+    contenders: dict[str, Step], seconds: float = 4.0, rounds: int = 12
+) -> dict[str, Cost]:
     """What a call of each contender costs.
 
     Contenders take turns in short rounds, so that a slow spell of the machine meets all of them.
@@ -26,7 +28,6 @@ def interleaved(contenders: dict[str, Step], seconds: float = 4.0) -> dict[str, 
         step()
         step()
     once = {name: _timed(step, 1, 1)[0].wall for name, step in contenders.items()}
-    rounds = 12
     share = 1e3 * seconds / rounds / len(contenders)
     calls = {name: max(1, min(200, round(share / cost))) for name, cost in once.items()}
     at_once = {name: max(1, round(LEAST / cost)) for name, cost in once.items()}

@@ -34,6 +34,16 @@ def found(run, arguments):
     return [y.detach() for y in outputs] + [a.grad for a in given if isinstance(a, torch.Tensor)]
 
 
+def flat(module, cell):
+    """The cell's function in `module`, its outputs in one tuple."""
+
+    def run(*given):
+        y, last = getattr(module, cell)(*given)
+        return (y, *last) if cell == "lstm" else (y, last)
+
+    return run
+
+
 def hold_equal(run, truth, arguments, tolerance, monkeypatch, layouts=(True, False)):
     double = [a.double() if isinstance(a, torch.Tensor) else a for a in arguments]
     right = found(truth, double)
@@ -79,14 +89,8 @@ def test_gated(sizes, cell, biased, dtype, tolerance, monkeypatch):
     if biased:
         arguments += [draw(G * H), draw(G * H)]
 
-    def flat(module):
-        def run(*given):
-            y, last = getattr(module, cell)(*given)
-            return (y, *last) if cell == "lstm" else (y, last)
-
-        return run
-
-    hold_equal(flat(native_gated), flat(functional), arguments, tolerance, monkeypatch)
+    run, truth = flat(native_gated, cell), flat(functional, cell)
+    hold_equal(run, truth, arguments, tolerance, monkeypatch)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
@@ -132,3 +136,38 @@ def test_a_lane_among_many_and_alone(layer, hidden):
     many, alone = trained(range(21)), trained([7])
     for name, parameter in alone.named_parameters():
         assert torch.equal(parameter[0], many.get_parameter(name)[7]), name
+
+
+def by_threads(run, arguments):
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 7):
+            torch.set_num_threads(threads)
+            results.append(found(run, arguments))
+    finally:
+        torch.set_num_threads(before)
+    return results
+
+
+@pytest.mark.parametrize("cell", ["ltc", "lstm", "gru"])
+@pytest.mark.parametrize("rows", [True, False], ids=["rows", "lanes"])
+@pytest.mark.parametrize("sizes", [(0, 150, 9, 3, 19), (0, 37, 5, 2, 5), (5, 3, 9, 2, 8)], ids=str)
+def test_the_number_of_threads_changes_no_bit(sizes, rows, cell, monkeypatch):
+    """Nor that of a weight's gradient, a sum over the batch: its parts follow from the sizes."""
+    _, B, L, I, H = sizes
+    draw = draws(sizes, torch.float32)
+    monkeypatch.setattr(library, "ROWS", rows)
+    if cell == "ltc":
+        arguments = [draw(B, L, I), draw(B, H), draw(H, I), draw(H, H), draw(H), draw(H).exp()]
+        arguments += [draw(H), 0.3]
+
+        def run(*given):
+            return native_ltc.ltc(*given, "semi_implicit", 2)
+    else:
+        G = {"lstm": 4, "gru": 3}[cell]
+        arguments = [draw(B, L, I), draw(B, H), *([draw(B, H)] if cell == "lstm" else [])]
+        arguments += [draw(G * H, I), draw(G * H, H) / H, draw(G * H), draw(G * H)]
+        run = flat(native_gated, cell)
+    first, *others = by_threads(run, arguments)
+    for other in others:
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))

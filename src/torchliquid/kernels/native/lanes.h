@@ -1,7 +1,7 @@
 /* What every cell is built of: tiles of columns, strided loads, and the two matrix products.
  *
  * A *column* is one sequence in each lane of one register: lanes first .. first + valid of the
- * view, one row of the batch. A *job* is what one thread does with one copy of the weights: all
+ * view, one row of the batch. A *job* is what is done by one thread with one copy of the weights: all
  * columns of one block of lanes (a pack), or some of the columns of a batch. Jobs go through their
  * columns in *tiles* of at most TILE, which share each weight that is loaded.
  *
@@ -15,7 +15,7 @@
 #include "torchliquid.h"
 #include "vector.h"
 
-enum { ROWS = 8, MOST_THREADS = 256 };
+enum { ROWS = 8, MOST_THREADS = 256, MOST_PARTS = 32 };
 #if TL_REGISTERS == 32
 enum { TILE = 2, OUTER = 4, TOGETHER = 4 };
 #else
@@ -33,18 +33,37 @@ typedef struct {
 
 INLINE int64_t lane_blocks(const tl_sizes *s) { return (s->lanes + WIDTH - 1) / WIDTH; }
 
+/* Columns, or rows of the neurons' layout, that are not shared out between a batch's jobs: enough to
+ * make each job's copy of the weights, and its sums for their gradients, worth having. */
+INLINE int64_t grain(const tl_sizes *s) {
+    if (s->rows) return TOGETHER;
+    return WIDTH * TILE < 32 ? 32 / WIDTH : TILE;
+}
+
+/* How many jobs a call has follows from its sizes alone: each job of a batch sums the weights'
+ * gradients by itself, and these must be the same whatever the number of threads. */
 INLINE int64_t job_count(const tl_sizes *s) {
-    int64_t blocks = s->rows ? (s->lanes + TOGETHER - 1) / TOGETHER : lane_blocks(s);
-    if (!s->shared) return blocks;
-    int64_t threads = s->threads < MOST_THREADS ? s->threads : MOST_THREADS;
-    return threads < blocks ? threads : blocks;
+    int64_t all = s->rows ? s->lanes : lane_blocks(s), grains = (all + grain(s) - 1) / grain(s);
+    if (!s->shared) return s->rows ? grains : all;
+    return grains < MOST_PARTS ? grains : MOST_PARTS;
+}
+
+/* A job's of `all` columns or rows of a batch: [first, last). */
+INLINE void job_part(const tl_sizes *s, int64_t job, int64_t all, int64_t *first, int64_t *last) {
+    int64_t grains = (all + grain(s) - 1) / grain(s), jobs = job_count(s);
+    *first = job * grains / jobs * grain(s);
+    *last = (job + 1) * grains / jobs * grain(s);
+    if (*last > all) *last = all;
 }
 
 /* Columns of a job: [first, last) among all, the batch of one block of lanes being consecutive. */
 INLINE void job_columns(const tl_sizes *s, int64_t job, int64_t *first, int64_t *last) {
-    int64_t columns = lane_blocks(s) * s->batch, jobs = job_count(s);
-    *first = s->shared ? job * columns / jobs : job * s->batch;
-    *last = s->shared ? (job + 1) * columns / jobs : *first + s->batch;
+    if (s->shared) {
+        job_part(s, job, lane_blocks(s), first, last);
+        return;
+    }
+    *first = job * s->batch;
+    *last = *first + s->batch;
 }
 
 INLINE column column_at(const tl_sizes *s, int64_t index) {

@@ -370,9 +370,8 @@ static void row_backward_readout(const tl_view *grad, row_place r, int64_t step,
 INLINE int next_rows(const tl_sizes *s, int64_t job, int64_t *done, row_place *rows) {
     int64_t lane, last;
     if (s->shared) {
-        int64_t jobs = job_count(s);
-        lane = job * s->lanes / jobs + *done;
-        last = (job + 1) * s->lanes / jobs;
+        job_part(s, job, s->lanes, &lane, &last);
+        lane += *done;
     } else {
         lane = job * TOGETHER;
         last = lane + TOGETHER < s->lanes ? lane + TOGETHER : s->lanes;
