@@ -29,7 +29,7 @@ def ltc_op(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`ltc` as an operator of torch, for whatever traces, compiles or exports; and its gates."""
     given = (x, h0, weight_ih, weight_hh, bias, tau, target, dt)
-    gates = x.new_empty(_gates_size(x, weight_hh, unfolds))
+    gates = x.new_zeros(_gates_size(x, weight_hh, unfolds))  # the kernel leaves padding as it is
     kept = gates if unfolds == 1 else None
     return (*forward(given, (interval, solver, unfolds, False), kept_gates=kept), gates)
 

@@ -243,7 +243,7 @@ def gated_op(
     bias_hh: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """LSTM (0) or GRU (1) as an operator of torch; also gives what the backward pass needs."""
-    kept = x.new_empty(_kept_size(x, weight_hh))
+    kept = x.new_zeros(_kept_size(x, weight_hh))  # the kernel leaves padding as it is
     given = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
     return (*forward(kind, given, kept), kept)
 
