@@ -75,7 +75,7 @@ class BuildNative(build_ext):
         listed = "".join(f"X({name})" for name in variants)
         compile_one("dispatch.c", "dispatch", [f"-DTL_VARIANTS(X)={listed}"])
         compile_one("threads.c", "threads", [])
-        libraries = [] if sys.platform == "win32" else ["m", "pthread"]
+        libraries = [] if sys.platform == "win32" else ["m", "pthread", "dl"]
         more = shlex.split(os.environ.get("TORCHLIQUID_CFLAGS", ""))
         self.compiler.link_shared_object(
             objects,

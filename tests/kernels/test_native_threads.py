@@ -1,6 +1,7 @@
 """The native kernels from several threads and processes: the same bits as alone."""
 
 import os
+import signal
 import threading
 
 import pytest
@@ -18,15 +19,18 @@ def backend(monkeypatch):
 
 
 def compute(seed=0):
-    """Outputs and gradients of a model and of a pack."""
+    """Outputs and gradients of a model and of packs, worth several threads in our kernels.
+
+    And small enough for one in torch's, which never end in a child once its parent used several.
+    """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     found = []
-    x = torch.randn(33, 40, 3, generator=generator)
+    x = torch.randn(38, 50, 3, generator=generator)
     for module in (
-        SequenceModel(LTC(3, 20, batch_first=True), 2),
-        Pack(lambda s: SequenceModel(LTC(3, 5, batch_first=True), 1), range(19)),
-        Pack(lambda s: SequenceModel(torch.nn.LSTM(3, 5, batch_first=True), 1), range(5)),
+        SequenceModel(LTC(3, 32, batch_first=True), 2),
+        Pack(lambda s: SequenceModel(LTC(3, 8, batch_first=True), 1), range(17)),
+        Pack(lambda s: SequenceModel(torch.nn.LSTM(3, 16, batch_first=True), 1), range(5)),
     ):
         y, _ = module(x)
         y.square().sum().backward()
@@ -42,7 +46,7 @@ def same(one, other):
 def test_several_python_threads(count):
     """They share the store of used buffers, and the interpreter's lock is let go in the kernels."""
     modules = [Pack(lambda s: SequenceModel(LTC(3, 5), 1), range(19)) for _ in range(4)]
-    x, found, before = torch.randn(40, 2, 3), {}, torch.get_num_threads()
+    x, found, before = torch.randn(40, 50, 3), {}, torch.get_num_threads()
 
     def run(k):
         for _ in range(30):
@@ -67,17 +71,23 @@ def test_several_python_threads(count):
 
 # Python's own warning: whoever forks beside threads must know what the child does. Ours computes.
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_after_a_fork():
+@pytest.mark.parametrize("count", [1, 2])
+def test_after_a_fork(count):
+    """The child has none of the parent's threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     right = compute()
     child = os.fork()
     if child == 0:
         code = 1
         try:
+            signal.alarm(60)
             code = 0 if same(compute(), right) else 2
-            torch.set_num_threads(2)
+            torch.set_num_threads(3 - count)
             code = code or (0 if same(compute(), right) else 3)
         finally:
             os._exit(code)
+    torch.set_num_threads(before)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 

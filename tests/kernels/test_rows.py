@@ -151,9 +151,14 @@ def by_threads(run, arguments):
 
 @pytest.mark.parametrize("cell", ["ltc", "lstm", "gru"])
 @pytest.mark.parametrize("rows", [True, False], ids=["rows", "lanes"])
-@pytest.mark.parametrize("sizes", [(0, 150, 9, 3, 19), (0, 37, 5, 2, 5), (5, 3, 9, 2, 8)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [(0, 150, 40, 3, 19), (0, 37, 600, 2, 5), (5, 3, 800, 2, 8)], ids=str
+)
 def test_the_number_of_threads_changes_no_bit(sizes, rows, cell, monkeypatch):
-    """Nor that of a weight's gradient, a sum over the batch: its parts follow from the sizes."""
+    """Nor that of a weight's gradient, a sum over the batch: its parts follow from the sizes.
+
+    Sizes are such that a second thread is worth its start (WORTH_THREADS in jobs.h).
+    """
     _, B, L, I, H = sizes
     draw = draws(sizes, torch.float32)
     monkeypatch.setattr(library, "ROWS", rows)

@@ -1,4 +1,4 @@
-/* Runs a kernel's jobs on threads that live as long as the call: nothing to break after a fork. */
+/* Shares a kernel's jobs out between threads. */
 #ifndef TL_JOBS_H
 #define TL_JOBS_H
 
@@ -43,28 +43,31 @@ static void free_aligned(char *aligned) {
     free(raw);
 }
 
+/* Multiplications, about, of one sub-step: below a fifth of a millisecond a second thread costs more
+ * time than it saves. */
+enum { WORTH_THREADS = 1 << 21 };
+
+static double work_of(const tl_sizes *s) {
+    double neurons = (double)s->lanes * (double)s->batch * (double)s->steps * (double)s->hidden;
+    return neurons * (double)(s->hidden + s->inputs + 16);
+}
+
 static int run_jobs(const tl_sizes *sizes, const void *kernel, size_t bytes, job_function run,
                     job_function finish) {
     int64_t jobs = job_count(sizes), threads = sizes->threads < jobs ? sizes->threads : jobs;
     if (threads > MOST_THREADS) threads = MOST_THREADS;
-    if (threads < 1) threads = 1;
+    if (work_of(sizes) < WORTH_THREADS) threads = 1;
     int later = finish && sizes->shared && threads > 1;
     char *scratch = aligned_bytes(bytes * (size_t)(later ? jobs : threads));
     if (!scratch) return TL_NO_MEMORY;
     job_share shares[MOST_THREADS];
-    tl_thread running[MOST_THREADS];
-    int64_t k;
-    for (k = 0; k < threads; k++) {
+    for (int64_t k = 0; k < threads; k++) {
         int64_t first = k * jobs / threads, last = (k + 1) * jobs / threads;
         shares[k] = (job_share){
             kernel, run, finish, scratch + bytes * (size_t)(later ? first : k), later ? bytes : 0,
             first,  last, finish && !later};
     }
-    for (k = 1; k < threads; k++)
-        if (!tl_thread_start(&running[k], run_share, &shares[k])) break;
-    run_share(&shares[0]);
-    for (int64_t rest = k; rest < threads; rest++) run_share(&shares[rest]); /* no thread to be had */
-    for (int64_t r = 1; r < k; r++) tl_thread_join(&running[r]);
+    tl_call_each(run_share, shares, sizeof *shares, (int)threads, (int)sizes->threads);
     if (later)
         for (int64_t job = 0; job < jobs; job++) finish(kernel, job, scratch + bytes * (size_t)job);
     free_aligned(scratch);

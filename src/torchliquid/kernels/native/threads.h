@@ -1,19 +1,11 @@
-/* Threads, as POSIX or Windows has them. */
+/* Threads: torch's own OpenMP workers where they are at hand, else POSIX's or Windows'. */
 #ifndef TL_THREADS_H
 #define TL_THREADS_H
 
-typedef struct {
-    void (*function)(void *);
-    void *argument;
-#if defined(_WIN32)
-    void *handle;
-#else
-    unsigned long handle;
-#endif
-} tl_thread;
+#include <stddef.h>
 
-/* 1 if the thread runs, 0 if the system has none to give. */
-int tl_thread_start(tl_thread *thread, void (*function)(void *), void *argument);
-void tl_thread_join(tl_thread *thread);
+/* Call `function` with each of `count` arguments of `size` bytes that follow one another, on at most
+ * `threads` threads; all calls have ended when this returns. */
+void tl_call_each(void (*function)(void *), void *arguments, size_t size, int count, int threads);
 
 #endif
