@@ -1,13 +1,15 @@
 """Builds the native kernels: one shared library, without Python's or torch's headers.
 
 A machine without a C compiler installs all the same and runs the kernels written in PyTorch. Set
-TORCHLIQUID_NATIVE=require to fail instead, TORCHLIQUID_CFLAGS for more flags (sanitizers).
+TORCHLIQUID_NATIVE=require to fail instead, TORCHLIQUID_CFLAGS for more flags (sanitizers), and
+TORCHLIQUID_PLATFORM to a wheel's platform tag, as `win_amd64`, where CC compiles for another one.
 """
 
 import os
 import platform
 import shlex
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -15,6 +17,8 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("src/torchliquid/kernels/native")
+TARGET = os.environ.get("TORCHLIQUID_PLATFORM") or sysconfig.get_platform()
+WINDOWS, MAC = TARGET.startswith("win"), TARGET.startswith("macos")
 
 # name: flags, bytes of a register, registers; the best first
 X86 = {
@@ -38,7 +42,7 @@ class BuildNative(build_ext):
 
     def get_ext_filename(self, name: str) -> str:
         """The library's name, the same for every version of Python."""
-        suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+        suffix = ".dll" if WINDOWS else ".dylib" if MAC else ".so"
         return str(Path(*name.split("."))) + suffix
 
     def build_extension(self, extension: Extension) -> None:
@@ -53,7 +57,8 @@ class BuildNative(build_ext):
     def _build(self, extension: Extension) -> None:
         if self.compiler.compiler_type == "msvc":
             raise RuntimeError("the C sources need GCC or Clang: build with --compiler=mingw32")
-        machine = platform.machine().lower()
+        named = [machine for machine in VARIANTS if TARGET.endswith(machine)]
+        machine = named[0] if named else platform.machine().lower()
         variants = VARIANTS.get(machine, {"plain": ([], 16, 16)})
         objects = []
 
@@ -75,7 +80,7 @@ class BuildNative(build_ext):
         listed = "".join(f"X({name})" for name in variants)
         compile_one("dispatch.c", "dispatch", [f"-DTL_VARIANTS(X)={listed}"])
         compile_one("threads.c", "threads", [])
-        libraries = [] if sys.platform == "win32" else ["m", "pthread", "dl"]
+        libraries = [] if WINDOWS else ["m", "pthread", "dl"]
         more = shlex.split(os.environ.get("TORCHLIQUID_CFLAGS", ""))
         self.compiler.link_shared_object(
             objects,
@@ -90,7 +95,7 @@ class PlatformWheel(bdist_wheel):
 
     def get_tag(self) -> tuple[str, str, str]:
         """Tag without Python's version: the library does not depend on it."""
-        return "py3", "none", super().get_tag()[2]
+        return "py3", "none", os.environ.get("TORCHLIQUID_PLATFORM") or super().get_tag()[2]
 
 
 setup(

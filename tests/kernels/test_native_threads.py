@@ -71,6 +71,7 @@ def test_several_python_threads(count):
 
 # Python's own warning: whoever forks beside threads must know what the child does. Ours computes.
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 @pytest.mark.parametrize("count", [1, 2])
 def test_after_a_fork(count):
     """The child has none of the parent's threads."""
