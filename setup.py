@@ -88,6 +88,8 @@ class BuildNative(build_ext):
             libraries=libraries,
             extra_postargs=more,
         )
+        symbols = Path(self.get_ext_fullpath(extension.name)).with_suffix(".pdb")
+        symbols.unlink(missing_ok=True)  # as large as the library, for a debugger on Windows
 
 
 class PlatformWheel(bdist_wheel):

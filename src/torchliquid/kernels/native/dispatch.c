@@ -20,18 +20,31 @@ enum { COUNT = sizeof variants / sizeof *variants };
 static const variant *chosen; /* at the first call */
 static const variant *narrower; /* than the one chosen, NULL if there is none with fused products */
 
-static int runs_here(const char *name) {
+/* What the processor and the system can do, read from both ourselves: __builtin_cpu_supports says no
+ * to everything in some builds of Clang. */
 #if defined(__x86_64__) || defined(_M_X64)
-    __builtin_cpu_init();
-    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (!strcmp(name, "avx2")) return avx2;
-    if (!strcmp(name, "avx512"))
-        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-#endif
+#include <cpuid.h>
+
+static int has_bits(unsigned value, unsigned bits) { return (value & bits) == bits; }
+
+static int runs_here(const char *name) {
+    unsigned a, b, c, d, low, high;
+    if (!strcmp(name, "sse2")) return 1;
+    /* 12 FMA, 27 XGETBV, 28 AVX: Intel's manual, CPUID, leaf 1 */
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !has_bits(c, 1u << 12 | 1u << 27 | 1u << 28)) return 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0)); /* registers that the system saves */
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if (!strcmp(name, "avx2")) return has_bits(low, 0x6) && has_bits(b, 1u << 5);
+    if (!strcmp(name, "avx512")) /* F, DQ, BW, VL */
+        return has_bits(low, 0xe6) && has_bits(b, 1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31);
+    return 0;
+}
+#else
+static int runs_here(const char *name) {
     (void)name;
     return 1;
 }
+#endif
 
 /* ---- self-test ------------------------------------------------------------------------------ */
 
