@@ -364,7 +364,7 @@ def test_folder_with_the_results_of_another_task(plain, error, capsys):
     capsys.readouterr()
     before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
     message = error(*article("--sigma", "0.1"))
-    assert "out holds results of another benchmark (task.sigma is 0.05 there, 0.1 here)" in message
+    assert "out holds results of another benchmark (task.sigma is 0.02 there, 0.1 here)" in message
     assert "give another --out, or --fresh" in message
     assert "protocol.epochs is 2 there, 9 here" in error(*article("--epochs", "9"))
     message = error("bench", "sunspots", *QUICK, *CLASSICAL, "--out", "out")

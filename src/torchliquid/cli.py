@@ -106,18 +106,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_protocol(parser: argparse.ArgumentParser, out: str, lanes: int, epochs: int) -> None:
+def _add_protocol(
+    parser: argparse.ArgumentParser,
+    out: str,
+    lanes: int,
+    epochs: int,
+    rate: float | None = 0.01,
+) -> None:
+    """Options of every benchmark; ``out`` names the default folder, settled with the task."""
     group = parser.add_argument_group("training")
     group.add_argument("--lanes", type=int, default=lanes, help="seeds a model (%(default)s)")
     group.add_argument("--epochs", type=int, default=epochs, help="(%(default)s)")
-    group.add_argument("--lr", type=float, default=0.01, help="Adam's learning rate (%(default)s)")
+    default = "the preset's" if rate is None else "%(default)s"
+    group.add_argument("--lr", type=float, default=rate, help=f"Adam's learning rate ({default})")
     group.add_argument(
         "--models", nargs="+", metavar="NAME", help="such as LTC-8 LTC-32-euler LSTM-16 ridge-AR"
     )
     group.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     group.add_argument("--processes", type=int, help="workers; default: one a core")
     store = parser.add_argument_group("results")
-    store.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help="(%(default)s)")
+    store.add_argument("--out", type=Path, metavar="DIR", help=f"({out})")
     again = store.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with what DIR holds (default)")
     again.add_argument("--fresh", action="store_true", help="throw away what DIR holds")
@@ -125,18 +133,27 @@ def _add_protocol(parser: argparse.ArgumentParser, out: str, lanes: int, epochs:
 
 
 def _add_article(parser: argparse.ArgumentParser) -> None:
+    from torchliquid.data.presets import ARTICLE, PRESETS
+
     group = parser.add_argument_group("task")
+    presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
     group.add_argument(
-        "--sines",
-        metavar="A:W,...",
-        default="1:1,0.5:2.5",
-        help="amplitude:frequency (%(default)s)",
+        "--preset", choices=PRESETS, default=ARTICLE, help=f"{presets} (%(default)s)"
     )
-    group.add_argument("--sigma", type=float, default=0.05, help="noise (%(default)s)")
+    of = "(the preset's)"
+    group.add_argument("--sines", metavar="A:W,...", help=f"amplitude:frequency {of}")
+    group.add_argument("--sigma", type=float, help=f"noise {of}")
     group.add_argument("--steps", type=int, default=300, help="(%(default)s)")
     group.add_argument("--train", type=int, default=200, help="steps to train on (%(default)s)")
     group.add_argument("--span", type=float, default=30.0, help="time covered (%(default)s)")
-    _add_protocol(parser, "results/article", lanes=24, epochs=1000)
+    group.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="one prediction from the last state of N steps, as the model printed in the article's "
+        "part 2 (default: a prediction at every step of the stretch)",
+    )
+    _add_protocol(parser, "results/PRESET", lanes=24, epochs=1000, rate=None)
     parser.set_defaults(command=_bench, task=_article)
 
 
@@ -170,8 +187,8 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--features", metavar="A,B", default="", help="what to see besides it")
     group.add_argument("--time", metavar="COLUMN", help="time stamps; may be irregular")
     _add_split(parser, window=64)
-    _add_protocol(parser, "", lanes=8, epochs=1000)
-    parser.set_defaults(command=_bench, task=_csv, out=None)
+    _add_protocol(parser, "results/FILE", lanes=8, epochs=1000)
+    parser.set_defaults(command=_bench, task=_csv)
 
 
 def _add_sunspots(parser: argparse.ArgumentParser) -> None:
@@ -182,23 +199,30 @@ def _add_sunspots(parser: argparse.ArgumentParser) -> None:
 
 def _article(options: argparse.Namespace) -> "Task":
     from torchliquid.bench.task import article_task
+    from torchliquid.data.presets import PRESETS
     from torchliquid.data.sines import SumOfSines
 
+    preset = PRESETS[options.preset]
+    options.lr = preset.learning_rate if options.lr is None else options.lr
+    options.out = options.out or Path("results") / options.preset
+    sines = preset.sines if options.sines is None else _pairs(options.sines)
+    sigma = preset.sigma if options.sigma is None else options.sigma
+    series = SumOfSines(sines, sigma, options.steps, options.train, options.span)
+    if options.lanes < 1 or options.seed < 0:
+        raise TorchliquidError("--lanes must be at least 1 and --seed at least 0")
+    return article_task(series, options.lanes, options.seed, window=options.window)
+
+
+def _pairs(sines: str) -> tuple[tuple[float, float], ...]:
     try:
-        sines = tuple(
+        return tuple(
             (float(amplitude), float(frequency))
-            for amplitude, _, frequency in (
-                pair.partition(":") for pair in options.sines.split(",")
-            )
+            for amplitude, _, frequency in (pair.partition(":") for pair in sines.split(","))
         )
     except ValueError as error:
         raise TorchliquidError(
-            f"--sines is {options.sines!r}: give amplitude:frequency pairs such as 1:1,0.5:2.5"
+            f"--sines is {sines!r}: give amplitude:frequency pairs such as 1:1,0.5:2.5"
         ) from error
-    series = SumOfSines(sines, options.sigma, options.steps, options.train, options.span)
-    if options.lanes < 1 or options.seed < 0:
-        raise TorchliquidError("--lanes must be at least 1 and --seed at least 0")
-    return article_task(series, options.lanes, options.seed)
 
 
 def _csv(options: argparse.Namespace) -> "Task":
@@ -215,6 +239,7 @@ def _sunspots(options: argparse.Namespace) -> "Task":
     from torchliquid.bench.table_task import table_task
     from torchliquid.data.sunspots import sunspots
 
+    options.out = options.out or Path("results/sunspots")
     return table_task(sunspots(), **_split(options))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ def describe() -> dict[str, Any]:
 
     return {
         "torchliquid": __version__,
+        "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -26,6 +28,21 @@ def describe() -> dict[str, Any]:
         "backend": backend(),
         "native": _native(),
     }
+
+
+def _commit() -> str | None:
+    """The commit of the sources, "+" behind it if they were changed since; None if installed."""
+    folder = Path(__file__).parent
+    if folder.parent.name != "src":
+        return None
+    try:
+        found = subprocess.run(  # noqa: S603
+            ["git", "-C", str(folder), "describe", "--always", "--abbrev=12", "--dirty=+"],  # noqa: S607
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
 
 
 def _native() -> str:

@@ -241,6 +241,29 @@ def test_demonstration_is_a_lanes_run_over_a_planted_input(small):
     np.testing.assert_allclose(arrays["demo_tau_sys"], along, rtol=1e-5)
 
 
+def test_the_plain_picture_is_the_test_stretch_with_nothing_planted(small):
+    task = small(lanes=3)
+    pack = drawn(task, lanes=3)
+    arrays, _ = probe(task, LTC_2, pack, seed=0, lane=1)
+    x = torch.from_numpy(task.inputs[1])[None]
+    along = pack.time_constants(x)[1, 0, 40:].numpy()
+    np.testing.assert_allclose(arrays["plain_tau_sys"], along, rtol=1e-5)
+
+
+def test_planted_events_stay_above_zero_where_the_column_does(small):
+    task = dataclasses.replace(
+        small(lanes=1, steps=420, train=200), clean=None, scale=2.0, offset=4.0
+    )
+    assert (task.inputs * 2 + 4).min() >= 0
+    arrays, facts = probe(task, LTC_2, drawn(task, lanes=1), seed=0, lane=0)
+    planted = arrays["demo_input"] * 2 + 4
+    assert planted.min() == pytest.approx(0, abs=1e-5)  # a jump down reached it
+    assert any(abs(event["size"]) < JUMP * 0.9 for event in facts["demo_events"])
+    below = dataclasses.replace(task, offset=0.0)
+    arrays, _ = probe(below, LTC_2, drawn(below, lanes=1), seed=0, lane=0)
+    assert (arrays["demo_input"] * 2).min() < -2
+
+
 def test_a_short_task_is_demonstrated_whole(small):
     task = small(lanes=2)
     arrays, facts = probe(task, LTC_2, drawn(task), seed=0, lane=0)

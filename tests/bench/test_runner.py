@@ -32,6 +32,10 @@ def jobs(monkeypatch):
     return done
 
 
+MEASURED = ("seconds_per_epoch", "threads", "made")
+"""Facts that differ from run to run."""
+
+
 def files(folder):
     return {path.name: path.read_bytes() for path in (folder / "runs").iterdir()}
 
@@ -41,7 +45,7 @@ def rows(store):
     found = {}
     for model in store.models():
         loaded = store.load(model)
-        found[model, "facts"] = loaded.facts | {"seconds_per_epoch": None, "threads": None}
+        found[model, "facts"] = loaded.facts | dict.fromkeys(MEASURED)
         found |= {(model, name): value for name, value in loaded.arrays.items()}
     return found
 

@@ -53,8 +53,8 @@ def real(tmp_path_factory):
 
 
 def test_keys_of_the_whole(real):
-    assert set(real) == {"schema", "created", "task", "models", "differences", "claims",
-                         "environment"}  # fmt: skip
+    assert set(real) == {"schema", "created", "task", "models", "differences", "claims", "settled",
+                         "training", "environment"}  # fmt: skip
     assert real["schema"] == 1
     assert len(real["created"]) == len("2026-11-23T18:00:00Z")
 
@@ -68,7 +68,7 @@ def test_task(real):
     }  # fmt: skip
     assert {key: task[key] for key in expected} == expected
     assert task["dt"] == pytest.approx(30 / 40)
-    assert task["spec"]["sines"] == [[1.0, 1.0], [0.5, 2.5]]
+    assert task["spec"]["sines"] == [[1.0, 1.0], [0.4, 2.5], [0.2, 10.0]]
 
 
 def test_models(real):
@@ -92,7 +92,8 @@ def test_models(real):
 
 
 def test_claims_and_differences(real):
-    assert len(real["claims"]) == 22
+    assert len(real["claims"]) == 18
+    assert len(real["settled"]) == 5
     for claim in real["claims"]:
         assert {"id", "claim", "verdict", "figure", "interval"} <= set(claim)
         assert len(claim["interval"]) == 2

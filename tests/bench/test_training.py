@@ -8,7 +8,10 @@ import torch
 
 from torchliquid.bench import training
 from torchliquid.bench.models import find
+from torchliquid.bench.task import article_task
 from torchliquid.bench.training import Protocol, inputs_for, predict, train, training_windows
+from torchliquid.data.sines import SumOfSines
+from torchliquid.errors import TorchliquidError
 
 NETWORKS = ("LTC-8", "LTC-8-euler", "LSTM-4", "GRU-4")
 
@@ -339,3 +342,44 @@ def test_one_lane(small):
     carry, reset = predict(task, model, trained.pack)
     assert (carry.shape, reset.shape) == ((1, 60), (1, 20))
     assert trained.curves["curve_train"].shape == (4, 1)
+
+
+# --- one prediction from the last state of a window ---------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["LTC-8-euler", "LSTM-4"])
+def test_windows_that_slide_equal_windows_run_one_by_one(name):
+    task = article_task(SumOfSines(steps=50, train=30), 2, 0, window=7)
+    model, protocol = network(name), Protocol(2, 3, 0.01, 1)
+    windows, targets, _ = training_windows(task, model)
+    assert windows.shape == (2, 24, 7, 1)
+    assert targets[..., :-1].isnan().all()
+    for k in (0, 11, 23):
+        np.testing.assert_array_equal(windows[1, k, :, 0], task.inputs[1, k : k + 7, 0])
+        assert targets[1, k, -1] == task.targets[1, k + 6]
+    pack = train(task, model, protocol).pack
+    carry, reset = predict(task, model, pack)
+    single = pack.lane(1)
+    for prediction, first in ((carry, 0), (reset, 30)):
+        assert prediction.shape == (2, 50 - first)
+        for t in range(first, 50):
+            seen = torch.from_numpy(task.inputs[1, max(first, t - 6) : t + 1])
+            alone = single(seen)[0][-1, 0].item()
+            assert prediction[1, t - first] == pytest.approx(alone, abs=1e-6)
+
+
+def test_what_lies_before_the_window_does_not_matter():
+    task = article_task(SumOfSines(steps=50, train=30), 1, 0, window=5)
+    changed = dataclasses.replace(task, inputs=task.inputs.copy())
+    changed.inputs[0, :20] = 9.0
+    model = network("LTC-8")
+    pack = train(task, model, Protocol(1, 1)).pack
+    one, other = predict(task, model, pack)[0], predict(changed, model, pack)[0]
+    np.testing.assert_array_equal(one[0, 24:], other[0, 24:])
+    assert (one[0, :24] != other[0, :24]).all()
+
+
+@pytest.mark.parametrize("window", [1, 0, -3, 16])
+def test_a_window_that_does_not_fit(window):
+    with pytest.raises(TorchliquidError, match="give 2 to 15 steps"):
+        article_task(SumOfSines(steps=50, train=30), 1, 0, window=window)

@@ -1,6 +1,7 @@
-"""The article's claims, each with a verdict computed from the rows.
+"""What is claimed of liquid networks, each with a verdict computed from the rows.
 
-The contrasts, thresholds and margins below are fixed before any run (see ``docs/method.md``).
+What a formula settles is in `torchliquid.bench.settled`. The contrasts, thresholds and margins
+below are fixed before any run (see ``docs/method.md``).
 A claim holds if the whole interval lies where the claim says, does not hold if the whole interval
 lies elsewhere, and otherwise nobody can tell.
 """
@@ -22,12 +23,13 @@ from torchliquid.bench.store import BEFORE, Run
 
 Runs = Mapping[str, Run]
 
+ARTICLE, READER, SCEPTIC = "the article", "its reader", "a sceptic"
+"""Who makes a claim: the article in words, a reader who takes it further, or its sceptic."""
+
 COMPARABLE = (0.8, 1.25)
 """Two errors are comparable if the interval of their ratio lies within this."""
 FALL = 0.05
 """A time constant falls, or is high, if it differs by at least this share."""
-ZERO = 0.1
-"""A time constant plummets toward zero if it gets below this share of the leak time constant."""
 SOON = 5
 """Samples from a jump on over which its effect is averaged."""
 _INF = np.inf
@@ -38,6 +40,7 @@ _BELOW_ONE, _ABOVE_ONE = np.nextafter(1.0, 0.0), np.nextafter(1.0, 2.0)
 @dataclass(frozen=True)
 class _Claim:
     id: str
+    claimant: str
     text: str
     rule: str
     unit: str
@@ -54,7 +57,7 @@ def article_claims(runs: Runs) -> list[dict[str, Any]]:
         runs: finished runs by model name.
 
     Returns:
-        For each claim: id, group, claim, verdict, figure, interval, unit, rule, detail.
+        For each claim: id, group, claimant, claim, verdict, figure, interval, unit, rule, detail.
     """
     rows: list[dict[str, Any]] = []
     liquids = [name for name in ("LTC-8-euler", "LTC-8") if name in runs] or [
@@ -70,6 +73,7 @@ def _judge(claim: _Claim, liquid: str) -> dict[str, Any]:
     return {
         "id": f"{claim.id}:{liquid}",
         "group": liquid,
+        "claimant": claim.claimant,
         "claim": claim.text,
         "verdict": verdict(estimate, claim.low, claim.high),
         "figure": finite(estimate.figure),
@@ -89,24 +93,14 @@ def _of_liquid(runs: Runs, name: str) -> Iterator[_Claim]:
         ("ridge-AR", "linear ridge-AR"),
     ):
         if rival in runs:
-            yield _lower_error(liquid, runs[rival], "carry", f"sceptic-{rival}", why)
+            yield _lower_error(liquid, runs[rival], "carry", f"sceptic-{rival}", SCEPTIC, why)
     yield from _of_time_constant(liquid)
 
 
 def _against_lstm(liquid: Run, lstm: Run) -> Iterator[_Claim]:
-    ratio = lstm.facts["parameters"] / liquid.facts["parameters"]
-    yield _Claim(
-        "parameter-ratio",
-        "About 12 times fewer parameters than LSTM-16",
-        "holds if the ratio is 10 or more",
-        "times fewer",
-        lambda: Estimate(ratio, ratio, ratio),
-        10,
-        _INF,
-        lambda: f"{lstm.facts['parameters']:,} against {liquid.facts['parameters']:,}.",
-    )
     yield _Claim(
         "learns-comparably",
+        ARTICLE,
         "Learns the training stretch comparably to LSTM-16",
         f"training MSE liquid / LSTM; holds if within {COMPARABLE[0]} to {COMPARABLE[1]}",
         "times the LSTM's",
@@ -116,6 +110,7 @@ def _against_lstm(liquid: Run, lstm: Run) -> Iterator[_Claim]:
     for state in ("reset", "carry"):
         yield _Claim(
             f"generalisation-gap-{state}",
+            ARTICLE,
             f"LSTM-16's error grows more from training to test, {_STATE[state]}",
             "(test / train MSE of the LSTM) / (the same of the liquid network); holds if above 1",
             "times the liquid's",
@@ -132,17 +127,19 @@ def _against_lstm(liquid: Run, lstm: Run) -> Iterator[_Claim]:
                 "A ratio says nothing of who predicts better."
             ),
         )
-        yield _lower_error(liquid, lstm, state, f"lower-test-error-{state}", "LSTM-16")
+        id_ = f"lower-test-error-{state}"
+        yield _lower_error(liquid, lstm, state, id_, READER, "LSTM-16")
 
 
 _STATE = {"reset": "state reset", "carry": "state carried over"}
 
 
-def _lower_error(liquid: Run, rival: Run, state: str, id_: str, why: str) -> _Claim:
+def _lower_error(liquid: Run, rival: Run, state: str, id_: str, claimant: str, why: str) -> _Claim:
     measure = f"test_mse_{state}"
     ratio = _ratio(liquid, rival, measure)
     return _Claim(
         id_,
+        claimant,
         f"Lower test error than {why}, {_STATE[state]}",
         f"test MSE liquid / {rival.model}; holds if below 1",
         f"times {rival.model}'s",
@@ -164,6 +161,7 @@ def _of_time_constant(liquid: Run) -> Iterator[_Claim]:
 
     yield _Claim(
         "tau-falls-at-jumps",
+        ARTICLE,
         "tau_sys falls when the input jumps",
         f"change of tau_sys over the {SOON} samples from a planted jump on, up or down, against "
         f"the same places without it; holds if below -{percent}",
@@ -179,6 +177,7 @@ def _of_time_constant(liquid: Run) -> Iterator[_Claim]:
     )
     yield _Claim(
         "tau-high-when-smooth",
+        ARTICLE,
         "tau_sys is high where the input is smooth",
         "tau_sys over the third of test steps whose input moves least against the third where it "
         f"moves most; holds if higher by more than {percent}",
@@ -187,35 +186,10 @@ def _of_time_constant(liquid: Run) -> Iterator[_Claim]:
         100 * FALL,
         _INF,
     )
-    tau = arrays["tau"][np.isfinite(arrays["tau"])]
-    yield _Claim(
-        "tau-plummets",
-        "tau_sys plummets toward zero at jumps",
-        "the lowest tau_sys met, as a share of the neuron's leak time constant tau; holds if below "
-        f"{ZERO}",
-        "of tau",
-        lambda: median_interval(arrays["lowest_share"]),
-        0,
-        ZERO,
-        lambda: (
-            "With the gate in (0, 1), tau_sys lies between tau / (1 + tau) and tau: it can fall to "
-            f"the share 1 / (1 + tau) at most. {_learnt(tau)}"
-        ),
-    )
 
 
 def _percent(estimate: Estimate) -> str:
     return f"{estimate.figure:+.1f} %" if np.isfinite(estimate.figure) else "not to be told"
-
-
-def _learnt(tau: Any) -> str:
-    if not len(tau):
-        return "No lane learnt a finite tau."
-    median = np.median(tau)
-    return (
-        f"The median tau learnt is {median:.2f}, so to {1 / (1 + median):.2f}; the largest is "
-        f"{tau.max():.2f}."
-    )
 
 
 def _ratio(first: Run, second: Run, measure: str) -> Any:

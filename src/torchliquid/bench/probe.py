@@ -55,8 +55,9 @@ def probe(
         and neurons, the event at index BEFORE; ``lowest_share (S,)``: the lowest tau_sys / tau met;
         ``smooth_contrast (S,)``: tau_sys over the third of test steps whose input moved least,
         relative to the third where it moved most, less 1; ``demo_input (D,)`` and
-        ``demo_tau_sys (D, H)``. Facts ``demo_lane``, ``demo_events``, ``demo_interval``,
-        ``probe_places``. All time constants are in the unit of dt.
+        ``demo_tau_sys (D, H)``; ``plain_tau_sys (P, H)``: of the same lane on the first P test
+        steps as they are, the state carried over. Facts ``demo_lane``, ``demo_events``,
+        ``demo_interval``, ``probe_places``. All time constants are in the unit of dt.
     """
     layer = pack.model.layer
     if not isinstance(layer, LTC):
@@ -71,7 +72,9 @@ def probe(
     arrays["smooth_contrast"] = _contrast(x[..., 0].flatten(0, -2)[:, test - 1 :], along[:, test:])
 
     lane_x = x[lane, 0] if x.dim() == 4 else x[0]
-    demo, events = _demo_input(lane_x[-DEMO_STEPS:], float(size))
+    shown = min(task.test, DEMO_STEPS)
+    arrays["plain_tau_sys"] = along[lane, test : test + shown].numpy().copy()
+    demo, events = _demo_input(lane_x[-DEMO_STEPS:], float(size), _floor(task))
     demo_dt = None if dt is None else dt[0, -DEMO_STEPS:]
     demo_tau = time_constants(pack.lane(lane), demo, dt=demo_dt)
     arrays |= {"demo_input": demo[:, 0].numpy().copy(), "demo_tau_sys": demo_tau.numpy().copy()}
@@ -117,6 +120,7 @@ def _planted(
     for name, (height, where) in events.items():
         planted = control.clone()
         planted[..., where, 0] += height * size
+        planted[..., 0].clamp_(min=_floor(task))
         tau_sys = pack.time_constants(planted, h0, dt)
         arrays[f"probe_{name}"] = tau_sys.mean(dim=(1, 3)).numpy().copy()
         share = tau_sys / tau[:, None, None, :]
@@ -135,9 +139,15 @@ def _contrast(u: Tensor, tau_sys: Tensor) -> NDArray[np.float32]:
     return np.asarray((slow / fast - 1).numpy())
 
 
-def _demo_input(x: Tensor, size: float) -> tuple[Tensor, list[dict[str, Any]]]:
-    x = x.clone()
-    events = []
+def _floor(task: Task) -> float:
+    """What a planted event may not fall below: 0 of a column that is never negative."""
+    column = np.asarray(task.inputs[..., 0], dtype=np.float64) * task.scale + task.offset
+    return -task.offset / task.scale if task.clean is None and column.min() >= 0 else -np.inf
+
+
+def _demo_input(x: Tensor, size: float, floor: float) -> tuple[Tensor, list[dict[str, Any]]]:
+    plain, x = x, x.clone()
+    events: list[dict[str, Any]] = []
     for share, kind, sign in _DEMO:
         step = int(share * len(x))
         height = sign * size * (JUMP if kind == "jump" else SPIKE)
@@ -146,4 +156,9 @@ def _demo_input(x: Tensor, size: float) -> tuple[Tensor, list[dict[str, Any]]]:
         else:
             x[step, 0] += height
         events.append({"step": step, "kind": kind, "size": height})
+    if np.isfinite(floor):
+        x[:, 0].clamp_(min=floor)
+        change = (x - plain)[:, 0].tolist()
+        for event in events:  # as large as it came out
+            event["size"] = change[event["step"]] - change[event["step"] - 1]
     return x, events

@@ -7,14 +7,17 @@ only what was under way.
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
+from datetime import UTC, datetime
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from torchliquid.bench.scoring import score
 from torchliquid.bench.store import Run, Store, hold
 from torchliquid.bench.task import Array, Task
 from torchliquid.bench.training import Progress, Protocol, predict, train
+from torchliquid.environment import describe
 from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.nn import Pack, save
 
@@ -118,11 +122,24 @@ def _run(
 
 def job(task: Task, model: Model, protocol: Protocol, store: Store, progress: Progress) -> None:
     """One model on a task, from data to rows in the store, its trained lanes first."""
+    started = datetime.now(UTC)
     run, pack = compute(task, model, protocol, progress)
+    run.facts["made"] = {
+        "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+        "command": _command(),
+        "environment": describe(),
+    }
     if pack is not None:
         _save_models(pack, store.model_folder(model.name))
         run.facts["models"] = store.models_digest(model.name)
     store.save(run)
+
+
+def _command() -> str | None:
+    """The command line that asked for the run, if one did; a worker has its parent's."""
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    return shlex.join([program, *sys.argv[1:]]) if program.startswith("torchliquid") else None
 
 
 def compute(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from torchliquid.bench.claims import article_claims
 from torchliquid.bench.models import DEFAULT
+from torchliquid.bench.settled import settled_claims
 from torchliquid.bench.statistics import (
     BOUND,
     finite,
@@ -43,8 +44,27 @@ def summarise(store: Store) -> dict[str, Any]:
         "models": {name: _model(task, run, runs.get("persistence")) for name, run in runs.items()},
         "differences": _differences(runs),
         "claims": article_claims(runs),
+        "settled": settled_claims(task, runs),
+        "training": _training(runs),
         "environment": describe() | {"threads": threads},
     }
+
+
+def _training(runs: dict[str, Run]) -> list[dict[str, Any]]:
+    """When, how and on what the runs were made: an entry for each command and machine."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in runs.values():
+        made = run.facts.get("made")
+        if made is None:  # of a version before it was noted
+            continue
+        place = {name: made["environment"][name] for name in ("platform", "cpu", "torch", "native")}
+        same = {"command": made["command"]} | place
+        same |= {name: made["environment"].get(name) for name in ("torchliquid", "commit")}
+        entry = found.setdefault(str(same), {"models": [], "started": made["started"], **same})
+        entry["models"].append(run.model)
+        entry["started"] = min(entry["started"], made["started"])
+        entry["seconds"] = round(entry.get("seconds", 0.0) + made["seconds"], 1)
+    return list(found.values())
 
 
 def _task(task: Task) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.data.sines import SumOfSines
+from torchliquid.errors import TorchliquidError
 
 Array = NDArray[np.float32]
 
@@ -33,6 +34,8 @@ class Task:
         valid: number of steps for validation; the epoch is chosen there. 0: the last epoch counts.
         window: training sequences are at most this long, each from a zero state; None: one
             sequence.
+        last_only: windows slide step by step, in training and testing, and only the prediction
+            after a window's last step counts: the model never remembers more than a window.
         change: where set, models predict the change from the target's current value, in units of
             this: ``prediction = inputs[..., 0] + change * output``. None: they predict the value.
         offset: see above.
@@ -50,6 +53,7 @@ class Task:
     train: int
     valid: int = 0
     window: int | None = None
+    last_only: bool = False
     change: float | None = None
     offset: float = 0.0
     scale: float = 1.0
@@ -76,14 +80,23 @@ class Task:
         return np.concatenate([self.inputs, feature], axis=2)
 
 
-def article_task(series: SumOfSines, lanes: int, seed: int) -> Task:
+def article_task(series: SumOfSines, lanes: int, seed: int, *, window: int | None = None) -> Task:
     """The article's task: predict the next noisy value from the current noisy one.
 
     Args:
         series: the frozen specification of the signal.
         lanes: S; every lane has its own noise draw, the same for all models.
         seed: lane i draws its noise from the generator seeded by ``(seed, i)``.
+        window: None: one sequence, a prediction at every step. A number: the model that part 2 of
+            the article prints, one prediction from the last state of so many steps.
+
+    Raises:
+        TorchliquidError: the window is not within 2 and half the training steps.
     """
+    if window is not None and not 2 <= window <= series.train // 2:
+        raise TorchliquidError(
+            f"window is {window}: give 2 to {series.train // 2} steps, half of those to train on"
+        )
     draws = np.stack([series.noisy(np.random.default_rng((seed, i))) for i in range(lanes)])
     clean = np.broadcast_to(series.clean(), draws.shape)
     return Task(
@@ -95,10 +108,13 @@ def article_task(series: SumOfSines, lanes: int, seed: int) -> Task:
             "steps": series.steps,
             "train": series.train,
             "span": series.span,
-        },
+        }
+        | ({} if window is None else {"window": window}),
         inputs=draws[:, :-1, None].astype(np.float32),
         targets=draws[:, 1:].astype(np.float32),
         clean=clean[:, 1:].astype(np.float32),
         dt=series.interval,
         train=series.train,
+        window=window,
+        last_only=window is not None,
     )

@@ -102,7 +102,8 @@ def training_windows(task: Task, model: Model) -> tuple[Tensor, Tensor, Tensor |
 
     Returns:
         ``(S, B, L, I)`` or ``(B, L, I)``, ``(S, B, L)`` or ``(B, L)``, and ``(B, L)`` or None.
-        The last window is filled up with steps that do not count.
+        The last window is filled up with steps that do not count, and so are all but the last
+        steps of sliding windows.
     """
     x, dt = inputs_for(task, model)
     x, target = (
@@ -111,6 +112,11 @@ def training_windows(task: Task, model: Model) -> tuple[Tensor, Tensor, Tensor |
     )
     dt = None if dt is None else dt[:, : task.train]
     length = min(task.window or task.train, task.train)
+    if task.last_only:
+        target = target.squeeze(1).unfold(-1, length, 1).clone()
+        target[..., :-1] = torch.nan
+        dt = None if dt is None else dt.squeeze(0).unfold(-1, length, 1)
+        return sliding(x, length), target if len(target) > 1 else target.squeeze(0), dt
     missing = -task.train % length
     pad = torch.nn.functional.pad
     windows = pad(x, (0, 0, 0, missing)).unflatten(-2, (-1, length)).squeeze(-4)
@@ -140,12 +146,26 @@ def predict(task: Task, model: Model, pack: Pack) -> tuple[Array, Array]:
     test = task.steps - task.test
 
     def run(x: Tensor, dt: Tensor | None) -> Array:
-        y = pack(x, dt=dt)[0].squeeze(3)
+        y = (_after_windows(task, pack, x, dt) if task.last_only else pack(x, dt=dt)[0]).squeeze(3)
         if task.change is not None:
             y = x[..., 0] + task.change * y
         return np.asarray(y.squeeze(1).numpy())
 
     return run(x, dt), run(x[..., test:, :], None if dt is None else dt[:, test:])
+
+
+def sliding(x: Tensor, length: int) -> Tensor:
+    """Windows from every step on: ``(*S, 1, T, I)`` to ``(*S, T - length + 1, length, I)``."""
+    return x.squeeze(-3).unfold(-2, length, 1).transpose(-1, -2)
+
+
+def _after_windows(task: Task, pack: Pack, x: Tensor, dt: Tensor | None) -> Tensor:
+    """Predictions ``(S, 1, T, 1)``, each from a state that starts at zero a window before."""
+    length = min(task.window or x.shape[-2], x.shape[-2])
+    gaps = None if dt is None else dt.squeeze(0).unfold(-1, length, 1)
+    first = pack(x[..., :length, :], dt=None if dt is None else dt[:, :length])[0]
+    last = pack(sliding(x, length), dt=gaps)[0][:, :, -1:]
+    return torch.cat([first[:, :, :-1], last.transpose(1, 2)], dim=2)
 
 
 class _Curves:
