@@ -287,9 +287,9 @@ def test_another_liquid_model_stands_in():
 # --- what a formula settles --------------------------------------------------------------------
 
 
-def settled(models=(*BOTH, "LSTM-16"), name="article", **given):
-    task = article_task(SumOfSines(), 1, 0)
-    return settled_claims(dataclasses.replace(task, name=name), comparison(models=models, **given))
+def settled(models=(*BOTH, "LSTM-16"), kind="article", **given):
+    task = dataclasses.replace(article_task(SumOfSines(), 1, 0), spec={"task": kind})
+    return settled_claims(task, comparison(models=models, **given))
 
 
 def test_formulas_settle_the_articles_claims():
@@ -319,5 +319,5 @@ def test_the_time_constants_bound_is_what_was_met():
 
 
 def test_nothing_is_settled_about_models_that_are_not_there_or_another_task():
-    assert settled(name="sunspots") == []
+    assert settled(kind="table") == []
     assert [row["claim"][:8] for row in settled(models=("LSTM-16",))] == ["The test"]

@@ -142,6 +142,7 @@ def _invent_time_constants(
         events.append({"step": step, "kind": kind, "size": size})
     gate = 1 / (1 + np.exp(-demo[:, None] * rng.normal(0.3, 1, NEURONS) - rng.normal(size=NEURONS)))
     arrays["demo_input"] = demo
+    arrays["plain_tau_sys"] = arrays["tau"][lane] / (1 + tau[lane] * gate[-min(task.test, 300) :])
     arrays["demo_tau_sys"] = tau[lane] / (1 + tau[lane] * gate)
     facts |= {"demo_lane": lane, "demo_events": events, "demo_interval": 0.1, "probe_places": 64}
     samples = np.arange(BEFORE + AFTER) - BEFORE

@@ -186,13 +186,27 @@ def test_everything_fits_is_shown_and_can_be_read(look, written, name, size, sch
 
 def test_links_lead_to_files_that_are_there(look, written):
     page, *_ = look("article", "desktop", "light")
-    links = page.evaluate("[...document.links].map((a) => a.href)")
+    links = page.evaluate(
+        "[...document.links].map((a) => a.href).filter((href) => !href.includes('#'))"
+    )
     folder = written("article").page.parent
     assert len(links) > 10
     for link in links:
         path = Path(link.removeprefix("file://"))
         assert path.parent in (folder, folder / "figures")
         assert path.exists() or path.name == "summary.json"
+
+
+@pytest.mark.parametrize("name", ["article", "table"])
+def test_the_first_picture_is_on_the_first_screen(look, name):
+    page, *_ = look(name, "desktop", "light")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    box = page.evaluate(
+        "(({top, bottom}) => [top, bottom])"
+        "(document.querySelector('figure svg.wide').getBoundingClientRect())"
+    )
+    assert box[0] < 300
+    assert box[1] < 720
 
 
 def test_on_paper_it_is_black_on_white_and_wide(look):

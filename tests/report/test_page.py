@@ -18,8 +18,10 @@ CASES = (
     "long-names",
 )
 ALL_FIGURES = {
+    "answer",
     "tau-sys-ltc-8-euler",
     "tau-sys-ltc-8",
+    "tau-plain",
     "jump-average",
     "loss-curves",
     "prediction",
@@ -29,9 +31,15 @@ ALL_FIGURES = {
 LEFT_OUT = {
     "article": set(),
     "table": set(),
-    "diverged": {"tau-sys-ltc-8-euler"},  # its demonstration lane diverged
-    "classical": {"tau-sys-ltc-8-euler", "tau-sys-ltc-8", "jump-average", "loss-curves"},
-    "all-diverged": {"tau-sys-ltc-8-euler", "tau-sys-ltc-8"},
+    "diverged": {"tau-sys-ltc-8-euler", "tau-plain"},  # its demonstration lane diverged
+    "classical": {
+        "tau-sys-ltc-8-euler",
+        "tau-sys-ltc-8",
+        "tau-plain",
+        "jump-average",
+        "loss-curves",
+    },
+    "all-diverged": {"tau-sys-ltc-8-euler", "tau-sys-ltc-8", "tau-plain"},
     "long-names": {"tau-sys-ltc-8-euler", "tau-sys-ltc-8"},
 }
 OTHERS = {"long-names": {"tau-sys-ltc-1024-exponential", "tau-sys-ltc-1024-rk4"}}
@@ -74,7 +82,9 @@ def test_every_case_gives_a_whole_page(written, name):
     files = {path.name for path in (report.page.parent / "figures").iterdir()}
     assert files == {f"{figure}.{kind}" for figure in shown for kind in ("svg", "png")}
     links = {a["href"] for tag, a in elements.found if tag == "a"}
-    assert links - {"summary.json"} == {f"figures/{file}" for file in files}
+    inside = {link for link in links if link.startswith("#")}
+    assert {f"#{attrs['id']}" for _, attrs in elements.found if attrs.get("id")} >= inside
+    assert links - {"summary.json"} - inside == {f"figures/{file}" for file in files}
 
 
 @pytest.mark.parametrize("name", ["article", "table"])
@@ -136,8 +146,9 @@ def test_names_from_a_users_file_are_text_not_markup(case):
     evil = "<script>alert(1)</script>&\"'"
     changed = json.loads(json.dumps(summary))
     changed["task"] |= {"name": evil, "unit": evil, "notes": [evil], "spec": {evil: evil}}
-    changed["claims"][0] |= {"claim": evil, "detail": evil, "rule": evil}
-    html = page_module._render(changed, [])
+    claims = json.loads(json.dumps(case("article")[1]["claims"]))
+    claims[0] |= {"claim": evil, "detail": evil, "rule": evil}
+    html = page_module._render(changed | {"claims": claims}, {"title": evil, "why": evil}, [])
     assert "<script" not in html
     assert html.count("&lt;script&gt;") > 8
 

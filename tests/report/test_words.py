@@ -159,5 +159,5 @@ def test_questions_without_the_models_to_answer_them_are_not_asked(case):
     questions = [answer.question for answer in answers(case("classical")[1])]
     assert questions == ["Which model has the lowest median test error?"]
     assert [a.question for a in answers(case("one-model")[1])][1:] == [
-        "Does tau_sys do what the article says?"
+        "Does tau_sys move as the article says?"
     ]

@@ -20,7 +20,7 @@ def settled_claims(task: Task, runs: Mapping[str, Run]) -> list[dict[str, str]]:
     Returns:
         For each: claimant, claim, verdict, proof.
     """
-    if task.name != "article":
+    if not task.is_articles:
         return []
     liquids = [run for run in runs.values() if run.facts["kind"] == "liquid"]
     ours = [run for run in liquids if run.model in ("LTC-8", "LTC-8-euler")]

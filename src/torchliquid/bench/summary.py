@@ -43,7 +43,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "task": _task(task) | protocol,
         "models": {name: _model(task, run, runs.get("persistence")) for name, run in runs.items()},
         "differences": _differences(runs),
-        "claims": article_claims(runs),
+        "claims": article_claims(runs) if task.is_articles else [],
         "settled": settled_claims(task, runs),
         "training": _training(runs),
         "environment": describe() | {"threads": threads},
@@ -70,6 +70,7 @@ def _training(runs: dict[str, Run]) -> list[dict[str, Any]]:
 def _task(task: Task) -> dict[str, Any]:
     return {
         "name": task.name,
+        "is_articles": task.is_articles,
         "unit": task.unit,
         "steps": task.steps,
         "train": task.train,

@@ -70,6 +70,11 @@ class Task:
         """Number of steps for testing, the last ones."""
         return self.steps - self.train - self.valid
 
+    @property
+    def is_articles(self) -> bool:
+        """Whether it is the article's task, whose claims can be judged on it."""
+        return self.spec.get("task") == "article"
+
     def timed_inputs(self) -> Array:
         """Inputs for models without a notion of time: dt appended where it is irregular."""
         if not isinstance(self.dt, np.ndarray):

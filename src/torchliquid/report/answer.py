@@ -27,6 +27,8 @@ class Contrast:
 
     word: str
     figures: str
+    low: float | None
+    high: float | None
 
 
 def answers(summary: Mapping[str, Any]) -> list[Answer]:
@@ -84,7 +86,7 @@ def contrast(summary: Mapping[str, Any], first: str, second: str, state: str) ->
         told = low is not None and high is not None
         word = "lower" if told and high < 1 else "higher" if told and low > 1 else "cannot tell"
         ends = interval([low, high]) or "(too few lanes for an interval)"
-        return Contrast(word, f"{number(ratio)} {ends}")
+        return Contrast(word, f"{number(ratio)} {ends}", low, high)
     return None
 
 
@@ -105,7 +107,30 @@ def _duel(summary: Mapping[str, Any]) -> Answer | None:
             details.append(f"With the {words}, test MSE as a multiple of {recurrent}'s: {figures}.")
     if not shorts:
         return None
-    return Answer(f"Does a liquid model beat {recurrent}?", _short(shorts), tuple(details))
+    short = _in_words(shorts, recurrent)
+    return Answer(f"Does a liquid model beat {recurrent}?", short, tuple(details))
+
+
+def _in_words(by_state: Mapping[str, str], rival: str) -> str:
+    """One sentence for both states.
+
+    >>> _in_words({"carry": "cannot tell", "reset": "yes"}, "LSTM-16")
+    'Only if LSTM-16 starts cold'
+    >>> _in_words({"carry": "no", "reset": "no"}, "LSTM-16")
+    'No'
+    """
+    yes = [state for state, word in by_state.items() if word == "yes"]
+    if yes == ["reset"] and "carry" in by_state:
+        return f"Only if {rival} starts cold"
+    if yes == ["carry"] and "reset" in by_state:
+        return "Only with the state carried over"
+    words = set(by_state.values())
+    if words == {"no", "cannot tell"}:
+        state = next(state for state, word in by_state.items() if word == "no")
+        return f"No with the {_STATES[state]}, else cannot tell"
+    if "depends on the step" in words:
+        return "Depends on the liquid network's step"
+    return _short(by_state)
 
 
 def _short(by_state: Mapping[str, str]) -> str:
@@ -155,7 +180,7 @@ def _time_constant(summary: Mapping[str, Any]) -> Answer | None:
             f"{claim['group']} {figure} ({claim['verdict']})"
         )
     details = tuple(f"{claim}: {', '.join(told)}." for claim, told in by_claim.items())
-    return Answer("Does tau_sys do what the article says?", short, details)
+    return Answer("Does tau_sys move as the article says?", short, details)
 
 
 def _capital(words: str) -> str:

@@ -13,6 +13,7 @@ from torchliquid.report.style import INK, PAPER, SOFT, legend, line_look, new_fi
 _TITLE = "Prediction against truth"
 _DOTS = 600
 _ZOOM = 150
+_COLD = 20
 
 
 def prediction(material: Material) -> Picture | Omitted:
@@ -32,10 +33,12 @@ def prediction(material: Material) -> Picture | Omitted:
     )
     zoom = min(task.test, _ZOOM)
     part = "the test stretch" if zoom == task.test else f"the first {zoom} test steps"
+    truth = "the target without its noise" if task.clean is not None else "the target"
     caption = (
         f"Lane {lane} of {material.all_lanes}: {stretches}. Top: the whole series, state carried "
-        f"over; vertical lines are the split. Middle and bottom: {part}, with the state carried "
-        f"over and reset to zero at its start. Unit: {task.unit}. "
+        f"over; vertical lines are the split. Middle: prediction less {truth} on {part}, state "
+        f"carried over. Bottom: the first {_COLD} test steps after the state was reset to zero, "
+        f"where models differ. Unit: {task.unit}. "
         + ("Dots" if task.steps <= _DOTS else "Grey line, below dots")
         + ": the target, with its noise. " * (task.clean is not None)
         + ": the target." * (task.clean is None)
@@ -45,8 +48,8 @@ def prediction(material: Material) -> Picture | Omitted:
         caption += f" {' and '.join(gone)} diverged in this lane and is left out."
     alt = (
         f"Line charts of the target and the one-step predictions of {' and '.join(fine)} over the "
-        f"split after step {task.train}, with the test stretch enlarged twice: state carried over, "
-        "and state reset."
+        f"split after step {task.train}; their errors on the test stretch; and the first steps "
+        "after the state was reset."
     )
 
     def draw(wide: bool) -> Figure:
@@ -55,11 +58,11 @@ def prediction(material: Material) -> Picture | Omitted:
         start = task.train + task.valid
         _panel(top, material, lane, fine, 0, task.steps, wide)
         _split(top, material, wide)
-        _panel(carried, material, lane, fine, start, start + zoom, wide)
-        _panel(reset, material, lane, fine, start, start + zoom, wide, reset=True)
+        _residuals(carried, material, lane, fine, start, start + zoom)
+        _panel(reset, material, lane, fine, start, start + min(_COLD, zoom), wide, reset=True)
         top.set_title("Whole series, state carried over", pad=22)
-        carried.set_title("Test stretch, state carried over")
-        reset.set_title("Test stretch, state reset")
+        carried.set_title("Errors on the test stretch")
+        reset.set_title("The first steps after a reset")
         reset.set_xlabel("step")
         legend(figure, top)
         return figure
@@ -111,6 +114,21 @@ def _panel(
         )
         values = values[: stop - start] if reset else values[start:stop]
         axes.plot(*thin(steps, values), label=model, **line_look(model))
+    axes.set_xlim(start - 0.01 * len(steps), stop - 1 + 0.01 * len(steps))
+    axes.set_ylabel(material.unit)
+    whole_ticks(axes.xaxis)
+
+
+def _residuals(
+    axes: Axes, material: Material, lane: int, models: list[str], start: int, stop: int
+) -> None:
+    task = material.task
+    truth = material.unscaled(_of(task.targets if task.clean is None else task.clean, lane))
+    steps = np.arange(start, stop)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    for model in models:
+        values = material.unscaled(material.runs[model].arrays["prediction_carry"][lane])
+        axes.plot(*thin(steps, (values - truth)[start:stop]), **line_look(model))
     axes.set_xlim(start - 0.01 * len(steps), stop - 1 + 0.01 * len(steps))
     axes.set_ylabel(material.unit)
     whole_ticks(axes.xaxis)

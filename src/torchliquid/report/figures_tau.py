@@ -7,26 +7,42 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from torchliquid.report.material import Floats, Material, Omitted, Picture
-from torchliquid.report.numbers import number
-from torchliquid.report.style import INK, SOFT, look, new_figure
+from torchliquid.report.numbers import number, signed
+from torchliquid.report.style import INK, PAPER, SOFT, look, new_figure
 
 TAU_SYS = "\N{GREEK SMALL LETTER TAU}_sys"
 TAU = "\N{GREEK SMALL LETTER TAU}"
 _MARKS = {"jump": "^", "spike": "*"}
+_SOON = 5
+"""Samples before and after an event whose means are compared."""
 
 
 def tau_figures(material: Material) -> list[Picture | Omitted]:
-    """One figure for each liquid model; the article's first, then the others."""
+    """One figure for each liquid model, the article's first, and its plain plot of that one."""
     title = f"{TAU_SYS} beside the input"
     with_demo = [m for m in material.kind("liquid") if "demo_tau_sys" in material.runs[m].arrays]
     if not with_demo:
         return [Omitted(title, "only liquid models have time constants, and none was run")]
-    return [_tau_beside_input(material, model) for model in articles_first(with_demo)]
+    models = articles_first(with_demo)
+    plain = [m for m in models if "plain_tau_sys" in material.runs[m].arrays][:1]
+    return [
+        *(_tau_beside_input(material, model) for model in models),
+        *(_plain(material, model) for model in plain),
+    ]
 
 
 def articles_first(models: list[str]) -> list[str]:
     """The article's own step before the others, as in the table of claims."""
     return sorted(models, key=lambda model: not model.endswith("-euler"))
+
+
+def changes(tau_sys: Floats, events: list[dict[str, Any]]) -> list[float]:
+    """How the mean over the neurons changed at each event, in per cent of what it was before."""
+    mean = tau_sys.mean(axis=1)
+    return [
+        100 * float(mean[k : k + _SOON].mean() / mean[max(k - _SOON, 0) : k].mean() - 1)
+        for k in (int(event["step"]) for event in events)
+    ]
 
 
 def _tau_beside_input(material: Material, model: str) -> Picture | Omitted:
@@ -37,39 +53,45 @@ def _tau_beside_input(material: Material, model: str) -> Picture | Omitted:
     tau = np.asarray(run.arrays["tau"][lane], dtype=float)
     if not (np.isfinite(tau_sys).all() and np.isfinite(tau).all()):
         return Omitted(title, f"lane {lane} of {model} diverged")
-    floor, ceiling = tau / (1 + tau), tau
+    floor = tau / (1 + tau)
+    share = 100 * (tau_sys - floor) / (tau - floor)
+    relative = 100 * tau_sys.mean(axis=1) / np.median(tau_sys.mean(axis=1))
     events = run.facts["demo_events"]
     interval = float(run.facts["demo_interval"])
-    mean = tau_sys.mean(axis=1)
+    answers = [f"{signed(change)} %" for change in changes(tau_sys, events)]
     caption = (
         f"{model}, lane {lane}. Top: the input, with planted jumps (triangles, up or down) and "
-        f"spikes (stars). Middle: {TAU_SYS} = {TAU}/(1 + {TAU} f) over the {tau_sys.shape[1]} "
-        "neurons: mean (line), quartiles (dark band), lowest to highest (light band). With the "
-        f"gate f between 0 and 1, each neuron's {TAU_SYS} must lie between {TAU}/(1 + {TAU}) and "
-        f"{TAU}; dashed lines are those two limits for the mean, {number(floor.mean())} and "
-        f"{number(ceiling.mean())}. Bottom: every neuron, sorted by its mean. Times are in the "
-        f"unit of dt; one step is {number(interval)}."
+        f"spikes (stars). Middle: the mean of {TAU_SYS} = {TAU}/(1 + {TAU} f) over the "
+        f"{tau_sys.shape[1]} neurons, in per cent of its median; at each event, its mean over the "
+        f"{_SOON} samples from there against the {_SOON} before. Bottom: every neuron in its own "
+        f"range, which the gate f in (0, 1) sets: 0 % is {TAU}/(1 + {TAU}), 100 % is {TAU}. The "
+        f"one that moves most is on top. Time is in the unit of dt; a step is {number(interval)}."
     )
     alt = (
         f"Three panels that share the time axis: the input of {model} with planted jumps and "
-        f"spikes; the mean system time constant, between {number(mean.min())} and "
-        f"{number(mean.max())} where {number(floor.mean())} to {number(ceiling.mean())} is "
-        "possible; and a heat map of the time constant of every neuron."
+        f"spikes; the mean system time constant, from {relative.min():.0f} to "
+        f"{relative.max():.0f} % of its median, changing by {', '.join(answers)} at the events; "
+        "and a heat map of every neuron's place in its own range."
     )
 
     def draw(wide: bool) -> Figure:
         figure = new_figure(wide, 660 if wide else 640)
-        signal, band, heat = figure.subplots(
-            3, 1, sharex=True, gridspec_kw={"height_ratios": [1, 1.25, 1.15]}
+        signal, mean, heat = figure.subplots(
+            3, 1, sharex=True, gridspec_kw={"height_ratios": [1, 1.1, 1.15]}
         )
-        unit = material.unit
         time = np.arange(len(tau_sys)) * np.float64(interval)
-        _input(signal, time, material.unscaled(run.arrays["demo_input"]), events, unit, wide)
-        _band(band, time, tau_sys, floor.mean(), ceiling.mean(), look(model)["color"], wide)
+        values = material.unscaled(run.arrays["demo_input"])
+        _input(signal, time, values, events, material.unit, wide)
+        colour = look(model)["color"]
+        mean.axhline(100, color=SOFT, linewidth=0.8)
+        mean.plot(time, relative, color=colour, linewidth=1.8)
+        mean.set_title(f"Mean {TAU_SYS}")
+        mean.set_ylabel("% of its median")
+        _answers(mean, time, relative, events, answers)
         for event in events:
-            for panel in (signal, band):
+            for panel in (signal, mean):
                 panel.axvline(time[event["step"]], color=SOFT, linewidth=0.7, linestyle=(0, (1, 2)))
-        _heat(heat, time, tau_sys, figure)
+        _heat(heat, time, share, figure)
         return figure
 
     return Picture(f"tau-sys-{model.lower()}", title, caption, alt, draw)
@@ -95,46 +117,36 @@ def _input(
     axes.set_ylabel(unit)
 
 
-def _band(
-    axes: Axes, time: Floats, tau_sys: Floats, floor: float, ceiling: float, colour: str, wide: bool
+def _answers(
+    axes: Axes, time: Floats, relative: Floats, events: list[dict[str, Any]], words: list[str]
 ) -> None:
-    quarter, three = np.quantile(tau_sys, [0.25, 0.75], axis=1)
-    low, high = tau_sys.min(axis=1), tau_sys.max(axis=1)
-    axes.fill_between(time, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.fill_between(time, quarter, three, color=colour, alpha=0.3, linewidth=0)
-    axes.plot(time, tau_sys.mean(axis=1), color=colour, linewidth=1.8)
-    for limit, words, below in (
-        (ceiling, f"mean of {TAU}: highest possible mean", False),
-        (floor, f"mean of {TAU}/(1+{TAU}): lowest possible mean", True),
-    ):
-        axes.axhline(limit, color=INK, linewidth=1, linestyle=(0, (5, 3)))
+    """Each event's change above the line, on two heights so that neighbours stay apart."""
+    low, high = float(min(relative.min(), 99)), float(max(relative.max(), 101))
+    axes.set_ylim(low - 0.08 * (high - low), high + 0.5 * (high - low))
+    for place, (event, answer) in enumerate(zip(events, words, strict=True)):
         axes.annotate(
-            words if wide else words.split(":")[0],
-            (1, limit),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, -3 if below else 3),
-            textcoords="offset points",
-            ha="right",
-            va="top" if below else "bottom",
+            answer,
+            (time[event["step"]], 0.97 - 0.15 * (place % 2)),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="top",
             color=INK,
+            backgroundcolor=PAPER,
         )
-    least, most = min(float(low.min()), floor), max(float(high.max()), ceiling)
-    room = 0.14 * (most - least)
-    axes.set_ylim(least - room, most + room)
-    axes.set_title(f"{TAU_SYS} over the neurons")
-    axes.set_ylabel(f"{TAU_SYS}, unit of dt")
 
 
-def _heat(axes: Axes, time: Floats, tau_sys: Floats, figure: Figure) -> None:
-    order = np.argsort(tau_sys.mean(axis=0))
+def _heat(axes: Axes, time: Floats, share: Floats, figure: Figure) -> None:
+    order = np.argsort(share.std(axis=0))
     neurons = len(order)
     half = (time[1] - time[0]) / 2
     picture = axes.imshow(
-        tau_sys[:, order].T,
+        share[:, order].T,
         aspect="auto",
         interpolation="none",
         origin="lower",
         cmap="viridis",
+        vmin=0,
+        vmax=100,
         extent=(time[0] - half, time[-1] + half, -0.5, neurons - 0.5),
     )
     axes.grid(visible=False)
@@ -145,8 +157,48 @@ def _heat(axes: Axes, time: Floats, tau_sys: Floats, figure: Figure) -> None:
         axes.set_yticks([])
         axes.set_ylabel(f"{neurons} neurons")
     axes.tick_params(axis="y", length=0)
-    axes.set_title(f"{TAU_SYS} of every neuron")
+    axes.set_title(f"{TAU_SYS} of every neuron in its own range")
     axes.set_xlabel("time, unit of dt")
     bar = figure.colorbar(picture, ax=axes, location="bottom", aspect=40, pad=0.02, fraction=0.07)
-    bar.set_label(f"{TAU_SYS}, unit of dt")
+    bar.set_label(f"0 %: {TAU}/(1+{TAU}), 100 %: {TAU}")
     bar.outline.set_visible(False)
+
+
+def _plain(material: Material, model: str) -> Picture | Omitted:
+    """The article's plot: the test stretch as it is, and the mean time constant below it."""
+    run, task = material.runs[model], material.task
+    title = f"{TAU_SYS} on the test stretch, nothing planted: {model}"
+    lane = int(run.facts["demo_lane"])
+    tau_sys = np.asarray(run.arrays["plain_tau_sys"], dtype=float)
+    if not np.isfinite(tau_sys).all():
+        return Omitted(title, f"lane {lane} of {model} diverged")
+    mean = tau_sys.mean(axis=1)
+    test = task.steps - task.test
+    inputs = task.inputs[lane if len(task.inputs) > 1 else 0, test : test + len(mean), 0]
+    caption = (
+        f"{model}, lane {lane}, the plot that the article shows. Top: the first {len(mean)} test "
+        f"steps. Bottom: {TAU_SYS}, mean over the neurons (line) and their quartiles (band); the "
+        "state is carried over from the training stretch. Unit: that of dt."
+    )
+    alt = (
+        f"Two panels: the test stretch's input, and the mean system time constant of {model}, "
+        f"between {number(float(mean.min()))} and {number(float(mean.max()))}."
+    )
+
+    def draw(wide: bool) -> Figure:
+        figure = new_figure(wide, 400)
+        signal, below = figure.subplots(2, 1, sharex=True)
+        time = np.arange(len(mean)) * np.float64(run.facts["demo_interval"])
+        signal.plot(time, material.unscaled(inputs), color=INK, linewidth=1.1)
+        signal.set_title("Input, test stretch")
+        signal.set_ylabel(material.unit)
+        low, high = np.quantile(tau_sys, [0.25, 0.75], axis=1)
+        colour = look(model)["color"]
+        below.fill_between(time, low, high, color=colour, alpha=0.25, linewidth=0)
+        below.plot(time, mean, color=colour, linewidth=1.8)
+        below.set_title(f"{TAU_SYS} over the neurons")
+        below.set_ylabel(TAU_SYS)
+        below.set_xlabel("time, unit of dt")
+        return figure
+
+    return Picture("tau-plain", title, caption, alt, draw)

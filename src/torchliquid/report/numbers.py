@@ -31,6 +31,18 @@ def number(value: float | None) -> str:
     return f"{rounded if digits >= 0 else value:,.{max(digits, 0)}f}"
 
 
+def signed(value: float | None) -> str:
+    """A change, with its sign.
+
+    >>> signed(4.21), signed(-0.5), signed(0.0), signed(None)
+    ('+4.21', '\N{MINUS SIGN}0.500', '0', '\N{EN DASH}')
+    """
+    words = number(value)
+    if value is None or not math.isfinite(value):
+        return words
+    return "\N{MINUS SIGN}" + words[1:] if value < 0 else f"+{words}" if value > 0 else words
+
+
 def interval(ends: Sequence[float | None]) -> str:
     """Both ends in brackets; empty where there is neither.
 
@@ -93,4 +105,9 @@ def claim_figure(claim: Mapping[str, Any]) -> tuple[str, str]:
     point = claim.get("figure")
     if ends is None or all(end == point or end is None for end in ends):
         ends = (None, None)
-    return with_unit(point, claim.get("unit", "")), interval(ends)
+    unit = claim.get("unit", "")
+    if unit == "%" and point is not None:
+        figure = f"{signed(point)} %"
+        bounds = ", ".join(signed(end) for end in ends)
+        return figure, "" if all(end is None for end in ends) else f"[{bounds}]"
+    return with_unit(point, unit), interval(ends)

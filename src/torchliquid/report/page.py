@@ -11,6 +11,7 @@ from markupsafe import Markup
 from torchliquid.bench.store import Store, write_whole
 from torchliquid.report import tables
 from torchliquid.report.answer import answers
+from torchliquid.report.figures_answer import ratios_at_a_glance
 from torchliquid.report.figures_differences import paired_differences
 from torchliquid.report.figures_jumps import jump_average
 from torchliquid.report.figures_parameters import parameters_against_error
@@ -19,6 +20,7 @@ from torchliquid.report.figures_tau import tau_figures
 from torchliquid.report.figures_training import loss_curves
 from torchliquid.report.material import Material, Omitted, Picture
 from torchliquid.report.numbers import claim_figure, count, interval, number
+from torchliquid.report.published import published
 from torchliquid.report.style import DARK, LIGHT, drawing, settle
 from torchliquid.report.svg import for_page, to_png, to_svg
 
@@ -59,22 +61,25 @@ def write_report(store: Store, summary: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     sections = []
     kept: set[str] = set()
+
+    def made(found: Picture | Omitted) -> dict[str, Any]:
+        if isinstance(found, Omitted):
+            return {"title": found.title, "why": found.why}
+        kept.update((f"{found.name}.svg", f"{found.name}.png"))
+        return _figure(found, folder)
+
+    answer = made(ratios_at_a_glance(material))
     for heading, makers in _SECTIONS.items():
-        made: list[dict[str, Any]] = []
+        figures: list[dict[str, Any]] = []
         for maker in makers:
             found = maker(material)
-            for one in found if isinstance(found, list) else [found]:
-                if isinstance(one, Omitted):
-                    made.append({"title": one.title, "why": one.why})
-                else:
-                    kept |= {f"{one.name}.svg", f"{one.name}.png"}
-                    made.append(_figure(one, folder))
-        sections.append({"heading": heading, "figures": made})
+            figures += [made(one) for one in (found if isinstance(found, list) else [found])]
+        sections.append({"id": _id(heading), "heading": heading, "figures": figures})
     for stale in folder.iterdir():  # of an earlier report with other models
         if stale.suffix in {".svg", ".png"} and stale.name not in kept and not stale.is_dir():
             stale.unlink()
     page = store.folder / "report.html"
-    write_whole(page, _render(summary, sections).encode())
+    write_whole(page, _render(summary, answer, sections).encode())
     return page
 
 
@@ -86,7 +91,7 @@ def _figure(picture: Picture, folder: Path) -> dict[str, Any]:
         settle(narrow)
     wide_svg = to_svg(wide)
     write_whole(folder / f"{picture.name}.svg", wide_svg.encode())
-    write_whole(folder / f"{picture.name}.png", to_png(wide))
+    write_whole(folder / f"{picture.name}.png", to_png(wide))  # last: it alters words
     label = html.escape(picture.alt, quote=True)
     drawings = [
         for_page(wide_svg, f"{picture.name}-w", label, "wide"),
@@ -100,7 +105,26 @@ def _figure(picture: Picture, folder: Path) -> dict[str, Any]:
     }
 
 
-def _render(summary: dict[str, Any], sections: list[dict[str, Any]]) -> str:
+def _id(heading: str) -> str:
+    return heading.lower().replace(" ", "-")
+
+
+def _contents(summary: dict[str, Any], sections: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The page's parts that are there, by their ids."""
+    parts = [
+        ("article", "The article's four numbers", bool(published(summary))),
+        ("claims", "The claims", bool(summary["claims"])),
+        ("settled", "Settled by a formula", bool(summary["settled"])),
+        ("results", "Results", True),
+        *((section["id"], section["heading"], True) for section in sections),
+        ("pairs", "Every pair of models", bool(summary["differences"])),
+        ("task", "The task", True),
+        ("made", "How it was made", True),
+    ]
+    return [(id_, words) for id_, words, there in parts if there]
+
+
+def _render(summary: dict[str, Any], answer: dict[str, Any], sections: list[dict[str, Any]]) -> str:
     environment = Environment(
         loader=PackageLoader("torchliquid.report", "templates"),
         autoescape=True,
@@ -114,6 +138,7 @@ def _render(summary: dict[str, Any], sections: list[dict[str, Any]]) -> str:
         "figure": claim_figure,
         "start": lambda words: words[:1].upper() + words[1:],
         "tau": _tau,
+        "sorted_by": tables.sorted_by,
     }
     measures = tables.columns(summary)
     unit = "" if summary["task"]["has_clean"] else f", in {summary['task']['unit']}"
@@ -129,7 +154,12 @@ def _render(summary: dict[str, Any], sections: list[dict[str, Any]]) -> str:
     return environment.get_template("report.html").render(
         summary=summary,
         task=summary["task"],
+        answer=answer,
         answers=answers(summary),
+        contents=_contents(summary, sections),
+        article=published(summary),
+        horizon=summary["task"]["spec"].get("horizon"),
+        training=[_lines(entry) for entry in summary["training"]],
         groups=tables.claim_groups(summary),
         claims=tables.claim_rows(summary),
         tally=tables.tally(summary),

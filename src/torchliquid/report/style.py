@@ -78,6 +78,7 @@ def drawing() -> Iterator[None]:
     """Matplotlib's settings while a figure is drawn or saved; as before afterwards."""
     settings: dict[Any, Any] = {
         "font.family": "DejaVu Sans",
+        "mathtext.fontset": "dejavusans",
         "svg.fonttype": "none",  # real text: small, searchable, in the page's own font
         "svg.hashsalt": "torchliquid",
         "text.parse_math": False,  # a column of the user's may be called "$"

@@ -1,6 +1,7 @@
 """The results and the claims as rows: in a terminal, as Markdown, and for the page."""
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +35,8 @@ class Column:
 
     def cell(self, entry: Quantiles | None, *, best: bool) -> "Cell":
         """How a model's quantiles are written in this column."""
-        return Cell(*spread(entry, two_decimals if self.is_skill else number), best)
+        value = entry["median"] if entry else None
+        return Cell(*spread(entry, two_decimals if self.is_skill else number), best, value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Cell:
     median: str
     ends: str
     best: bool
+    value: float | None = None
 
     def __str__(self) -> str:
         return f"{self.median} {self.ends}".strip()
@@ -102,6 +105,13 @@ def rows(summary: Mapping[str, Any], measures: list[Column]) -> list[Row]:
         )
         for name, facts in models.items()
     ]
+
+
+def sorted_by(rows: list[Row], place: int, column: Column) -> list[tuple[str, Cell]]:
+    """Models and their cells of one column, the best first, those without a number last."""
+    found = [(row.model, row.cells[place]) for row in rows]
+    sign = -1 if column.is_skill else 1
+    return sorted(found, key=lambda f: math.inf if f[1].value is None else sign * f[1].value)
 
 
 def _best(models: Mapping[str, Any], column: Column) -> str | None:

@@ -1,0 +1,34 @@
+"""The article's numbers beside ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torchliquid.data.presets import ARTICLE, PRESETS
+from torchliquid.data.published import NUMBERS
+from torchliquid.report.numbers import spread
+
+_WORDS = {"train_mse": "train", "test_mse_reset": "test"}
+
+
+def published(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The article's four numbers and ours; None on another task, or without its two models."""
+    models, spec = summary["models"], summary["task"]["spec"]
+    if not summary["task"]["is_articles"] or not {m for m, _ in NUMBERS} <= models.keys():
+        return None
+    rows = []
+    for (model, measure), said in NUMBERS.items():
+        median, ends = spread(models[model][measure])
+        what = f"{model} {_WORDS[measure]}"
+        rows.append({"what": what, "said": said, "median": median, "ends": ends})
+    preset = PRESETS[ARTICLE]
+    calibrated = (
+        [tuple(sine) for sine in spec["sines"]] == list(preset.sines)
+        and spec["sigma"] == preset.sigma
+        and summary["task"]["learning_rate"] == preset.learning_rate
+    )
+    note = (
+        "Of 2,232 candidates these come closest to its numbers and curves; nothing else chose them."
+        if calibrated
+        else "These here are other ones than those that come closest to its numbers and curves."
+    )
+    return {"rows": rows, "note": note}
