@@ -32,7 +32,7 @@ from torchliquid.bench.probe import probe
 from torchliquid.bench.scoring import score
 from torchliquid.bench.store import Run, Store, hold
 from torchliquid.bench.task import Array, Task
-from torchliquid.bench.training import Progress, Protocol, predict, train
+from torchliquid.bench.training import Progress, Protocol, predict, seconds_alone, train
 from torchliquid.environment import describe
 from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.nn import Pack, save
@@ -161,6 +161,7 @@ def compute(
     facts = _facts(model, parameters, protocol)
     facts["notes"] = _words_of(said)
     facts["seconds_per_epoch"] = trained.seconds_per_epoch
+    facts["seconds_alone"] = seconds_alone(task, model, protocol)
     lane = _typical_lane(rows["test_mse_carry"])
     facts["demo_lane"] = lane
     if model.kind == "liquid":

@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 RESAMPLES = 9_999
+LEAST = 5
+"""Lanes that an interval needs."""
 BOUND = 1e12
 """Ratios beyond this, as of a lane that diverged, count as this."""
 
@@ -49,8 +51,8 @@ def paired_ratio(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
 def median_interval(values: ArrayLike) -> Estimate:
     """Median over lanes with its percentile bootstrap interval at `LEVEL`.
 
-    The resampling is seeded: the same rows give the same interval. With fewer than 5 lanes, or
-    values that are not finite, there is no interval.
+    The resampling is seeded: the same rows give the same interval. With fewer than `LEAST` lanes,
+    or values that are not finite, there is no interval.
 
     >>> median_interval([2.0] * 10)
     Estimate(figure=2.0, low=2.0, high=2.0)
@@ -59,7 +61,7 @@ def median_interval(values: ArrayLike) -> Estimate:
 
     found = np.asarray(values, dtype=np.float64)
     figure = float(np.median(found)) if np.isfinite(found).all() else np.nan
-    if len(found) < 5 or not np.isfinite(figure):
+    if len(found) < LEAST or not np.isfinite(figure):
         return Estimate(figure, np.nan, np.nan)
     result = bootstrap(
         (found,),

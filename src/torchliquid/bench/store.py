@@ -104,11 +104,13 @@ class Store:
         facts = {
             f.name: getattr(task, f.name)
             for f in dataclasses.fields(task)
-            if f.name not in ("inputs", "targets", "clean", "dt")
+            if f.name not in ("inputs", "targets", "clean", "dt", "times")
         }
         arrays: Arrays = {"inputs": task.inputs, "targets": task.targets, "dt": np.asarray(task.dt)}
         if task.clean is not None:
             arrays["clean"] = task.clean
+        if task.times is not None:
+            arrays["times"] = task.times
         _write(self._task_file, {"settings": self.settings, "task": facts}, arrays)
 
     def load_task(self) -> Task:
@@ -120,6 +122,7 @@ class Store:
             inputs=arrays["inputs"],
             targets=arrays["targets"],
             clean=arrays.get("clean"),
+            times=arrays.get("times"),
             dt=dt if dt.ndim else float(dt),
             **task,
         )

@@ -89,6 +89,7 @@ def _model(task: Task, run: Run, persistence: Run | None) -> dict[str, Any]:
     facts, arrays = run.facts, run.arrays
     shown = ("kind", "description", "parameters", "bytes", "lanes", "seconds_per_epoch")
     row: dict[str, Any] = {key: facts[key] for key in shown}
+    row["seconds_alone"] = facts.get("seconds_alone")
     row["notes"] = facts.get("notes", [])
     row["diverged"] = int(arrays["diverged"].sum())
     row["untrained"] = int((arrays.get("chosen_epoch", np.ones(1)) == 0).sum())

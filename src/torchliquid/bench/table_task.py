@@ -129,7 +129,15 @@ def table_task(
         scale=float(scale[0]),
         unit=series.columns[0],
         notes=(*_missing_notes(series), *constant, *spacing_notes),
+        times=_when(series, horizon),
+        dated=series.dates is not None,
     )
+
+
+def _when(series: Series, horizon: int) -> Numbers | None:
+    """The time of each step's target, for axes."""
+    times = series.times if series.dates is None else series.dates
+    return None if times is None else times[horizon:].astype(np.float64)
 
 
 def _check_arguments(

@@ -42,6 +42,8 @@ class Task:
         scale: see above.
         unit: name of the target.
         notes: rules that were applied, to be said in the output.
+        times: ``(T,)``, when each target is, for axes; None where there is only an order.
+        dated: whether ``times`` are moments in UTC, in seconds since 1970.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Task:
     scale: float = 1.0
     unit: str = "signal"
     notes: tuple[str, ...] = field(default=())
+    times: NDArray[np.float64] | None = None
+    dated: bool = False
 
     @property
     def steps(self) -> int:

@@ -1,6 +1,7 @@
 """Train all lanes of a network together, as a pack."""
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torchliquid.bench.models import Model
 from torchliquid.bench.scoring import mse
 from torchliquid.bench.task import Array, Task
+from torchliquid.errors import LongStepWarning
 from torchliquid.nn import Pack
 
 Progress = Callable[[int], None]
@@ -95,6 +97,27 @@ def train(
     if task.valid:
         curves.restore_best()
     return Trained(pack, curves.arrays(), seconds / protocol.epochs)
+
+
+def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
+    """What an epoch of one model takes by itself, outside any pack: the median of a few."""
+    torch.manual_seed(protocol.weight_seeds()[0])
+    single = model.build(task)
+    x, target, dt = training_windows(task, model)
+    x, target = (x[0] if x.dim() == 4 else x), (target[0] if target.dim() == 3 else target)
+    present, target = ~target.isnan(), target.nan_to_num()
+    optimiser = torch.optim.Adam(single.parameters(), lr=protocol.learning_rate)
+    taken = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LongStepWarning)  # said of the pack
+        for _ in range(min(20, 2 + protocol.epochs)):
+            start = time.perf_counter()
+            optimiser.zero_grad()
+            error = torch.where(present, single(x, dt=dt)[0].squeeze(-1) - target, 0.0)
+            error.square().sum().backward()
+            optimiser.step()
+            taken.append(time.perf_counter() - start)
+    return float(np.median(taken[2:]))
 
 
 def training_windows(task: Task, model: Model) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -34,6 +34,7 @@ class Series:
         times: ``(N,)``, increasing; None where the rows only have an order.
         time_unit: unit of ``times``, if known.
         time: name of the column that the times come from.
+        dates: ``(N,)``, moments in UTC as seconds since 1970, where the times are dates.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Series:
     times: Numbers | None = None
     time_unit: str | None = None
     time: str | None = None
+    dates: Numbers | None = None
 
 
 def read_table(
@@ -80,10 +82,12 @@ def read_table(
     stamps = None if time is None else _find(columns, time, path)
     roles = ("target", *["feature"] * len(features))
     values = [_numbers(c, f"{r} {n!r}") for c, r, n in zip(cells, roles, wanted, strict=True)]
-    times, unit = (None, None) if stamps is None else _times(stamps, f"time column {time!r}")
+    times, unit, dates = None, None, None
+    if stamps is not None:
+        times, unit, dates = _times(stamps, f"time column {time!r}")
     names = tuple(map(visible, wanted))
     stamp = None if time is None else visible(time)
-    return Series(visible(path.stem), names, np.stack(values, axis=1), times, unit, stamp)
+    return Series(visible(path.stem), names, np.stack(values, axis=1), times, unit, stamp, dates)
 
 
 def _check_roles(target: str, features: Sequence[str], time: str | None) -> None:
@@ -152,8 +156,8 @@ def _numbers(cells: pd.Series, what: str) -> Numbers:
     return values
 
 
-def _times(cells: pd.Series, what: str) -> tuple[Numbers, str | None]:
-    """The cells as increasing times, and their unit."""
+def _times(cells: pd.Series, what: str) -> tuple[Numbers, str | None, Numbers | None]:
+    """The cells as increasing times, their unit, and as moments where they are dates."""
     missing = np.flatnonzero(cells.isna())
     if len(missing):
         raise TorchliquidError(
@@ -181,7 +185,9 @@ def _times(cells: pd.Series, what: str) -> tuple[Numbers, str | None]:
             f"{what} goes back from {before} in data row {row} to {after} in data row {row + 1}: "
             "sort the table by time"
         )
-    return _since_first(stamps) if dates else (numbers, None)
+    if not dates:
+        return numbers, None, None
+    return *_since_first(stamps), stamps.astype("datetime64[ms]").astype(np.float64) / 1000
 
 
 def _as_numbers(cells: pd.Series) -> Numbers:

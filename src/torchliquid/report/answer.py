@@ -9,6 +9,7 @@ from torchliquid.report.material import rivals
 from torchliquid.report.numbers import claim_figure, count, interval, number
 
 _STATES = {"carry": "state carried over", "reset": "state reset"}
+_SHORT = {"holds": "yes", "does not hold": "no", "cannot tell": "cannot tell"}
 _YES = {"lower": "yes", "higher": "no", "cannot tell": "cannot tell"}
 
 
@@ -172,7 +173,7 @@ def _time_constant(summary: Mapping[str, Any]) -> Answer | None:
     verdicts = Counter(claim["verdict"] for claim in found)
     short = f"{verdicts['holds']} of {len(found)} claims hold"
     if len(verdicts) == 1:
-        short = _capital({"holds": "yes", "does not hold": "no"}.get(found[0]["verdict"], short))
+        short = _capital(_SHORT[found[0]["verdict"]])
     by_claim: dict[str, list[str]] = {}
     for claim in found:
         figure = " ".join(filter(None, claim_figure(claim)))

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -63,7 +64,7 @@ def prediction(material: Material) -> Picture | Omitted:
         top.set_title("Whole series, state carried over", pad=22)
         carried.set_title("Errors on the test stretch")
         reset.set_title("The first steps after a reset")
-        reset.set_xlabel("step")
+        reset.set_xlabel(material.when_name)
         legend(figure, top)
         return figure
 
@@ -95,7 +96,7 @@ def _panel(
     reset: bool = False,
 ) -> None:
     task = material.task
-    steps = np.arange(start, stop)
+    steps = material.when[start:stop]
     target = material.unscaled(_of(task.targets, lane))[start:stop]
     if len(steps) <= _DOTS:
         size = (4 if wide else 3) if len(steps) <= _ZOOM else (2.6 if wide else 1.8)
@@ -114,9 +115,7 @@ def _panel(
         )
         values = values[: stop - start] if reset else values[start:stop]
         axes.plot(*thin(steps, values), label=model, **line_look(model))
-    axes.set_xlim(start - 0.01 * len(steps), stop - 1 + 0.01 * len(steps))
-    axes.set_ylabel(material.unit)
-    whole_ticks(axes.xaxis)
+    _along(axes, material, steps)
 
 
 def _residuals(
@@ -124,28 +123,42 @@ def _residuals(
 ) -> None:
     task = material.task
     truth = material.unscaled(_of(task.targets if task.clean is None else task.clean, lane))
-    steps = np.arange(start, stop)
+    steps = material.when[start:stop]
     axes.axhline(0, color=INK, linewidth=0.8)
     for model in models:
         values = material.unscaled(material.runs[model].arrays["prediction_carry"][lane])
         axes.plot(*thin(steps, (values - truth)[start:stop]), **line_look(model))
-    axes.set_xlim(start - 0.01 * len(steps), stop - 1 + 0.01 * len(steps))
+    _along(axes, material, steps)
+
+
+def _along(axes: Axes, material: Material, steps: Floats) -> None:
+    """The ends of the axis of time, its ticks, and the unit beside it."""
+    edge = 0.01 * (steps[-1] - steps[0])
+    axes.set_xlim(steps[0] - edge, steps[-1] + edge)
     axes.set_ylabel(material.unit)
-    whole_ticks(axes.xaxis)
+    if material.task.dated:
+        locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(formatter)
+    elif material.task.times is None:
+        whole_ticks(axes.xaxis)
 
 
 def _split(axes: Axes, material: Material, wide: bool) -> None:
     """Vertical lines between the stretches, and their names above the panel where they fit."""
-    task = material.task
+    task, when = material.task, material.when
     ends = [0, task.train, task.train + task.valid, task.steps]
     for edge in sorted({task.train, task.train + task.valid}):
-        axes.axvline(edge - 0.5, color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
+        axes.axvline(
+            (when[edge - 1] + when[edge]) / 2, color=INK, linewidth=1.2, linestyle=(0, (4, 2))
+        )
     for name, start, stop in zip(("train", "validation", "test"), ends, ends[1:], strict=False):
         pixels = (stop - start) / task.steps * (620 if wide else 260)
         if pixels > 8 * len(name):
             axes.annotate(
                 name,
-                ((start + stop) / 2, 1),
+                (when[start : max(stop, start + 1)].mean(), 1),
                 xycoords=("data", "axes fraction"),
                 xytext=(0, 4),
                 textcoords="offset points",

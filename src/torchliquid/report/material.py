@@ -84,6 +84,21 @@ class Material:
         """Scaled targets, inputs or predictions in the target's unit."""
         return np.asarray(values, dtype=float) * self.task.scale + self.task.offset
 
+    @property
+    def when(self) -> Floats:
+        """Where each step stands on an axis: its number, its time, or its day since 1970."""
+        times = self.task.times
+        if times is None:
+            return np.arange(self.task.steps, dtype=float)
+        return times / 86_400 if self.task.dated else times
+
+    @property
+    def when_name(self) -> str:
+        """Label of an axis of `when`; dates need none."""
+        if self.task.times is None:
+            return "step"
+        return "" if self.task.dated else str(self.task.spec.get("time") or "time")
+
     def kind(self, kind: str) -> list[str]:
         """Models of a kind: "liquid", "recurrent" or "classical"."""
         return [name for name, facts in self.summary["models"].items() if facts["kind"] == kind]

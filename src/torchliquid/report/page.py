@@ -113,7 +113,7 @@ def _contents(summary: dict[str, Any], sections: list[dict[str, Any]]) -> list[t
     """The page's parts that are there, by their ids."""
     parts = [
         ("article", "The article's four numbers", bool(published(summary))),
-        ("claims", "The claims", bool(summary["claims"])),
+        ("claims", "The claims", bool(summary["claims"]) and not tables.too_few(summary)),
         ("settled", "Settled by a formula", bool(summary["settled"])),
         ("results", "Results", True),
         *((section["id"], section["heading"], True) for section in sections),
@@ -163,6 +163,7 @@ def _render(summary: dict[str, Any], answer: dict[str, Any], sections: list[dict
         groups=tables.claim_groups(summary),
         claims=tables.claim_rows(summary),
         tally=tables.tally(summary),
+        too_few=tables.too_few(summary),
         sections=sections,
         results=[(words, found, tables.rows(summary, found)) for words, found in results],
         lanes=count(summary["task"]["lanes"], "lane"),

@@ -9,7 +9,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from torchliquid.report.numbers import MISSING, claim_figure, number, spread, two_decimals
+from torchliquid.bench.statistics import LEAST
+from torchliquid.report.numbers import MISSING, claim_figure, count, number, spread, two_decimals
 
 _VERDICTS = ("holds", "does not hold", "cannot tell")
 _STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD}
@@ -61,6 +62,7 @@ class Row:
     parameters: str
     bytes: str
     seconds: str
+    seconds_alone: str
     lanes: str
     diverged: int
     cells: tuple[Cell, ...]
@@ -96,6 +98,7 @@ def rows(summary: Mapping[str, Any], measures: list[Column]) -> list[Row]:
             parameters=f"{facts['parameters']:,}",
             bytes=f"{facts['bytes']:,}",
             seconds=number(facts["seconds_per_epoch"]) if facts["seconds_per_epoch"] else MISSING,
+            seconds_alone=number(facts.get("seconds_alone")),
             lanes=f"{facts['diverged']} of {facts['lanes']}",
             diverged=facts["diverged"],
             cells=tuple(
@@ -160,6 +163,14 @@ def claim_rows(summary: Mapping[str, Any]) -> list[list[dict[str, Any] | None]]:
     return list(found.values())
 
 
+def too_few(summary: Mapping[str, Any]) -> str:
+    """Why nothing can be judged, where there are too few lanes; empty where there are enough."""
+    lanes = summary["task"]["lanes"]
+    if lanes >= LEAST:
+        return ""
+    return f"{count(lanes, 'lane')}; an interval needs {LEAST}, so no claim can be judged"
+
+
 def tally(summary: Mapping[str, Any]) -> list[str]:
     """How many claims hold, for each of `claim_groups`."""
     lines = []
@@ -187,10 +198,12 @@ def claims_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def terminal_tables(summary: Mapping[str, Any]) -> list[Table]:
-    """Results and claims, for `rich.console.Console.print`."""
-    tables = [results_table(summary)]
-    return [*tables, claims_table(summary)] if summary["claims"] else tables
+def terminal_tables(summary: Mapping[str, Any]) -> list[Table | str]:
+    """Results and claims, or why there are none, for `rich.console.Console.print`."""
+    if not summary["claims"]:
+        return [results_table(summary)]
+    why = too_few(summary)
+    return [results_table(summary), f"note: {why}" if why else claims_table(summary)]
 
 
 def markdown_results(summary: Mapping[str, Any]) -> str:
