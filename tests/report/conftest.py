@@ -64,6 +64,8 @@ def table_like(unit: str) -> Task:
         offset=606.5,
         scale=314.2,
         unit=unit,
+        times=1.424e9 + 60.0 * np.arange(1, steps + 1),
+        dated=True,
         notes=("10 missing targets count in no loss or error.", "dt varies from 0.05 to 0.15."),
     )
 

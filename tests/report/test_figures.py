@@ -1,5 +1,6 @@
 """The figures as drawings: nothing overlaps or is cut off, and they show the right numbers."""
 
+import dataclasses
 import itertools
 import re
 
@@ -9,7 +10,7 @@ from matplotlib.backends.backend_agg import RendererAgg
 
 from torchliquid.bench.probe import BEFORE
 from torchliquid.report.figures_differences import paired_differences
-from torchliquid.report.figures_prediction import thin
+from torchliquid.report.figures_prediction import prediction, thin
 from torchliquid.report.labels import place_labels
 from torchliquid.report.material import Material, Omitted, quantiles
 from torchliquid.report.style import DARK, LIGHT, NARROW, WIDE, drawing, look, new_figure, settle
@@ -177,7 +178,27 @@ def test_a_users_table_is_drawn_in_its_unit(written):
     want = run.arrays["prediction_reset"][lane][:20] * task.scale + task.offset
     np.testing.assert_allclose(line.get_ydata(), want, rtol=1e-5)
     splits = [line.get_xdata()[0] for line in top.lines if len(line.get_xdata()) == 2]
-    assert splits == [task.train - 0.5, start - 0.5]
+    minute = 1 / 1440
+    first = 1.424e9 / 86_400
+    assert splits == pytest.approx([first + (k + 0.5) * minute for k in (task.train, start)])
+    assert any(":" in label.get_text() for label in top.get_xticklabels())
+
+
+@pytest.mark.parametrize("step", [1, 60, 3600, 86_400, 604_800, 2.6e6, 3.2e7, 3.2e8])
+def test_dates_of_any_spacing_find_their_ticks(written, step):
+    report = written("table")
+    task = report.store.load_task()
+    times = 1.0e9 + step * np.arange(task.steps, dtype=float)
+    if times[-1] > 2.5e11:  # the year 9999
+        times = times[: task.steps] * 2.5e11 / times[-1]
+    material = Material.of(report.store, report.summary)
+    material = dataclasses.replace(material, task=dataclasses.replace(task, times=times))
+    with drawing():
+        figure = prediction(material).draw(True)
+        settle(figure)
+        figure.canvas.draw()
+    for panel in figure.axes:
+        assert len(panel.get_xticks()) <= 12
 
 
 def test_forest_plot_shows_the_summarys_ratios(written):

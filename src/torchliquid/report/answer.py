@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchliquid.report.material import rivals
-from torchliquid.report.numbers import claim_figure, count, interval, number
+from torchliquid.report.numbers import claim_figure, count, interval, number, two_decimals
 
 _STATES = {"carry": "state carried over", "reset": "state reset"}
 _SHORT = {"holds": "yes", "does not hold": "no", "cannot tell": "cannot tell"}
@@ -35,6 +35,8 @@ class Contrast:
 def answers(summary: Mapping[str, Any]) -> list[Answer]:
     """What a reader wants to know first; questions that these models cannot answer are left out."""
     found = [_lowest(summary), _duel(summary), _linear(summary), _time_constant(summary)]
+    if not summary["task"]["is_articles"]:
+        found.insert(1, _persistence(summary))
     return [answer for answer in found if answer]
 
 
@@ -63,6 +65,31 @@ def _lowest(summary: Mapping[str, Any]) -> Answer | None:
         return None
     short = winners[0] if len(set(winners)) == 1 else f"{winners[0]} or {winners[-1]}, by the state"
     return Answer("Which model has the lowest median test error?", short, tuple(details))
+
+
+def _persistence(summary: Mapping[str, Any]) -> Answer | None:
+    """Whether the best model is worth having: its skill over repeating the last value."""
+    skills = {
+        model: float(entry["median"])
+        for model, facts in summary["models"].items()
+        if model != "persistence"
+        and (entry := facts.get("skill_carry"))
+        and entry["median"] is not None
+    }
+    if not skills:
+        return None
+    best = max(skills, key=skills.__getitem__)
+    found = contrast(summary, best, "persistence", "carry")
+    word = {"lower": "Yes", "higher": "No"}.get(found.word if found else "", "Cannot tell")
+    details = [
+        "Skill is 1 less the ratio of test MSE to that of persistence, the state carried over: "
+        + ", ".join(f"{model} {two_decimals(skill)}" for model, skill in skills.items())
+        + "."
+    ]
+    if found:
+        details.append(f"Test MSE of {best}: {found.figures} times persistence's.")
+    short = f"{word}: {best}, skill {two_decimals(skills[best])}"
+    return Answer("Does any model beat repeating the last value?", short, tuple(details))
 
 
 def contrast(summary: Mapping[str, Any], first: str, second: str, state: str) -> Contrast | None:

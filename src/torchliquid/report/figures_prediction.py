@@ -137,7 +137,7 @@ def _along(axes: Axes, material: Material, steps: Floats) -> None:
     axes.set_xlim(steps[0] - edge, steps[-1] + edge)
     axes.set_ylabel(material.unit)
     if material.task.dated:
-        locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
+        locator = AutoDateLocator(minticks=2, maxticks=7)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(formatter)

@@ -57,10 +57,13 @@ def interval(ends: Sequence[float | None]) -> str:
 def two_decimals(value: float | None) -> str:
     """For shares and skills, whose size is known.
 
-    >>> two_decimals(0.7723), two_decimals(None)
-    ('0.77', '–')
+    >>> two_decimals(0.7723), two_decimals(-0.001), two_decimals(None)
+    ('0.77', '0.00', '–')
     """
-    return MISSING if value is None or not math.isfinite(value) else f"{value:.2f}"
+    if value is None or not math.isfinite(value):
+        return MISSING
+    words = f"{value:.2f}"
+    return words.removeprefix("-") if float(words) == 0 else words
 
 
 def spread(

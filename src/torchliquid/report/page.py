@@ -68,10 +68,14 @@ def write_report(store: Store, summary: dict[str, Any]) -> Path:
         kept.update((f"{found.name}.svg", f"{found.name}.png"))
         return _figure(found, folder)
 
-    answer = made(ratios_at_a_glance(material))
+    opening = [made(ratios_at_a_glance(material))]
+    if not material.task.is_articles:
+        opening.append(made(prediction(material)))
     for heading, makers in _SECTIONS.items():
         figures: list[dict[str, Any]] = []
         for maker in makers:
+            if maker is prediction and len(opening) > 1:
+                continue
             found = maker(material)
             figures += [made(one) for one in (found if isinstance(found, list) else [found])]
         sections.append({"id": _id(heading), "heading": heading, "figures": figures})
@@ -79,7 +83,7 @@ def write_report(store: Store, summary: dict[str, Any]) -> Path:
         if stale.suffix in {".svg", ".png"} and stale.name not in kept and not stale.is_dir():
             stale.unlink()
     page = store.folder / "report.html"
-    write_whole(page, _render(summary, answer, sections).encode())
+    write_whole(page, _render(summary, opening, sections).encode())
     return page
 
 
@@ -124,7 +128,9 @@ def _contents(summary: dict[str, Any], sections: list[dict[str, Any]]) -> list[t
     return [(id_, words) for id_, words, there in parts if there]
 
 
-def _render(summary: dict[str, Any], answer: dict[str, Any], sections: list[dict[str, Any]]) -> str:
+def _render(
+    summary: dict[str, Any], opening: list[dict[str, Any]], sections: list[dict[str, Any]]
+) -> str:
     environment = Environment(
         loader=PackageLoader("torchliquid.report", "templates"),
         autoescape=True,
@@ -154,7 +160,9 @@ def _render(summary: dict[str, Any], answer: dict[str, Any], sections: list[dict
     return environment.get_template("report.html").render(
         summary=summary,
         task=summary["task"],
-        answer=answer,
+        answer=opening[0],
+        forecast=opening[1] if len(opening) > 1 else None,
+        trained=[name for name, facts in summary["models"].items() if facts["kind"] != "classical"],
         answers=answers(summary),
         contents=_contents(summary, sections),
         article=published(summary),
@@ -169,7 +177,7 @@ def _render(summary: dict[str, Any], answer: dict[str, Any], sections: list[dict
         lanes=count(summary["task"]["lanes"], "lane"),
         diverged={n: f for n, f in summary["models"].items() if f["diverged"]},
         untrained={n: f for n, f in summary["models"].items() if f["untrained"]},
-        specification=_lines(summary["task"]["spec"]),
+        specification=_specification(summary["task"]["spec"]),
         protocol={
             words: _lines({words: summary["task"][key]})[words]
             for key, words in _PROTOCOL.items()
@@ -179,6 +187,24 @@ def _render(summary: dict[str, Any], answer: dict[str, Any], sections: list[dict
         light=LIGHT,
         dark=DARK,
     )
+
+
+def _specification(spec: dict[str, Any]) -> dict[str, str]:
+    """What is predicted, in words."""
+    if spec.get("task") != "article":
+        return _lines(spec)
+    sines = " + ".join(
+        f"{amplitude:g} sin {'' if frequency == 1 else f'{frequency:g} '}t"
+        for amplitude, frequency in spec["sines"]
+    )
+    window = spec.get("window")
+    return {
+        "signal": sines,
+        "noise": f"Gaussian, sigma {spec['sigma']:g} (variance {spec['sigma'] ** 2:g})",
+        "time": f"t from 0 to {spec['span']:g} in {spec['steps']} steps",
+        "prediction": "the next noisy value from the noisy current one"
+        + (f", from the last state of a window of {window} steps" if window else ""),
+    }
 
 
 def _lines(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
