@@ -5,7 +5,7 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench bench-kernels bench-growth calibrate wheels test test-slow sanitize test-oldest check lint types architecture docs tests browser clean
+.PHONY: bench bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
@@ -18,6 +18,9 @@ bench-growth: $(VENV)/.bench  ## how their cost grows with every size: docs/_sta
 
 calibrate: $(VENV)/.bench  ## the signal nearest to the article's numbers: benchmarks/calibration.json
 	$(BIN)/python benchmarks/calibrate.py
+
+verdicts: $(VENV)/.bench  ## how the verdict moves with noise and learning rate: docs/_static/verdicts.png
+	$(BIN)/python benchmarks/verdicts.py
 
 wheels: $(VENV)/.bench  ## a wheel for every platform, and the sources: dist/
 	$(PIP) '.[release]'

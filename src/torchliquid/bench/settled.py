@@ -52,7 +52,7 @@ def settled_claims(task: Task, runs: Mapping[str, Run]) -> list[dict[str, str]]:
                 "tau_sys drops toward zero",
                 _FAILS,
                 "tau_sys = tau / (1 + tau f) with f in (0, 1) stays above tau / (1 + tau): for "
-                f"tau = 1, where it starts, above one half.{met}",
+                f"tau = 1.31, where it starts, above 0.57.{met}",
             ),
             (
                 "Old memory is flushed within a single step",

@@ -6,7 +6,7 @@ import re
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from torchliquid.report.style import LIGHT, drawing
+from torchliquid.report.style import DARK, LIGHT, drawing
 
 _NO_METADATA = dict.fromkeys(["Date", "Creator", "Format", "Type"])
 _TAU_SYS = "\N{GREEK SMALL LETTER TAU}_sys"
@@ -70,6 +70,23 @@ def for_page(svg: str, key: str, label: str, css_class: str) -> str:
         f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
         f"{body}</svg>"
     )
+
+
+def themed(svg: str) -> str:
+    """An SVG file for a web page, whose colours follow the reader's light or dark scheme.
+
+    Only browsers read it rightly; `to_svg` has plain colours, for everything else.
+    """
+    start = svg.index(">", svg.index("<svg")) + 1
+    schemes = [
+        " ".join(f"--{name}: {colour};" for name, colour in scheme.items())
+        for scheme in (LIGHT, DARK)
+    ]
+    style = (
+        f"<style>svg {{ {schemes[0]} }} "
+        f"@media (prefers-color-scheme: dark) {{ svg {{ {schemes[1]} }} }}</style>"
+    )
+    return svg[:start] + style + re.sub(r"#[0-9a-f]{6}\b", _variable, svg[start:])
 
 
 def _variable(colour: re.Match[str]) -> str:
