@@ -394,6 +394,11 @@ def walks(folder: Path) -> dict[str, Walk]:
             {"layer": ltc, **layer_walk(ltc).given},
             {"layer": layer_with_times, **layer_walk(ltc).fine},
         ),
+        "plot_time_constants": Walk(
+            torchliquid.plot_time_constants,
+            {"layer": ltc, "x": draw(1, L, I), "h0": draw(1, 1, H), "dt": draw(1, L).abs()},
+            {"layer": layer_with_times, **layer_walk(ltc).fine},
+        ),
         "save": Walk(
             torchliquid.save, {"model": ltc, "folder": folder / "new"},
             {"model": recurrent, "folder": lambda v, b: isinstance(v, str | Path) and v != "\0"},
@@ -420,7 +425,7 @@ def walks(folder: Path) -> dict[str, Walk]:
 
 NAMES = (
     *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
-    *("time_constants", "save", "load"),
+    *("time_constants", "plot_time_constants", "save", "load"),
     *("SequenceModel", "SequenceModel.forward"),
     *("SequenceModel.forward-LSTM", "SequenceModel.forward-GRU"),
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),

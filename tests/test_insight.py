@@ -1,13 +1,21 @@
 """tau_sys as the equations say, in every layout."""
 
 import math
+import sys
 
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from torchliquid import LTC, Pack, SequenceModel, TorchliquidError, time_constants
+from torchliquid import (
+    LTC,
+    Pack,
+    SequenceModel,
+    TorchliquidError,
+    plot_time_constants,
+    time_constants,
+)
 from torchliquid.functional import SOLVERS
 
 EXACT = {"rtol": 1e-12, "atol": 1e-14}
@@ -127,3 +135,46 @@ def test_no_graph_is_kept():
 def test_layers_without_time_constants(other):
     with pytest.raises(TorchliquidError, match="only liquid layers have tau_sys"):
         time_constants(other, torch.zeros(4, 2))
+
+
+# --- the picture --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("times", [True, False])
+def test_the_picture_shows_input_mean_and_every_neuron_within_its_limits(batch_first, times):
+    cell = layer(batch_first=batch_first)
+    x, h0, dt = draw(B=1, L=9)
+    turn = (lambda t: t) if batch_first else (lambda t: t.transpose(0, 1))
+    model = SequenceModel(cell, 1)
+    figure = plot_time_constants(model, turn(x), h0, turn(dt) if times else None)
+    top, middle, bottom, _ = figure.axes
+    along = dt[0].cumsum(0) if times else 0.3 * torch.arange(1, 10)
+    tau_sys = time_constants(cell, turn(x), h0, turn(dt) if times else None).reshape(9, 5)
+    for feature in (0, 1):
+        assert_close(torch.tensor(top.lines[feature].get_ydata()), x[0, :, feature])
+        assert_close(torch.tensor(top.lines[feature].get_xdata()), along.double())
+    assert_close(torch.tensor(middle.lines[0].get_ydata()), tau_sys.mean(1))
+    image = torch.tensor(bottom.collections[0].get_array()).reshape(5, 9)
+    tau = cell.tau.detach()
+    share = 100 * (tau_sys - tau / (1 + tau)) / (tau - tau / (1 + tau))
+    order = [int(label.get_text()) for label in bottom.get_yticklabels()]
+    assert sorted(order) == list(range(5))
+    assert_close(image, share[:, order].T)
+    assert (image.std(dim=1).diff() >= 0).all()
+    assert ((image > 0) & (image < 100)).all()
+    figure.canvas.draw()
+
+
+def test_the_picture_is_of_one_sequence_of_an_ltc():
+    x, _, _ = draw()
+    with pytest.raises(TorchliquidError, match=r"4 sequences: give one, such as x\[:1\]"):
+        plot_time_constants(layer(batch_first=True), x)
+    with pytest.raises(TorchliquidError, match="only liquid layers have tau_sys"):
+        plot_time_constants(nn.LSTM(2, 5), x)
+
+
+def test_the_picture_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(TorchliquidError, match="pip install 'torchliquid"):
+        plot_time_constants(layer(), torch.zeros(3, 2, dtype=torch.float64))

@@ -19,6 +19,7 @@ NAMES = [
     "TorchliquidError",
     "functional",
     "load",
+    "plot_time_constants",
     "save",
     "time_constants",
 ]
@@ -38,6 +39,7 @@ SIGNATURES = {
     "Pack": "(make_model, seeds)",
     "SequenceModel": "(layer, output_size)",
     "load": "(folder)",
+    "plot_time_constants": "(layer, x, h0=None, dt=None)",
     "save": "(model, folder)",
     "time_constants": "(layer, x, h0=None, dt=None)",
 }

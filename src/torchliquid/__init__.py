@@ -2,13 +2,13 @@
 
 Recurrent layers defined by differential equations whose time constant follows the input, used like
 `torch.nn.LSTM`. Start with `LTC` and `SequenceModel`; see what the time constants do with
-`time_constants`; train many seeds at once with `Pack`; keep a model with `save` and `load`. The
-equations as pure functions are in `torchliquid.functional`.
+`time_constants` and `plot_time_constants`; train many seeds at once with `Pack`; keep a model with
+`save` and `load`. The equations as pure functions are in `torchliquid.functional`.
 """
 
 from torchliquid import functional
 from torchliquid.errors import TorchliquidError
-from torchliquid.insight import time_constants
+from torchliquid.insight import plot_time_constants, time_constants
 from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel, load, save
 
 __version__ = "0.1.0"
@@ -21,6 +21,7 @@ __all__ = [
     "TorchliquidError",
     "functional",
     "load",
+    "plot_time_constants",
     "save",
     "time_constants",
 ]

@@ -1,10 +1,15 @@
 """What a trained layer does: its time constants, and how they answer to jumps in the input."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn import LiquidLayer, SequenceModel
+from torchliquid.nn import LTC, LiquidLayer, SequenceModel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @torch.no_grad()
@@ -42,3 +47,76 @@ def time_constants(
             f"time_constants was given a {type(found).__name__}: only liquid layers have tau_sys"
         )
     return found.time_constants(x, h0, dt)
+
+
+def plot_time_constants(
+    layer: LiquidLayer | SequenceModel,
+    x: Tensor,
+    h0: Tensor | None = None,
+    dt: float | Tensor | None = None,
+) -> "Figure":
+    """Draw one sequence and what its time constants do: input, mean tau_sys, every neuron.
+
+    Time runs along the axis as dt says. A neuron's row of the map goes from 0 % at
+    ``tau / (1 + tau)`` to 100 % at ``tau``, the limits that the gate in (0, 1) sets it, so that the
+    map shows movement; the neuron that moves most is on top.
+
+    Args:
+        layer: an `LTC`, or a model over one.
+        x: one sequence as the layer takes it, ``(L, I)`` or a batch of one.
+        h0: initial state; zeros if None.
+        dt: time before each sample, as in the layer's call.
+
+    Returns:
+        A matplotlib figure, for ``figure.savefig(...)`` or a notebook.
+
+    Raises:
+        TorchliquidError: more than one sequence, another kind of layer, or no matplotlib.
+
+    >>> from torchliquid import LTC
+    >>> figure = plot_time_constants(LTC(1, 8, dt=0.1), torch.randn(50, 1))
+    >>> [axes.get_title() for axes in figure.axes[:2]]
+    ['Input', 'Mean tau_sys over 8 neurons']
+    """
+    tau_sys = time_constants(layer, x, h0, dt)
+    found = layer.layer if isinstance(layer, SequenceModel) else layer
+    if not isinstance(found, LTC):
+        raise TorchliquidError(
+            f"plot_time_constants was given a {type(found).__name__}: only an LTC has a tau that "
+            "tau_sys stays below"
+        )
+    if x.dim() == 3:
+        batch = 0 if found.batch_first else 1
+        if x.shape[batch] != 1:
+            raise TorchliquidError(
+                f"x has shape {tuple(x.shape)}, {x.shape[batch]} sequences: give one, such as "
+                f"{'x[:1]' if found.batch_first else 'x[:, :1]'}"
+            )
+        x, tau_sys = x.squeeze(batch), tau_sys.squeeze(batch)
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise TorchliquidError(
+            "plot_time_constants needs matplotlib: pip install 'torchliquid[bench]'"
+        ) from error
+    steps = torch.as_tensor(found.dt if dt is None else dt).detach().double().flatten()
+    time = steps.expand(len(x)).cumsum(0).cpu().numpy()
+    tau = found.tau.detach()
+    share = (100 * (tau_sys - tau / (1 + tau)) / (tau - tau / (1 + tau))).double().cpu()
+    order = share.std(dim=0, correction=0).argsort()
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    top, middle, bottom = figure.subplots(3, 1, sharex=True)
+    top.plot(time, x.detach().double().cpu().numpy())
+    top.set_title("Input")
+    middle.plot(time, tau_sys.double().mean(dim=1).cpu().numpy())
+    middle.set_title(f"Mean tau_sys over {len(tau)} neurons")
+    image = bottom.pcolormesh(
+        time, range(len(tau)), share[:, order].T.numpy(), vmin=0, vmax=100, shading="nearest"
+    )
+    bottom.set_yticks(range(len(tau)), [str(int(neuron)) for neuron in order])
+    bottom.set_title("Every neuron within its limits")
+    bottom.set_ylabel("neuron")
+    bottom.set_xlabel("time, unit of dt")
+    figure.colorbar(image, ax=bottom, label="% from tau/(1+tau) to tau")
+    return figure
