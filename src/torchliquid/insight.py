@@ -99,8 +99,9 @@ def plot_time_constants(
         raise TorchliquidError(
             "plot_time_constants needs matplotlib: pip install 'torchliquid[bench]'"
         ) from error
-    steps = torch.as_tensor(found.dt if dt is None else dt).detach().double().flatten()
-    time = steps.expand(len(x)).cumsum(0).cpu().numpy()
+    given = found.dt if dt is None else dt
+    steps = given.detach() if isinstance(given, Tensor) else torch.tensor(float(given))
+    time = steps.double().flatten().expand(len(x)).cumsum(0).cpu().numpy()
     tau = found.tau.detach()
     share = (100 * (tau_sys - tau / (1 + tau)) / (tau - tau / (1 + tau))).double().cpu()
     order = share.std(dim=0, correction=0).argsort()
