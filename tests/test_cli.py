@@ -212,11 +212,34 @@ def test_resume_and_fresh(plain, capsys, monkeypatch):
 @pytest.mark.parametrize("task", ["article", "csv", "sunspots"])
 def test_show_task_prints_json_and_trains_nothing(idle, capsys, task):
     table = [str(write_table(Path("t.csv"))), "--target", "y"] if task == "csv" else []
-    assert main(["bench", task, *table, "--show-task", "--out", "out"]) == 0
+    assert main(["bench", task, *table, "--show-task", "--json", "--out", "out"]) == 0
     spec = json.loads(capsys.readouterr().out)
     assert spec["task"] == ("article" if task == "article" else "table")
     assert not Path("out").exists()
     assert not Path("results").exists()
+
+
+def test_show_task_says_what_would_happen(idle, capsys):
+    assert main(["bench", "article", "--show-task", "--window", "9"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["signal"] == "1 sin t + 0.4 sin 2.5 t + 0.2 sin 10 t"
+    assert lines["prediction"].endswith("from the last state of a window of 9 steps")
+    assert lines["steps"] == "300: 200 to train on, 100 to test on"
+    assert lines["training"] == "24 lanes, 1,000 epochs, Adam 0.005, seed 0"
+    assert lines["results"] == "results/article"
+    path = str(write_table(Path("t.csv"), a=replaced(7, "")))
+    given = ["--target", "y", "--features", "a", "--time", "time", "--show-task"]
+    assert main(["bench", "csv", path, *given]) == 0
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) <= 12
+    lines = dict(line.split(maxsplit=1) for line in text.splitlines())
+    assert lines["target"] == "y, 1 row ahead; features: a"
+    assert lines["time"].startswith("time, targets from ")
+    assert "missing" in lines["note"]
+
+
+def test_json_without_show_task(error):
+    assert "give both" in error("bench", "article", "--json")
 
 
 def test_notes_on_the_data_are_said(plain, capsys):

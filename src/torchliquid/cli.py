@@ -129,7 +129,8 @@ def _add_protocol(
     again = store.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with what DIR holds (default)")
     again.add_argument("--fresh", action="store_true", help="throw away what DIR holds")
-    store.add_argument("--show-task", action="store_true", help="print the task and stop")
+    store.add_argument("--show-task", action="store_true", help="say what would happen, and stop")
+    store.add_argument("--json", action="store_true", help="with --show-task: its specification")
 
 
 def _add_article(parser: argparse.ArgumentParser) -> None:
@@ -259,19 +260,26 @@ def _bench(options: argparse.Namespace) -> int:
     from torchliquid.bench.summary import summarise
     from torchliquid.bench.training import Protocol
     from torchliquid.report import terminal_tables, write_report
+    from torchliquid.report.outline import outline
 
     task: Task = options.task(options)
+    models = DEFAULT if options.models is None else ",".join(options.models).split(",")
+    protocol = Protocol(options.lanes, options.epochs, options.lr, options.seed)
+    check(models, protocol, options.processes)
     if options.show_task:
-        print(json.dumps(task.spec, indent=2))
+        if options.json:
+            print(json.dumps(task.spec, indent=2))
+            return 0
+        for name, words in outline(task, models, protocol, options.out):
+            print(f"{name:11} {words}")
         return 0
+    if options.json:
+        raise TorchliquidError("--json is the form of --show-task: give both")
     # a pipe has no width of its own: what the tables need; no markup: columns may be named "[b]"
     width = None if sys.stdout.isatty() else 100
     console = Console(width=width, markup=False, highlight=False)
     for note in task.notes:
         console.print(f"note: {note}", soft_wrap=True)
-    models = DEFAULT if options.models is None else ",".join(options.models).split(",")
-    protocol = Protocol(options.lanes, options.epochs, options.lr, options.seed)
-    check(models, protocol, options.processes)
     with hold(options.out):
         with _progress(models, protocol.epochs) as report:
             store = run(

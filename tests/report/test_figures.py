@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import RendererAgg
 
+from torchliquid.bench.models import DEFAULT
 from torchliquid.bench.probe import BEFORE
 from torchliquid.report.figures_differences import paired_differences
 from torchliquid.report.figures_prediction import prediction, thin
@@ -289,6 +290,14 @@ def test_models_differ_in_more_than_colour():
     looks = [look(name) for name in names]
     for key in ("color", "linestyle", "marker"):
         assert len({str(one[key]) for one in looks}) == len(names)
+
+
+def test_other_models_look_like_none_of_the_default_ones():
+    names = [f"{cell}-{size}" for cell in ("LTC", "LSTM", "GRU") for size in (2, 6, 12, 32, 64)]
+    markers = {look(name)["marker"] for name in DEFAULT}
+    looks = [tuple(look(name).values()) for name in names]
+    assert all(marker not in markers for _, _, marker in looks)
+    assert len(set(map(str, looks))) > 10  # 42 looks: few names share one
 
 
 def test_rivals_are_the_articles_or_the_first_of_their_kind(case):

@@ -20,6 +20,7 @@ from torchliquid.report.figures_tau import tau_figures
 from torchliquid.report.figures_training import loss_curves
 from torchliquid.report.material import Material, Omitted, Picture
 from torchliquid.report.numbers import claim_figure, count, interval, number
+from torchliquid.report.outline import article_words
 from torchliquid.report.published import published
 from torchliquid.report.style import DARK, LIGHT, drawing, settle
 from torchliquid.report.svg import for_page, to_png, to_svg
@@ -177,7 +178,11 @@ def _render(
         lanes=count(summary["task"]["lanes"], "lane"),
         diverged={n: f for n, f in summary["models"].items() if f["diverged"]},
         untrained={n: f for n, f in summary["models"].items() if f["untrained"]},
-        specification=_specification(summary["task"]["spec"]),
+        specification=(
+            article_words(summary["task"]["spec"])
+            if summary["task"]["is_articles"]
+            else _lines(summary["task"]["spec"])
+        ),
         protocol={
             words: _lines({words: summary["task"][key]})[words]
             for key, words in _PROTOCOL.items()
@@ -187,24 +192,6 @@ def _render(
         light=LIGHT,
         dark=DARK,
     )
-
-
-def _specification(spec: dict[str, Any]) -> dict[str, str]:
-    """What is predicted, in words."""
-    if spec.get("task") != "article":
-        return _lines(spec)
-    sines = " + ".join(
-        f"{amplitude:g} sin {'' if frequency == 1 else f'{frequency:g} '}t"
-        for amplitude, frequency in spec["sines"]
-    )
-    window = spec.get("window")
-    return {
-        "signal": sines,
-        "noise": f"Gaussian, sigma {spec['sigma']:g} (variance {spec['sigma'] ** 2:g})",
-        "time": f"t from 0 to {spec['span']:g} in {spec['steps']} steps",
-        "prediction": "the next noisy value from the noisy current one"
-        + (f", from the last state of a window of {window} steps" if window else ""),
-    }
 
 
 def _lines(values: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -5,6 +5,7 @@ type is never scaled down to nothing. Lengths are CSS pixels. Every colour below
 page knows as a CSS variable: on the page it follows the reader's light or dark scheme.
 """
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,6 +56,15 @@ _KNOWN: dict[str, tuple[str, Any, str]] = {
     "ridge-AR": ("slate", (0, (2, 2)), "P"),
     "persistence": ("grey", (0, (1, 2)), "X"),
 }
+_OTHERS = [
+    (colour, line, marker)
+    for colour in ("blue", "green", "orange", "gold", "pink", "slate", "grey")
+    for marker, line in zip(
+        "p<>hd*", ((0, (9, 2)), (0, (4, 1)), (0, (6, 1, 2, 1)), (0, (2, 1)), (0, (1, 1)), "-"),
+        strict=True,
+    )
+]  # fmt: skip
+"""Looks of models outside the default ones: markers and lines of their own, chosen by the name."""
 
 
 def look(model: str) -> dict[str, Any]:
@@ -63,8 +73,7 @@ def look(model: str) -> dict[str, Any]:
     >>> look("LTC-8")["color"] == LIGHT["blue"]
     True
     """
-    others = [name for name in _KNOWN.values() if name[0] != "blue"]
-    colour, line, marker = _KNOWN.get(model) or others[sum(map(ord, model)) % len(others)]
+    colour, line, marker = _KNOWN.get(model) or _OTHERS[zlib.crc32(model.encode()) % len(_OTHERS)]
     return {"color": LIGHT[colour], "linestyle": line, "marker": marker}
 
 

@@ -1,0 +1,73 @@
+"""A task in words: for the page, and for `--show-task`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torchliquid.bench.task import Task
+from torchliquid.bench.training import Protocol
+
+
+def article_words(spec: dict[str, Any]) -> dict[str, str]:
+    """The article's task: signal, noise, time and what is predicted."""
+    sines = " + ".join(
+        f"{amplitude:g} sin {'' if frequency == 1 else f'{frequency:g} '}t"
+        for amplitude, frequency in spec["sines"]
+    )
+    window = spec.get("window")
+    return {
+        "signal": sines,
+        "noise": f"Gaussian, sigma {spec['sigma']:g} (variance {spec['sigma'] ** 2:g})",
+        "time": f"t from 0 to {spec['span']:g} in {spec['steps']} steps",
+        "prediction": "the next noisy value from the noisy current one"
+        + (f", from the last state of a window of {window} steps" if window else ""),
+    }
+
+
+def outline(
+    task: Task, models: Sequence[str], protocol: Protocol, folder: Path
+) -> list[tuple[str, str]]:
+    """What would happen, line by line."""
+    split = f"{task.steps:,}: {task.train:,} to train on, "
+    split += f"{task.valid:,} to choose the epoch on, " if task.valid else ""
+    kept = sorted(path.stem for path in (folder / "runs").glob("*.safetensors"))
+    own = list(article_words(task.spec).items()) if task.is_articles else _table_words(task)
+    return [
+        *own,
+        ("steps", f"{split}{task.test:,} to test on"),
+        ("models", ", ".join(models)),
+        ("training", f"{protocol.lanes} lanes, {protocol.epochs:,} epochs, Adam "
+                     f"{protocol.learning_rate:g}, seed {protocol.seed}"),
+        ("results", f"{folder}" + (f", which holds {', '.join(kept)}" if kept else "")),
+        *(("note", note) for note in task.notes),
+    ]  # fmt: skip
+
+
+def _table_words(task: Task) -> list[tuple[str, str]]:
+    spec = task.spec
+    features = ", ".join(spec["features"]) or "none"
+    ahead = spec["horizon"]
+    missing = int(np.isnan(task.targets).sum())
+    lines = [
+        ("table", f"{spec['source']}"),
+        ("target", f"{spec['target']}, {ahead} row{'s' * (ahead > 1)} ahead; features: {features}"),
+        ("prediction", {"change": "the change from the current value"}.get(spec["predict"],
+                                                                        "the value itself")),
+    ]  # fmt: skip
+    if task.times is not None:
+        first, last = (_moment(task, float(task.times[k])) for k in (0, -1))
+        spacing = "evenly spaced" if isinstance(task.dt, float) else "unevenly spaced"
+        lines.append(("time", f"{spec['time']}, targets from {first} to {last}, {spacing}"))
+    else:
+        lines.append(("time", "no column of time: rows count as evenly spaced"))
+    lines.append(("targets", f"{missing:,} of {task.steps:,} are missing or at a border of parts"))
+    return lines
+
+
+def _moment(task: Task, time: float) -> str:
+    if not task.dated:
+        return f"{time:g}"
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
