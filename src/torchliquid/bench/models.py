@@ -8,22 +8,24 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from torch import nn
+from typing import Any
 
 from torchliquid.bench.task import Task
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional import SOLVERS
-from torchliquid.nn import LTC, SequenceModel
+from torchliquid.nn import CELLS, SequenceModel
 
 DEFAULT = ("LTC-8", "LTC-8-euler", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR", "persistence")
 """Models of a default run, in the order in which tables show them."""
 
-_NETWORK = re.compile(r"(LTC|LSTM|GRU)-([1-9]\d{0,3})(?:-([a-z0-9_]+))?")
-_CLASSICAL = {
+_NETWORK = re.compile(rf"({'|'.join(CELLS)})-([1-9]\d{{0,3}})(?:-([a-z0-9_]+))?")
+_CLASSICAL: dict[str, str] = {
     "ridge-AR": "ridge regression on the last p inputs, p and penalty chosen on validation steps",
     "persistence": "the next value is the current one",
 }
+
+NAME = rf"\b(?:{_NETWORK.pattern}|{'|'.join(_CLASSICAL)})\b"
+"""A regular expression for the names of models in a text."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,13 @@ class Model:
 
     def build(self, task: Task) -> SequenceModel:
         """The network for a task, its weights drawn from torch's generator."""
-        if self.cell == "LTC":
+        inputs = task.inputs if self.kind == "liquid" else task.timed_inputs()
+        options: dict[str, Any] = {"batch_first": True}
+        if self.kind == "liquid":
             dt = task.dt if isinstance(task.dt, float) else 1.0
-            features = task.inputs.shape[2]
-            layer = LTC(features, self.hidden, self.solver, batch_first=True, dt=dt)
-            return SequenceModel(layer, 1)
-        kind = {"LSTM": nn.LSTM, "GRU": nn.GRU}[self.cell]
-        return SequenceModel(kind(task.timed_inputs().shape[2], self.hidden, batch_first=True), 1)
+            options |= {"solver": self.solver, "dt": dt}
+        layer = CELLS[self.cell].layer(inputs.shape[2], self.hidden, **options)
+        return SequenceModel(layer, 1)
 
 
 def find(names: Sequence[str]) -> list[Model]:
@@ -77,10 +79,10 @@ def _find(name: str) -> Model:
     match = _NETWORK.fullmatch(name)
     if match:
         cell, size, solver = match[1], int(match[2]), match[3]
-        if cell != "LTC" and not solver:
+        if not CELLS[cell].is_liquid and not solver:
             text = f"torch's nn.{cell}, {size} units, linear readout"
             return Model(name, "recurrent", text, cell, size)
-        if cell == "LTC" and (solver is None or solver in SOLVERS[1:]):
+        if CELLS[cell].is_liquid and (solver is None or solver in SOLVERS[1:]):
             solver = solver or SOLVERS[0]
             step = {"semi_implicit": "the paper's semi-implicit", "euler": "the article's Euler"}
             text = f"liquid, {size} neurons, {step.get(solver, solver)} step, linear readout"

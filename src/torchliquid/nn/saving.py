@@ -24,35 +24,11 @@ from torch.nn.utils import parametrize
 
 from torchliquid.checks import check_flag, check_path, check_size, shown
 from torchliquid.errors import TorchliquidError
+from torchliquid.nn.cells import CELLS
 from torchliquid.nn.layer import LiquidLayer
-from torchliquid.nn.ltc import LTC
 from torchliquid.nn.model import Recurrent, SequenceModel
 from torchliquid.nn.weights import weights_of
 
-_LAYERS: dict[str, type[Recurrent]] = {"LTC": LTC, "LSTM": nn.LSTM, "GRU": nn.GRU}
-_TORCH_OPTIONS = {
-    "input_size": int,
-    "hidden_size": int,
-    "num_layers": int,
-    "bias": bool,
-    "batch_first": bool,
-    "dropout": float,
-    "bidirectional": bool,
-}
-_LTC_OPTIONS = {
-    "input_size": int,
-    "hidden_size": int,
-    "solver": str,
-    "unfolds": int,
-    "bias": bool,
-    "batch_first": bool,
-    "dt": float,
-}
-_OPTIONS: dict[str, dict[str, type]] = {
-    "LTC": _LTC_OPTIONS,
-    "LSTM": _TORCH_OPTIONS | {"proj_size": int},
-    "GRU": _TORCH_OPTIONS,
-}
 _KEYS = {"format", "version", "layer", "options", "frozen", "weights", "sha256"}
 _MODEL_KEYS = {"output_size", "readout_bias"}
 _VERSION = 2
@@ -181,12 +157,12 @@ def _check_saveable(model: Any) -> str:
     kind = type(layer)
     if isinstance(layer, nn.Module) and parametrize.is_parametrized(layer):
         kind = parametrize.type_before_parametrizations(layer)
-    name = next((name for name, known in _LAYERS.items() if kind is known), None)
+    name = next((name for name, cell in CELLS.items() if kind is cell.layer), None)
     if name is None or (whole and type(model) is not SequenceModel):
         odd = model if name is not None else layer
         raise TorchliquidError(
             f"cannot save a {type(odd).__name__}: expected a SequenceModel over, or one of, "
-            + ", ".join(_LAYERS)
+            + ", ".join(CELLS)
         )
     if whole and not isinstance(model.readout, nn.Linear):
         raise TorchliquidError(
@@ -206,8 +182,8 @@ def _check_saveable(model: Any) -> str:
 def _options(layer: Recurrent) -> dict[str, Any]:
     if isinstance(layer, LiquidLayer):
         return layer.config()
-    kinds = _OPTIONS["LSTM" if isinstance(layer, nn.LSTM) else "GRU"]
-    return {name: kind(getattr(layer, name)) for name, kind in kinds.items()}
+    cell = next(cell for cell in CELLS.values() if isinstance(layer, cell.layer))
+    return {name: kind(getattr(layer, name)) for name, kind in cell.options.items()}
 
 
 def _check_ours(path: Path) -> None:
@@ -261,12 +237,12 @@ def _check_config(config: Any) -> str:
     keys = _KEYS | (_MODEL_KEYS if _MODEL_KEYS & set(config) else set())
     _check_keys(config, keys, "it")
     layer, options = config["layer"], config["options"]
-    if not isinstance(layer, str) or layer not in _LAYERS:
-        raise _ConfigError(f"layer is {shown(layer)}: expected one of {', '.join(_LAYERS)}")
+    if not isinstance(layer, str) or layer not in CELLS:
+        raise _ConfigError(f"layer is {shown(layer)}: expected one of {', '.join(CELLS)}")
     if not isinstance(options, dict):
         raise _ConfigError(f"options is {shown(options)}, not an object")
-    _check_keys(options, set(_OPTIONS[layer]), "options")
-    for name, kind in _OPTIONS[layer].items():
+    _check_keys(options, set(CELLS[layer].options), "options")
+    for name, kind in CELLS[layer].options.items():
         accepted = (int, float) if kind is float else kind
         value = options[name]
         if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
@@ -318,7 +294,7 @@ def _rebuild(config: dict[str, Any], header: Header) -> nn.Module:
             warnings.simplefilter("ignore")  # of a dropout that does nothing
             for name in ("input_size", "hidden_size"):
                 check_size(name, options[name])
-            layer = _LAYERS[config["layer"]](**options)
+            layer = CELLS[config["layer"]].layer(**options)
             model: nn.Module = layer
             if "output_size" in config:
                 model = SequenceModel(layer, config["output_size"])

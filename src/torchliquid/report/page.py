@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from torchliquid.bench.models import NAME
 from torchliquid.bench.store import Store, write_whole
 from torchliquid.report import tables
 from torchliquid.report.answer import answers
@@ -25,7 +26,6 @@ from torchliquid.report.published import published
 from torchliquid.report.style import DARK, LIGHT, drawing, settle
 from torchliquid.report.svg import for_page, to_png, to_svg
 
-_MODEL = r"\b(?:(?:LTC|LSTM|GRU)-\d+(?:-[a-z]\w*)?|ridge-AR)"
 _PROTOCOL = {
     "lanes": "lanes",
     "shared_data": "all lanes see the same series",
@@ -216,6 +216,6 @@ def _tau(words: str) -> Markup:
     """The words as HTML: tau and tau_sys as symbols, names of models never broken in two."""
     symbol = "<i>\N{GREEK SMALL LETTER TAU}</i>"
     safe = html.escape(words).replace("\N{GREEK SMALL LETTER TAU}", "tau")
-    safe = re.sub(_MODEL, r'<span class="name">\g<0></span>', safe)
+    safe = re.sub(NAME, r'<span class="name">\g<0></span>', safe)
     safe = re.sub(r"\btau_sys\b", f"{symbol}<sub>sys</sub>", safe)
     return Markup(re.sub(r"\btau\b", symbol, safe))  # noqa: S704 - escaped above
