@@ -35,8 +35,12 @@ def test_arrows_point_the_right_way():
 
 WRONG = [
     ("errors", "from torchliquid import functional", "torchliquid.functional"),
-    ("functional.ltc", "from torchliquid.nn import LTC", "torchliquid.nn"),
-    ("functional.ltc", "from torchliquid import LTC", "torchliquid.nn"),  # through the front door
+    ("functional.ltc_cell", "from torchliquid.nn import LTC", "torchliquid.nn"),
+    (
+        "functional.ltc_cell",
+        "from torchliquid import LTC",
+        "torchliquid.nn",
+    ),  # through the front door
     ("nn.layer", "import torchliquid.insight", "torchliquid.insight"),
     ("nn.pack", "def late():\n    from torchliquid.bench import task", "torchliquid.bench"),
     ("insight", "from torchliquid.bench import training", "torchliquid.bench"),

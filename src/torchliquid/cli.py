@@ -251,6 +251,7 @@ def _split(options: argparse.Namespace) -> dict[str, Any]:
 
 def _bench(options: argparse.Namespace) -> int:
     import json
+    from dataclasses import asdict
 
     from rich.console import Console
 
@@ -270,7 +271,7 @@ def _bench(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(task.spec, indent=2))
             return 0
-        for name, words in outline(task, models, protocol, options.out):
+        for name, words in outline(task, models, asdict(protocol), options.out):
             print(f"{name:11} {words}")
         return 0
     if options.json:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from torchliquid import TorchliquidError, functional, kernels
-from torchliquid.functional.synaptic import all_pairs
+from torchliquid.functional.synaptic_cell import all_pairs
 from torchliquid.kernels import library, native_synaptic
 
 pytestmark = pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])

@@ -31,7 +31,7 @@ from torchliquid.functional.arguments import (
     check_shapes,
     check_synaptic,
 )
-from torchliquid.functional.ltc import check_solver, positive_tau
+from torchliquid.functional.ltc_cell import check_solver, positive_tau
 from torchliquid.functional.projection import project
 from torchliquid.kernels import (
     library,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchliquid.functional.ltc import positive_tau
+from torchliquid.functional.ltc_cell import positive_tau
 from torchliquid.functional.projection import project
 from torchliquid.kernels import library, torch_ltc
 from torchliquid.kernels.sequence import differentiable_again

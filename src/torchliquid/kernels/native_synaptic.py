@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchliquid.functional.synaptic import all_pairs, map_input
-from torchliquid.functional.synaptic import synaptic as reference
+from torchliquid.functional.synaptic_cell import all_pairs, map_input
+from torchliquid.functional.synaptic_cell import synaptic as reference
 from torchliquid.kernels import library
 from torchliquid.kernels.sequence import differentiable_again
 

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchliquid.functional.ltc import COEFFICIENTS, SMALL
+from torchliquid.functional.ltc_cell import COEFFICIENTS, SMALL
 from torchliquid.kernels.library import is_plain
 from torchliquid.kernels.sequence import (
     add_product,

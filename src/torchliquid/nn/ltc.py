@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchliquid import functional, kernels
 from torchliquid.checks import check_flag, check_unfolds, shown
 from torchliquid.errors import LongStepWarning, TorchliquidError
-from torchliquid.functional.ltc import RK4_LIMIT, positive_tau
+from torchliquid.functional.ltc_cell import RK4_LIMIT, positive_tau
 from torchliquid.nn.layer import LiquidLayer, new_parameter
 
 _STABLE = {"euler": 2.0, "rk4": RK4_LIMIT}

@@ -1,6 +1,6 @@
 """A task in words: for the page, and for `--show-task`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from torchliquid.bench.task import Task
-from torchliquid.bench.training import Protocol
 
 
 def article_words(spec: dict[str, Any]) -> dict[str, str]:
@@ -28,9 +27,9 @@ def article_words(spec: dict[str, Any]) -> dict[str, str]:
 
 
 def outline(
-    task: Task, models: Sequence[str], protocol: Protocol, folder: Path
+    task: Task, models: Sequence[str], protocol: Mapping[str, Any], folder: Path
 ) -> list[tuple[str, str]]:
-    """What would happen, line by line."""
+    """What would happen, line by line; ``protocol`` as the store keeps it."""
     split = f"{task.steps:,}: {task.train:,} to train on, "
     split += f"{task.valid:,} to choose the epoch on, " if task.valid else ""
     kept = sorted(path.stem for path in (folder / "runs").glob("*.safetensors"))
@@ -39,8 +38,8 @@ def outline(
         *own,
         ("steps", f"{split}{task.test:,} to test on"),
         ("models", ", ".join(models)),
-        ("training", f"{protocol.lanes} lanes, {protocol.epochs:,} epochs, Adam "
-                     f"{protocol.learning_rate:g}, seed {protocol.seed}"),
+        ("training", "{lanes} lanes, {epochs:,} epochs, Adam {learning_rate:g}, seed {seed}".format(
+            **protocol)),
         ("results", f"{folder}" + (f", which holds {', '.join(kept)}" if kept else "")),
         *(("note", note) for note in task.notes),
     ]  # fmt: skip
