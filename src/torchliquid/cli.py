@@ -291,7 +291,7 @@ def _bench(options: argparse.Namespace) -> int:
                 fresh=options.fresh,
                 processes=options.processes,
                 report=report,
-                say=lambda text: console.print(text, soft_wrap=True),
+                notify=lambda text: console.print(text, soft_wrap=True),
             )
         summary = summarise(store)
         write_whole(options.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())

@@ -24,7 +24,7 @@ MODELS = ("LTC-2", "LSTM-2", "persistence")
 
 def go(task, folder, models=MODELS, **options):
     said = []
-    store = run(task, models, PROTOCOL, folder, processes=0, say=said.append, **options)
+    store = run(task, models, PROTOCOL, folder, processes=0, notify=said.append, **options)
     return store, said
 
 
@@ -229,7 +229,7 @@ def test_without_shared_memory_this_process_does_it_all(tmp_path, small, monkeyp
 
     monkeypatch.setattr(runner, "ProcessPoolExecutor", refuse)
     said = []
-    store = run(small(), MODELS, PROTOCOL, tmp_path, processes=2, say=said.append)
+    store = run(small(), MODELS, PROTOCOL, tmp_path, processes=2, notify=said.append)
     assert set(store.models()) == set(MODELS)
     assert "no shared memory for worker processes" in said[0]
     assert not multiprocessing.active_children()

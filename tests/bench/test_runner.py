@@ -148,7 +148,7 @@ def test_a_second_call_trains_nothing(tmp_path, small, jobs):
     before = files(tmp_path)
     heard, said = [], []
     store = run(
-        small(), MODELS, PROTOCOL, tmp_path, report=lambda *m: heard.append(m), say=said.append
+        small(), MODELS, PROTOCOL, tmp_path, report=lambda *m: heard.append(m), notify=said.append
     )
     assert jobs == list(MODELS)
     assert said == [

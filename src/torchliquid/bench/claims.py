@@ -115,7 +115,7 @@ def _against_lstm(liquid: Run, lstm: Run) -> Iterator[_Claim]:
             "(test / train MSE of the LSTM) / (the same of the liquid network); holds if above 1",
             "times the liquid's",
             lambda state=state: median_interval(  # type: ignore[misc]
-                _told(
+                _without_undefined(
                     _ratio(lstm, liquid, f"test_mse_{state}") / _ratio(lstm, liquid, "train_mse"),
                     lstm.arrays["diverged"] | liquid.arrays["diverged"],
                 )
@@ -194,10 +194,10 @@ def _percent(estimate: Estimate) -> str:
 
 def _ratio(first: Run, second: Run, measure: str) -> Any:
     ratio = paired_ratio(first.arrays[measure], second.arrays[measure])
-    return _told(ratio, first.arrays["diverged"] & second.arrays["diverged"])
+    return _without_undefined(ratio, first.arrays["diverged"] & second.arrays["diverged"])
 
 
-def _told(values: Any, undefined: Any) -> Any:
+def _without_undefined(values: Any, undefined: Any) -> Any:
     """The values, whose undefined lanes are ties; nobody can tell if those are half or more."""
     return np.full_like(values, np.nan) if 2 * np.sum(undefined) >= len(values) else values
 

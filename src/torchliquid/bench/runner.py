@@ -56,7 +56,7 @@ def run(
     fresh: bool = False,
     processes: int | None = None,
     report: Report = lambda model, epoch: None,
-    say: Callable[[str], None] = lambda text: None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> Store:
     """Run what is not yet finished, and give the store that holds all.
 
@@ -68,7 +68,7 @@ def run(
         fresh: throw away what the folder holds.
         processes: workers; as many as there are cores and jobs if None; 0 runs in this process.
         report: hears of progress, in this process.
-        say: hears what the user should know, such as which models were finished already.
+        notify: hears what the user should know, such as which models were finished already.
 
     Raises:
         TorchliquidError: settings that do not fit, or that the folder's results were not made with.
@@ -80,7 +80,7 @@ def run(
             "the same number"
         )
     with hold(folder):
-        return _run(task, chosen, protocol, folder, fresh, processes, report, say)
+        return _run(task, chosen, protocol, folder, fresh, processes, report, notify)
 
 
 def _run(
@@ -91,27 +91,27 @@ def _run(
     fresh: bool,
     processes: int | None,
     report: Report,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Store:
     settings = {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
     store = Store(folder, settings, fresh=fresh)
     store.save_task(task)
-    todo, there = [], []
+    todo, finished = [], []
     for model in chosen:
         if not store.has(model.name):
             todo.append(model)
         # a damaged file is found before hours of work, not after
         elif store.has_models(store.load(model.name)):
-            there.append(model)
+            finished.append(model)
             report(model.name, protocol.epochs)
         else:
             todo.append(model)
-            say(f"note: trained models of {model.name} are damaged or missing: made anew")
-    if there:
-        names = ", ".join(model.name for model in there)
-        say(f"note: finished in {folder} already: {names}; --fresh starts over")
+            notify(f"note: trained models of {model.name} are damaged or missing: made anew")
+    if finished:
+        names = ", ".join(model.name for model in finished)
+        notify(f"note: finished in {folder} already: {names}; --fresh starts over")
     processes = min(os.cpu_count() or 1, len(todo)) if processes is None else processes
-    workers = _workers(processes, len(todo), say) if processes and todo else None
+    workers = _workers(processes, len(todo), notify) if processes and todo else None
     if workers:
         _in_processes(task, todo, protocol, store, workers, report)
     else:
@@ -149,7 +149,7 @@ def compute(
     if model.kind == "classical":
         method = {"ridge-AR": classical.ridge_ar, "persistence": classical.persistence}[model.name]
         carry, reset, parameters = method(task)
-        rows = score(task, _each(carry, protocol.lanes), _each(reset, protocol.lanes))
+        rows = score(task, _per_lane(carry, protocol.lanes), _per_lane(reset, protocol.lanes))
         progress(protocol.epochs)
         return Run(model.name, _facts(model, parameters, protocol), dict(rows)), None
     with warnings.catch_warnings(record=True) as said:
@@ -192,7 +192,7 @@ def _facts(model: Model, parameters: int, protocol: Protocol) -> dict[str, Any]:
     }
 
 
-def _each(prediction: Array, lanes: int) -> Array:
+def _per_lane(prediction: Array, lanes: int) -> Array:
     """One row a lane, also where all lanes see the same data and so predict the same."""
     return np.ascontiguousarray(np.broadcast_to(prediction, (lanes, prediction.shape[1])))
 
@@ -250,7 +250,7 @@ _board: Any = None
 
 
 def _workers(
-    processes: int, jobs: int, say: Callable[[str], None]
+    processes: int, jobs: int, notify: Callable[[str], None]
 ) -> tuple[ProcessPoolExecutor, Any] | None:
     """Processes and the board they share; None where the system has no room for them."""
     context = get_context("spawn")
@@ -258,7 +258,7 @@ def _workers(
         board = context.RawArray("q", 1 + jobs)
         return ProcessPoolExecutor(processes, context, _start_worker, (board,)), board
     except OSError as error:  # /dev/shm is small or read-only in many containers
-        say(
+        notify(
             f"note: no shared memory for worker processes ({error.strerror}): this process does it "
             "all, one model after the other"
         )
