@@ -43,19 +43,27 @@ def loss_curves(material: Material) -> Picture | Omitted:
         columns = (2 if len(panels) == 4 else len(panels)) if wide else 1
         rows = -(-len(panels) // columns)
         figure = new_figure(wide, 60 + rows * (290 if wide and rows == 1 else 220))
-        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        shown: list[Floats] = []
+        # parts of a user's table may differ in their errors by more than training changes them
+        shared = not material.in_units
+        axes = figure.subplots(rows, columns, sharex=True, sharey=shared, squeeze=False)
+        every: list[Floats] = []
         for place, (key, panel) in enumerate(zip(panels, axes.flat, strict=False)):
+            shown: list[Floats] = []
             for model in trained:
                 shown += _curve(panel, material, model, key, model in banded)
+            every += shown
             panel.set_title(_PANELS[key])
-            panel.label_outer()
+            if shared:
+                panel.label_outer()
+            else:
+                _scale([panel], shown)
             whole_ticks(panel.xaxis)
             if place % columns == 0:
                 panel.set_ylabel(material.error_name)
             if place // columns == rows - 1:
                 panel.set_xlabel("epoch")
-        _scale(list(axes.flat), shown)
+        if shared:
+            _scale(list(axes.flat), every)
         legend(figure, axes.flat[0])
         return figure
 
