@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import RendererAgg
 
 from torchliquid.bench.models import DEFAULT
 from torchliquid.bench.probe import BEFORE
+from torchliquid.data.published import CURVES
 from torchliquid.report.figures_differences import paired_differences
 from torchliquid.report.figures_prediction import prediction, thin
 from torchliquid.report.labels import place_labels
@@ -131,6 +132,18 @@ def test_the_first_picture_has_every_lane_and_the_summarys_ratios(written):
         large = [line for line in panel.lines if line.get_markersize() == 9]
         for line, dot in zip(large, dots, strict=True):
             assert line.get_xdata()[0] == pytest.approx(np.median(dot.get_xdata()), rel=1e-4)
+
+
+def test_the_articles_curves_are_beside_ours_in_training_alone(written):
+    train, *tests = written("article").figures["loss-curves", "wide"].axes
+    crosses = {line.get_label(): line for line in train.lines if line.get_marker() == "x"}
+    assert set(crosses) == {f"article's {model}" for model in CURVES}
+    for model, points in CURVES.items():
+        line = crosses[f"article's {model}"]
+        assert dict(zip(line.get_xdata(), line.get_ydata(), strict=True)) == points
+    assert not [line for panel in tests for line in panel.lines if line.get_marker() == "x"]
+    table = written("table").figures["loss-curves", "wide"].axes
+    assert not [line for panel in table for line in panel.lines if line.get_marker() == "x"]
 
 
 def test_residuals_are_prediction_less_truth(written):

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from torchliquid.data.published import CURVES
 from torchliquid.report.material import Floats, Material, Omitted, Picture, quantiles
 from torchliquid.report.numbers import number
 from torchliquid.report.style import legend, line_look, log_axis, new_figure, whole_ticks
@@ -29,6 +30,8 @@ def loss_curves(material: Material) -> Picture | Omitted:
         f"{material.error_name} by epoch of training, on a logarithmic scale. Thick lines: "
         f"median over {material.all_lanes}; bands: 10\N{EN DASH}90 % of the lanes."
     )
+    if material.task.is_articles and set(CURVES) & set(trained):
+        caption += " Crosses: the article's own training curves, one run, read by eye."
     if thin:
         caption += f" Thin lines without a band: {' and '.join(thin)}, for comparison."
     if any(material.summary["models"][model]["diverged"] for model in banded):
@@ -51,6 +54,8 @@ def loss_curves(material: Material) -> Picture | Omitted:
             shown: list[Floats] = []
             for model in trained:
                 shown += _curve(panel, material, model, key, model in banded)
+            if key == "curve_train" and material.task.is_articles:
+                shown += _articles(panel, trained)
             every += shown
             panel.set_title(_PANELS[key])
             if shared:
@@ -91,6 +96,19 @@ def _curve(panel: Axes, material: Material, model: str, key: str, banded: bool) 
         at = float(np.interp(chosen, epoch, middle))
         panel.plot(chosen, at, marker="o", markersize=6, color=line_look(model)["color"])
     return [low, middle, high]
+
+
+def _articles(panel: Axes, models: list[str]) -> list[Floats]:
+    """The article's own curves, as points."""
+    found: list[Floats] = []
+    for model in models:
+        points = CURVES.get(model, {})
+        if points:
+            values = np.array(list(points.values()))
+            style = {"color": line_look(model)["color"], "markersize": 5, "markeredgewidth": 1.6}
+            panel.plot(list(points), values, "x", label=f"article's {model}", **style)
+            found.append(values)
+    return found
 
 
 def _scale(panels: list[Axes], shown: list[Floats]) -> None:
