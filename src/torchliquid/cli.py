@@ -187,6 +187,17 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
     group.add_argument("--features", metavar="A,B", default="", help="what to see besides it")
     group.add_argument("--time", metavar="COLUMN", help="time stamps; may be irregular")
+    group.add_argument(
+        "--decimal", metavar="MARK", help="mark before decimals (found column by column)"
+    )
+    group.add_argument("--thousands", metavar="MARK", help="mark between groups of digits (none)")
+    group.add_argument(
+        "--missing",
+        metavar="VALUE",
+        action="append",
+        default=[],
+        help="a cell that stands for a missing value, such as -200 or ?; may be repeated",
+    )
     _add_split(parser, window=64)
     _add_protocol(parser, "results/FILE", lanes=8, epochs=1000)
     parser.set_defaults(command=_bench, task=_csv)
@@ -231,7 +242,15 @@ def _csv(options: argparse.Namespace) -> "Task":
     from torchliquid.data.table import read_table
 
     features = tuple(name for name in options.features.split(",") if name)
-    series = read_table(options.file, options.target, features, options.time)
+    series = read_table(
+        options.file,
+        options.target,
+        features,
+        options.time,
+        missing=options.missing,
+        decimal=options.decimal,
+        thousands=options.thousands,
+    )
     options.out = options.out or Path("results") / options.file.stem
     return table_task(series, **_split(options))
 
@@ -255,7 +274,7 @@ def _bench(options: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from torchliquid.bench.models import DEFAULT
+    from torchliquid.bench.models import DEFAULT, DEFAULT_OF_TABLES
     from torchliquid.bench.runner import check, run
     from torchliquid.bench.store import hold, write_whole
     from torchliquid.bench.summary import summarise
@@ -264,7 +283,8 @@ def _bench(options: argparse.Namespace) -> int:
     from torchliquid.report.outline import outline
 
     task: Task = options.task(options)
-    models = DEFAULT if options.models is None else ",".join(options.models).split(",")
+    default = DEFAULT if task.is_articles else DEFAULT_OF_TABLES
+    models = default if options.models is None else ",".join(options.models).split(",")
     protocol = Protocol(options.lanes, options.epochs, options.lr, options.seed)
     check(models, protocol, options.processes)
     if options.show_task:

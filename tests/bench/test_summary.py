@@ -54,7 +54,7 @@ def real(tmp_path_factory):
 
 def test_keys_of_the_whole(real):
     assert set(real) == {"schema", "created", "task", "models", "differences", "claims", "settled",
-                         "training", "environment"}  # fmt: skip
+                         "reference", "training", "environment"}  # fmt: skip
     assert real["schema"] == 1
     assert len(real["created"]) == len("2026-11-23T18:00:00Z")
 
@@ -147,6 +147,24 @@ def test_skill_against_persistence_lane_by_lane(tmp_path, small):
     assert models["LSTM-4"]["skill_carry"] == dict.fromkeys(QUANTILES, -1.0)
     assert models["persistence"]["skill_reset"] == dict.fromkeys(QUANTILES, 0.0)
     assert models["persistence"]["skill_carry"] == dict.fromkeys(QUANTILES, 0.0)
+
+
+def test_skill_is_against_the_better_of_persistence_and_mean(tmp_path, small):
+    errors = {"LSTM-4": 1.0, "persistence": 4.0, "mean": 2.0}
+    rows = {name: {m: [e] * 5 for m in MEASURES} for name, e in errors.items()}
+    found = strict(summarise(stored(tmp_path, small(), rows)))
+    assert found["reference"] == "mean"
+    assert found["models"]["LSTM-4"]["skill_carry"]["median"] == 0.5
+    assert found["models"]["persistence"]["skill_carry"]["median"] == -1.0
+
+
+def test_no_skill_where_the_test_part_never_changes(tmp_path, small):
+    rows = {
+        "LSTM-4": {m: [1.0] * 5 for m in MEASURES},
+        "persistence": {m: [0.0] * 5 for m in MEASURES},
+    }
+    found = strict(summarise(stored(tmp_path, small(), rows)))["models"]["LSTM-4"]
+    assert found["skill_carry"] == dict.fromkeys(QUANTILES)
 
 
 def test_low_quantile_of_skill_is_the_low_one(tmp_path, small):

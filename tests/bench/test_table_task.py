@@ -425,3 +425,27 @@ def test_the_least_table_that_is_enough(valid):
         steps = sum(fewer)
         fractions = {"train": fewer[0] / steps, "valid": fewer[1] / steps}
         assert "needed" in error_of(make_series(steps + 1, missing=0), **fractions)
+
+
+def test_a_sentinel_is_said_and_a_peak_or_a_zero_is_not():
+    rng = np.random.default_rng(0)
+    values = rng.normal(10, 1, (400, 1))
+    plain = Series("s", ("y",), values.copy())
+    assert table_task(plain).notes == ()
+    values[rng.random(400) < 0.05] = -200
+    note = " ".join(table_task(Series("s", ("y",), values)).notes)
+    assert "y is -200 in" in note
+    assert "--missing -200" in note
+    counts = rng.poisson(0.7, (400, 1)).astype(float)  # zeros are frequent, and next to the others
+    assert table_task(Series("s", ("y",), counts)).notes == ()
+    peak = rng.normal(10, 1, (400, 1))
+    peak[7] = 500
+    assert table_task(Series("s", ("y",), peak)).notes == ()
+
+
+def test_a_stuck_sensor_is_said():
+    values = np.random.default_rng(0).normal(10, 1, (400, 1))
+    values[300:] = 3
+    assert "constant (3) in the test part" in " ".join(
+        table_task(Series("s", ("y",), values)).notes
+    )

@@ -287,7 +287,7 @@ def test_numbers_stay_numbers(write, cells):
             ["01:00+01:00' in data row 1", "00:00Z' in data row 2", "same time", "sort the table"],
         ),
         # The comma may stand for thousands here.
-        ("y;a\n1,234;0.5\n", {"target": "y"}, ["'1,234' in data row 1"]),
+        ("y;a\n1,234;0.5\n", {"target": "y"}, ["holds '1,234'", "--thousands ,"]),
         ("y,a\n1,2\n1,2,3\n", {"target": "y"}, ["3 cells in data row 2", "names 2", "quote"]),
         ("y\n1,5\n2,5\n", {"target": "y"}, ["2 cells in data row 1", "names 1"]),
         ("y,a\n" + "1,2\n" * 50 + "1,2,3\n", {"target": "y"}, ["Expected 2 fields", "mend"]),
@@ -394,3 +394,57 @@ def test_parquet_with_two_columns_of_one_name(tmp_path):
     table = pa.table([pa.array([1.0]), pa.array([2.0])], names=["y", "y"])
     pa.parquet.write_table(table, tmp_path / "x.parquet")
     assert "2 columns named 'y'" in error_of(tmp_path / "x.parquet", "y")
+
+
+# --- numbers that can be read in two ways -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "cell"),
+    [
+        ("t;y\n0;1,000\n1;1,002\n2;999\n", "'1,000' and '999'"),
+        ("t;y\n0;1.000\n1;1.002\n2;999\n", "'1.000' and '999'"),
+        ("t\ty\n0\t12,345\n1\t7\n", "'12,345' and '7'"),
+    ],
+)
+def test_thousands_or_decimals_is_asked(write, content, cell):
+    mark = cell[2] if cell[2] in ",." else cell[3]
+    path = write(content)
+    message = error_of(path, "y")
+    assert f"column 'y' holds {cell}" in message
+    assert f"--thousands {mark} or --decimal {mark}" in message
+    as_thousands = read_table(path, "y", thousands=mark, decimal=",.".replace(mark, ""))
+    as_decimals = read_table(path, "y", decimal=mark)
+    np.testing.assert_allclose(as_thousands.values[0], 1000 * as_decimals.values[0])
+    assert as_thousands.values[-1] == as_decimals.values[-1]
+    assert read_table(path, "t").values.shape[1] == 1  # a column that nobody asked for
+
+
+@pytest.mark.parametrize(
+    ("content", "want"),
+    [
+        ("t;y\n30.01.2012 10:00;1,5\n30.01.2012 11:00;2\n", [1.5, 2]),  # dots in another column
+        ("t.1;y\n0;1,5\n1;-,25\n", [1.5, -0.25]),  # and in a header
+        ("t;y\n0;1.234,56\n1;1,20\n", [1234.56, 1.2]),
+        ("t;y\n0;1,234\n1;5,678\n", [1.234, 5.678]),  # three decimals each: nothing else is there
+        ("t;y\n0;0,125\n1;3\n", [0.125, 3]),  # no thousand begins with 0
+        ("t;y\n0;1.5\n1;2\n", [1.5, 2]),
+        ("t;y\n0;-9999,0\n1;1,5e3\n", [-9999, 1500]),
+        ("t,y\n0,1.000\n1,999\n", [1, 999]),  # beside commas a dot is a decimal point
+    ],
+)
+def test_decimal_commas_are_found_column_by_column(write, content, want):
+    np.testing.assert_array_equal(read_table(write(content), "y").values[:, 0], want)
+
+
+def test_marks_that_cannot_be(write):
+    path = write("t;y\n0;1\n1;2\n")
+    assert "give one character" in error_of(path, "y", decimal="::")
+    assert "both ','" in error_of(path, "y", decimal=",", thousands=",")
+
+
+def test_cells_that_stand_for_missing_values(write):
+    path = write("y,a\n1,?\n-200,2\n-200.0,-\n4,-200\n")
+    series = read_table(path, "y", ["a"], missing=["-200", "?", "-"])
+    np.testing.assert_array_equal(series.values, [[1, NAN], [NAN, 2], [NAN, NAN], [4, NAN]])
+    assert "holds '?'" in error_of(path, "a", missing=["-200"])

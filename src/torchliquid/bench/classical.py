@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from torchliquid.bench.task import Array, Task
 
 ORDERS = (1, 2, 4, 8, 16, 32)
-PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""Ridge penalties, in units of the number of training rows."""
+PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+"""Ridge penalties, in units of the number of training rows; the largest all but shrink to a
+constant (of the change: to persistence)."""
 
 _Matrix = NDArray[np.float64]
 
@@ -16,6 +17,13 @@ def persistence(task: Task) -> tuple[Array, Array, int]:
     """The next value is the current one: predictions carried and reset, and 0 parameters."""
     carry = task.inputs[:, :, 0]
     return carry, carry[:, task.steps - task.test :], 0
+
+
+def mean(task: Task) -> tuple[Array, Array, int]:
+    """The mean of the training targets, always: predictions carried and reset, and 1 parameter."""
+    level = np.nanmean(task.targets[:, : task.train], axis=1, keepdims=True, dtype=np.float64)
+    carry = np.broadcast_to(level, task.targets.shape).astype(np.float32)
+    return carry, carry[:, task.steps - task.test :], 1
 
 
 def ridge_ar(task: Task) -> tuple[Array, Array, int]:

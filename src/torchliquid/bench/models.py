@@ -1,7 +1,8 @@
 """The models a benchmark compares, by name.
 
 Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
-``LSTM-16``, ``GRU-4``, ``ridge-AR`` and ``persistence``; any number of neurons may stand there.
+``LSTM-16``, ``GRU-4``, ``ridge-AR``, ``persistence`` and ``mean``; any number of neurons may stand
+there.
 """
 
 import difflib
@@ -17,11 +18,15 @@ from torchliquid.nn import CELLS, SequenceModel
 
 DEFAULT = ("LTC-8", "LTC-8-euler", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR", "persistence")
 """Models of a default run, in the order in which tables show them."""
+DEFAULT_OF_TABLES = (*DEFAULT, "mean")
+REFERENCES = ("persistence", "mean")
+"""What skill is measured against: the better of them."""
 
 _NETWORK = re.compile(rf"({'|'.join(CELLS)})-([1-9]\d{{0,3}})(?:-([a-z0-9_]+))?")
 _CLASSICAL: dict[str, str] = {
     "ridge-AR": "ridge regression on the last p inputs, p and penalty chosen on validation steps",
     "persistence": "the next value is the current one",
+    "mean": "the mean of the training targets, always",
 }
 
 NAME = rf"\b(?:{_NETWORK.pattern}|{'|'.join(_CLASSICAL)})\b"
@@ -90,5 +95,5 @@ def _find(name: str) -> Model:
     near = difflib.get_close_matches(name, DEFAULT, n=1, cutoff=0.4) or DEFAULT[:1]
     raise TorchliquidError(
         f"model {name!r} is unknown (nearest: {near[0]}): give LTC-n, LTC-n-euler, -exponential or "
-        "-rk4, LSTM-n, GRU-n, ridge-AR or persistence"
+        "-rk4, LSTM-n, GRU-n, ridge-AR, persistence or mean"
     )

@@ -147,7 +147,11 @@ def compute(
 ) -> tuple[Run, Pack | None]:
     """A model's rows, and its trained lanes."""
     if model.kind == "classical":
-        method = {"ridge-AR": classical.ridge_ar, "persistence": classical.persistence}[model.name]
+        method = {
+            "ridge-AR": classical.ridge_ar,
+            "persistence": classical.persistence,
+            "mean": classical.mean,
+        }[model.name]
         carry, reset, parameters = method(task)
         rows = score(task, _per_lane(carry, protocol.lanes), _per_lane(reset, protocol.lanes))
         progress(protocol.epochs)

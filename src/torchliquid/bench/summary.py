@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.claims import article_claims
-from torchliquid.bench.models import DEFAULT
+from torchliquid.bench.models import DEFAULT_OF_TABLES, REFERENCES
 from torchliquid.bench.settled import settled_claims
 from torchliquid.bench.statistics import (
     BOUND,
@@ -33,15 +33,17 @@ def summarise(store: Store) -> dict[str, Any]:
     """
     task, protocol = store.load_task(), store.settings["protocol"]
     finished = store.models()
-    order = [name for name in DEFAULT if name in finished]
+    order = [name for name in DEFAULT_OF_TABLES if name in finished]
     order += [name for name in finished if name not in order]
     runs = {name: store.load(name) for name in order}
+    reference = _reference(runs)
     threads = max(run.facts["threads"] for run in runs.values())
     return {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "task": _task(task) | protocol,
-        "models": {name: _model(task, run, runs.get("persistence")) for name, run in runs.items()},
+        "models": {name: _model(task, run, reference) for name, run in runs.items()},
+        "reference": reference.model if reference else None,
         "differences": _differences(runs),
         "claims": article_claims(runs) if task.is_articles else [],
         "settled": settled_claims(task, runs),
@@ -85,7 +87,13 @@ def _task(task: Task) -> dict[str, Any]:
     }
 
 
-def _model(task: Task, run: Run, persistence: Run | None) -> dict[str, Any]:
+def _reference(runs: dict[str, Run]) -> Run | None:
+    """What skill is measured against: the better of those that were run; by its errors."""
+    there = [runs[name] for name in REFERENCES if name in runs]
+    return min(there, key=lambda run: float(np.median(run.arrays["test_mse_carry"])), default=None)
+
+
+def _model(task: Task, run: Run, reference: Run | None) -> dict[str, Any]:
     facts, arrays = run.facts, run.arrays
     shown = ("kind", "description", "parameters", "bytes", "lanes", "seconds_per_epoch")
     row: dict[str, Any] = {key: facts[key] for key in shown}
@@ -103,10 +111,15 @@ def _model(task: Task, run: Run, persistence: Run | None) -> dict[str, Any]:
     for state in ("reset", "carry"):
         error = arrays[f"test_mse_{state}"]
         row[f"test_rmse_{state}"] = quantiles(np.sqrt(error) * task.scale)
-        if persistence is not None:
-            ratio = paired_ratio(error, persistence.arrays[f"test_mse_{state}"])
-            row[f"skill_{state}"] = _skill(ratio)
+        if reference is not None:
+            simplest = reference.arrays[f"test_mse_{state}"]
+            # a test part that never changes leaves nothing to be better than
+            told = bool((simplest > 0).all())
+            row[f"skill_{state}"] = _skill(paired_ratio(error, simplest)) if told else _NO_SKILL
     return row
+
+
+_NO_SKILL: dict[str, float | None] = {"median": None, "q10": None, "q90": None}
 
 
 def _skill(ratio: NDArray[np.float64]) -> dict[str, float | None]:

@@ -42,6 +42,8 @@ REGULAR = 0.02
 
 Stamps once a minute that were rounded to the second are off by up to a sixtieth.
 """
+SENTINEL = 0.01
+"""Share of a column's rows from which one far value is worth a note."""
 LONG_GAP = 1000
 """Gaps of so many medians are worth a note."""
 
@@ -128,10 +130,48 @@ def table_task(
         offset=float(mean[0]),
         scale=float(scale[0]),
         unit=series.columns[0],
-        notes=(*_missing_notes(series), *constant, *spacing_notes),
+        notes=(
+            *_missing_notes(series),
+            *_sentinels(series),
+            *constant,
+            *_still(parts[2]),
+            *spacing_notes,
+        ),
         times=_when(series, horizon),
         dated=series.dates is not None,
     )
+
+
+def _still(test: Numbers) -> list[str]:
+    """A note where the test part never changes."""
+    seen = test[~np.isnan(test)]
+    if seen.min() < seen.max():
+        return []
+    return [
+        f"The target is constant ({seen[0]:g}) in the test part, as of a sensor that is stuck: "
+        "repeating the last value is right there, and skill is not defined."
+    ]
+
+
+def _sentinels(series: Series) -> list[str]:
+    """Notes on values that may stand for missing ones: an extreme, frequent, and far off."""
+    notes = []
+    for place, name in enumerate(series.columns):
+        seen = series.values[:, place]
+        seen = seen[~np.isnan(seen)]
+        for extreme in {seen.min(), seen.max()} if len(seen) else ():
+            others = seen[seen != extreme]
+            share = 1 - len(others) / len(seen)
+            if share < SENTINEL or len(others) < len(seen) / 2:
+                continue
+            low, high = np.quantile(others, [0.01, 0.99])
+            if np.abs(others - extreme).min() > high - low > 0:
+                notes.append(
+                    f"{name} is {extreme:g} in {100 * share:.1f} % of the rows, further from all "
+                    "other values than these lie apart: if it stands for a missing value, give "
+                    f"--missing {extreme:g}."
+                )
+    return notes
 
 
 def _when(series: Series, horizon: int) -> Numbers | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 import csv
+import functools
 import io
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,20 +25,42 @@ SUFFIXES = ".csv, .tsv, .txt, .parquet, .pq or .npy"
 SAMPLED_ROWS = 20
 
 
-def read_columns(path: Path) -> Columns:
+@dataclass(frozen=True)
+class Marks:
+    """How numbers are written in a text file, where it can be read in two ways.
+
+    Args:
+        decimal: mark before the decimals; None: found column by column.
+        thousands: mark between groups of three digits; None: there is none.
+    """
+
+    decimal: str | None = None
+    thousands: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("decimal", "thousands"):
+            mark = getattr(self, name)
+            if mark is not None and (len(mark) != 1 or mark.isalnum() or mark in "+-\n\r"):
+                raise TorchliquidError(f"{name} is {mark!r}: give one character, such as ','")
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise TorchliquidError(f"decimal and thousands are both {self.decimal!r}")
+
+
+def read_columns(path: Path, marks: Marks | None = None) -> Columns:
     """All columns of a table file, in order, as pairs of name and cells.
 
     - ``.csv``, ``.tsv``, ``.txt``: text in UTF-8 whose first line names the columns, separated by
       comma, semicolon or tab. Where every row has one cell more than the header, as R writes
-      tables, the first cell is the row's name. With semicolons or tabs, numbers may have a decimal
-      comma.
+      tables, the first cell is the row's name. With semicolons or tabs, a column of numbers may
+      have decimal commas; one that can be read in two ways says so in ``attrs["ambiguous"]``.
     - ``.parquet``, ``.pq``.
     - ``.npy``: a two-dimensional array of numbers, one row a step; the columns are x0, x1, ...
 
     Raises:
         TorchliquidError: the file cannot be read, is empty, or is none of these.
     """
-    readers = dict.fromkeys((".csv", ".tsv", ".txt"), _read_text)
+    text = functools.partial(_read_text, marks=marks or Marks())
+    readers: dict[str, Callable[[bytes], Columns]] = dict.fromkeys((".csv", ".tsv", ".txt"), text)
     readers |= dict.fromkeys((".parquet", ".pq"), _read_parquet) | {".npy": _read_numpy}
     if not path.exists():
         raise TorchliquidError(f"{path} does not exist: give the path of a table file")
@@ -71,7 +96,7 @@ def read_columns(path: Path) -> Columns:
     return columns
 
 
-def _read_text(content: bytes) -> Columns:
+def _read_text(content: bytes, marks: Marks) -> Columns:
     import pandas as pd
 
     try:
@@ -81,11 +106,9 @@ def _read_text(content: bytes) -> Columns:
     separator = max(",;\t", key=lambda mark: len(_first_rows(text, mark)[0]))
     header, *rows = _first_rows(text, separator)
     names = _fit_names([name.strip() for name in header], rows, separator)
-    comma = separator != "," and re.search(r"\d,\d", text) and not re.search(r"\d\.\d", text)
-    table = pd.read_csv(
-        io.StringIO(text),
+    read: Any = functools.partial(
+        pd.read_csv,
         sep=separator,
-        decimal="," if comma else ".",
         header=0,
         # Places instead of names: pandas would rename columns that bear the same name.
         names=list(range(len(names))),
@@ -94,7 +117,60 @@ def _read_text(content: bytes) -> Columns:
         skip_blank_lines=len(names) > 1,
         low_memory=False,
     )
-    return [(name, table[place]) for place, name in enumerate(names)]
+    given = marks.decimal is not None or marks.thousands is not None
+    table = read(io.StringIO(text), decimal=marks.decimal or ".", thousands=marks.thousands)
+    columns = [table[place] for place in range(len(names))]
+    if separator != "," and not given:
+        numeric = [cells for cells in columns if pd.api.types.is_float_dtype(cells.dtype)]
+        points = any((cells.dropna() % 1 != 0).any() for cells in numeric)
+        commas = [_with_decimal_commas(cells, points) for cells in columns]
+        if re.search(r"\d\.\d{3}(?!\d)", text):
+            written = read(io.StringIO(text), dtype=str)
+            columns = [_or_ambiguous(cells, written[k], ".") for k, cells in enumerate(commas)]
+        else:
+            columns = commas
+    return list(zip(names, columns, strict=True))
+
+
+_DECIMAL_COMMA = r"[+-]?(\d+|\d*,\d+|\d{1,3}(\.\d{3})+(,\d+)?)([eE][+-]?\d+)?"
+
+
+def _with_decimal_commas(cells: pd.Series, points: bool) -> pd.Series:
+    """The column as numbers, where it is one of numbers with decimal commas; else as it is.
+
+    ``points``: another column has decimal points.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return cells
+    words = cells.dropna().astype(str).str.strip()
+    if not words.str.contains(",").any() or not words.str.fullmatch(_DECIMAL_COMMA).all():
+        return cells
+    plain = cells.astype(str).str.strip().str.replace(".", "").str.replace(",", ".")
+    numbers = pd.to_numeric(plain.where(cells.notna()), errors="coerce")
+    return _or_ambiguous(numbers, cells, ",", points)
+
+
+def _or_ambiguous(
+    cells: pd.Series, written: pd.Series, mark: str, other_mark: bool = False
+) -> pd.Series:
+    """The column, marked where ``1,000`` beside ``999`` may be a thousand as well as one.
+
+    So it may where another column has another decimal mark, whatever is beside it.
+    """
+    words = written.dropna().astype(str).str.strip()
+    marked = words.str.contains(mark, regex=False)
+    groups = words[marked].str.fullmatch(rf"[+-]?[1-9]\d{{0,2}}(\{mark}\d{{3}})+")
+    plain = words[~marked].str.fullmatch(r"[+-]?\d+")
+    beside = len(plain) and plain.all()
+    if marked.any() and groups.all() and (beside or other_mark):
+        cells.attrs["ambiguous"] = (
+            f"holds {words[marked].iloc[0]!r} and "
+            + (repr(words[~marked].iloc[0]) if beside else "another column decimal points")
+            + f": thousands or decimals? Give --thousands {mark} or --decimal {mark}"
+        )
+    return cells
 
 
 def _first_rows(text: str, separator: str) -> list[list[str]]:

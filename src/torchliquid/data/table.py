@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.checks import visible
-from torchliquid.data.formats import read_columns
+from torchliquid.data.formats import Marks, read_columns
 from torchliquid.errors import TorchliquidError
 
 if TYPE_CHECKING:
@@ -47,7 +47,14 @@ class Series:
 
 
 def read_table(
-    path: Path | str, target: str, features: Sequence[str] = (), time: str | None = None
+    path: Path | str,
+    target: str,
+    features: Sequence[str] = (),
+    time: str | None = None,
+    *,
+    missing: Sequence[str] = (),
+    decimal: str | None = None,
+    thousands: str | None = None,
 ) -> Series:
     """Read the columns of a table file that a model is to see.
 
@@ -65,6 +72,10 @@ def read_table(
         target: name of the column to predict.
         features: names of further columns that the model sees.
         time: name of the column of time stamps; None: rows in order, equally spaced.
+        missing: further cells of target and features that stand for a missing value, such as
+            ``"-200"`` or ``"?"``; a number means all cells of its value.
+        decimal: mark before decimals, in a text file; None: found column by column.
+        thousands: mark between groups of three digits, in a text file; None: none.
 
     Returns:
         The series; its name is the file's, without the suffix.
@@ -76,9 +87,13 @@ def read_table(
     """
     path = Path(path)
     _check_roles(target, features, time)
-    columns = read_columns(path)
+    columns = read_columns(path, Marks(decimal, thousands))
     wanted = (target, *features)
-    cells = [_find(columns, name, path) for name in wanted]
+    found = [_find(columns, name, path) for name in wanted]
+    for name, column in zip(wanted, found, strict=True):
+        if "ambiguous" in column.attrs:
+            raise TorchliquidError(f"column {name!r} {column.attrs['ambiguous']}")
+    cells = [_blanked(column, missing) for column in found]
     stamps = None if time is None else _find(columns, time, path)
     roles = ("target", *["feature"] * len(features))
     values = [_numbers(c, f"{r} {n!r}") for c, r, n in zip(cells, roles, wanted, strict=True)]
@@ -125,6 +140,29 @@ def _find(columns: list[tuple[str, pd.Series]], wanted: str, path: Path) -> pd.S
         f"{path} has no column {wanted!r}{hint}: its columns are {listed}"
         + (f" and {more} more" if more > 0 else "")
     )
+
+
+def _blanked(cells: pd.Series, missing: Sequence[str]) -> pd.Series:
+    """The cells without those that stand for a missing value."""
+    import pandas as pd
+
+    if not missing:
+        return cells
+    numbers = [float(word) for word in missing if _is_number(word)]
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return cells.mask(cells.isin(numbers))
+    # a column that is text because of such marks alone is one of numbers afterwards
+    words = cells.astype(str).str.strip()
+    hit = words.isin(list(missing)) | pd.to_numeric(words, errors="coerce").isin(numbers)
+    return cells.mask(hit)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(cells: pd.Series, what: str) -> Numbers:

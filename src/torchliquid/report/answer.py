@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from torchliquid.bench.models import REFERENCES
 from torchliquid.report.material import rivals
 from torchliquid.report.numbers import claim_figure, count, interval, number, two_decimals
 
@@ -36,7 +37,7 @@ def answers(summary: Mapping[str, Any]) -> list[Answer]:
     """What a reader wants to know first; questions that these models cannot answer are left out."""
     found = [_lowest(summary), _duel(summary), _linear(summary), _time_constant(summary)]
     if not summary["task"]["is_articles"]:
-        found.insert(1, _persistence(summary))
+        found.insert(1, _worth_having(summary))
     return [answer for answer in found if answer]
 
 
@@ -67,29 +68,31 @@ def _lowest(summary: Mapping[str, Any]) -> Answer | None:
     return Answer("Which model has the lowest median test error?", short, tuple(details))
 
 
-def _persistence(summary: Mapping[str, Any]) -> Answer | None:
-    """Whether the best model is worth having: its skill over repeating the last value."""
+def _worth_having(summary: Mapping[str, Any]) -> Answer | None:
+    """Whether the best model beats the simplest forecasts."""
+    reference = summary["reference"]
     skills = {
-        model: float(entry["median"])
+        model: entry
         for model, facts in summary["models"].items()
-        if model != "persistence"
+        if model not in REFERENCES
         and (entry := facts.get("skill_carry"))
         and entry["median"] is not None
     }
-    if not skills:
+    if not skills or reference is None:
         return None
-    best = max(skills, key=skills.__getitem__)
-    found = contrast(summary, best, "persistence", "carry")
+    best = max(skills, key=lambda model: float(skills[model]["median"]))
+    found = contrast(summary, best, reference, "carry")
     word = {"lower": "Yes", "higher": "No"}.get(found.word if found else "", "Cannot tell")
+    words = {"persistence": "repeating the last value", "mean": "the training mean"}[reference]
+    listed = ", ".join(f"{model} {two_decimals(e['median'])}" for model, e in skills.items())
     details = [
-        "Skill is 1 less the ratio of test MSE to that of persistence, the state carried over: "
-        + ", ".join(f"{model} {two_decimals(skill)}" for model, skill in skills.items())
-        + "."
+        f"The best of the simplest forecasts is {words}. Skill is 1 less the ratio of test MSE to "
+        f"its, the state carried over: {listed}."
     ]
     if found:
-        details.append(f"Test MSE of {best}: {found.figures} times persistence's.")
-    short = f"{word}: {best}, skill {two_decimals(skills[best])}"
-    return Answer("Does any model beat repeating the last value?", short, tuple(details))
+        details.append(f"Test MSE of {best}: {found.figures} times that of {words}.")
+    short = f"{word}: {best}, skill {two_decimals(skills[best]['median'])}"
+    return Answer("Does any model beat the simplest forecasts?", short, tuple(details))
 
 
 def contrast(summary: Mapping[str, Any], first: str, second: str, state: str) -> Contrast | None:

@@ -17,12 +17,12 @@ _FAR = 1000.0
 
 
 def against(summary: dict[str, Any]) -> str | None:
-    """What the others are measured against: LSTM-16 or its like; on a user's table persistence."""
+    """What the others are measured against: LSTM-16 or its like; on a user's table the simplest."""
     kinds: dict[str, str] = {name: facts["kind"] for name, facts in summary["models"].items()}
     recurrent = [name for name, kind in kinds.items() if kind == "recurrent"]
     order = ["LSTM-16", *recurrent, "persistence"]
     if not summary["task"]["is_articles"]:
-        order.insert(0, order.pop())
+        order.insert(0, summary["reference"] or order.pop())
     return next((m for m in order if m in kinds), None)
 
 

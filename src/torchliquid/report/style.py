@@ -55,6 +55,7 @@ _KNOWN: dict[str, tuple[str, Any, str]] = {
     "GRU-4": ("pink", (0, (3, 1.5, 1, 1.5, 1, 1.5)), "D"),
     "ridge-AR": ("slate", (0, (2, 2)), "P"),
     "persistence": ("grey", (0, (1, 2)), "X"),
+    "mean": ("slate", (0, (1, 1)), "_"),
 }
 _OTHERS = [
     (colour, line, marker)
