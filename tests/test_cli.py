@@ -358,7 +358,7 @@ def test_table_with_bad_columns_or_options(idle, error, columns, arguments, name
 def test_tables_that_cannot_be_read(idle, error, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x01" * 9)
+    (tmp_path / "binary.csv").write_bytes(b"\x00\xff\xfe\x01" * 9)
     (tmp_path / "torn.parquet").write_bytes(b"PAR1" + bytes(30))
     (tmp_path / "notes.docx").write_text("x")
     write_table(tmp_path / "short.csv", rows=12)

@@ -190,6 +190,7 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--decimal", metavar="MARK", help="mark before decimals (found column by column)"
     )
+    group.add_argument("--encoding", help="of the text (UTF-8, or UTF-16 by its mark)")
     group.add_argument("--thousands", metavar="MARK", help="mark between groups of digits (none)")
     group.add_argument(
         "--missing",
@@ -250,6 +251,7 @@ def _csv(options: argparse.Namespace) -> "Task":
         missing=options.missing,
         decimal=options.decimal,
         thousands=options.thousands,
+        encoding=options.encoding,
     )
     options.out = options.out or Path("results") / options.file.stem
     return table_task(series, **_split(options))

@@ -1,6 +1,8 @@
 """Tables from files: every format gives the same series, every mistake one line that helps."""
 
+import gzip
 import io
+import zipfile
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -296,7 +298,6 @@ def test_numbers_stay_numbers(write, cells):
         ("", {"target": "y"}, ["is empty"]),
         ("\ufeff\n", {"target": "y"}, ["is empty"]),
         ("y\n1\n°".encode("latin-1"), {"target": "y"}, ["UTF-8", "save"]),
-        ("y\n1\n".encode("utf-16"), {"target": "y"}, ["UTF-8", "save"]),
     ],
 )
 def test_mistakes_in_a_text_table(write, content, kwargs, said):
@@ -448,3 +449,62 @@ def test_cells_that_stand_for_missing_values(write):
     series = read_table(path, "y", ["a"], missing=["-200", "?", "-"])
     np.testing.assert_array_equal(series.values, [[1, NAN], [NAN, 2], [NAN, NAN], [4, NAN]])
     assert "holds '?'" in error_of(path, "a", missing=["-200"])
+
+
+# --- packed, in other encodings, without a header, several series -------------------------------
+
+
+def test_packed_tables(tmp_path):
+    want = [[10], [11], [12.5]]
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(BASE.encode()))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("folder/b.csv", BASE)
+    for name in ("a.csv.gz", "b.zip"):
+        assert read_table(tmp_path / name, "y").values.tolist() == want
+    assert read_table(tmp_path / "a.csv.gz", "y").name == "a"
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a.csv", BASE)
+        archive.writestr("b.csv", BASE)
+    assert "holds 2 files" in error_of(tmp_path / "two.zip", "y")
+    for name in ("c.csv.gz", "c.zip"):
+        (tmp_path / name).write_bytes(b"no archive")
+        assert "cannot be unpacked" in error_of(tmp_path / name, "y")
+    (tmp_path / "d.gz").write_bytes(gzip.compress(BASE.encode()))
+    assert "no known table format" in error_of(tmp_path / "d.gz", "y")
+
+
+def test_encodings(write):
+    text = BASE.replace("y", "größe")
+    assert read_table(write(text.encode("utf-16")), "größe").values[0] == 10
+    path = write(text.encode("latin-1"))
+    assert "--encoding, such as latin-1" in error_of(path, "größe")
+    assert read_table(path, "größe", encoding="latin-1").values[0] == 10
+    assert "not text in nonsense" in error_of(path, "größe", encoding="nonsense")
+
+
+@pytest.mark.parametrize("line", ["1,10", "0.5,3", "-1,1e5"])
+def test_a_first_line_of_numbers_is_no_header(write, line):
+    assert "numbers in its first line" in error_of(write(f"{line}\n2,11\n3,12\n"), "1")
+
+
+def test_columns_counted_by_pandas_are_a_header(write):
+    assert read_table(write("0,1\n5,6\n7,8\n"), "1").values.tolist() == [[6], [8]]
+    assert read_table(write(",0,1\n0,5,6\n1,7,8\n"), "0").values.tolist() == [[5], [7]]
+
+
+def test_several_series_in_one_table_are_said(write):
+    rows = [f"{symbol},{k}" for symbol in ("MSFT", "IBM", "AAPL") for k in range(30)]
+    series = read_table(write("symbol,y\n" + "\n".join(rows)), "y")
+    assert "'symbol' is constant in 3 runs" in series.notes[0]
+    mixed = rows[::2] + rows[1::2]  # a category that comes back is no series
+    assert read_table(write("symbol,y\n" + "\n".join(mixed)), "y").notes == ()
+    unique = [f"row{k},{k}" for k in range(30)]
+    assert read_table(write("name,y\n" + "\n".join(unique)), "y").notes == ()
+
+
+def test_dates_that_run_back_are_said_where_nobody_named_them(write):
+    days = [f"2020-01-{day:02d},{day}" for day in range(28, 0, -1)]
+    path = write("day,y\n" + "\n".join(days))
+    assert "run back in 27 rows" in read_table(path, "y").notes[0]
+    path = write("day,y\n" + "\n".join(days[::-1]))
+    assert read_table(path, "y").notes == ()

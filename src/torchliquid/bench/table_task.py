@@ -131,6 +131,7 @@ def table_task(
         scale=float(scale[0]),
         unit=series.columns[0],
         notes=(
+            *series.notes,
             *_missing_notes(series),
             *_sentinels(series),
             *constant,

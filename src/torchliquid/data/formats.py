@@ -5,8 +5,11 @@ from __future__ import annotations
 import codecs
 import csv
 import functools
+import gzip
 import io
 import re
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Columns = list[tuple[str, "pd.Series"]]
-SUFFIXES = ".csv, .tsv, .txt, .parquet, .pq or .npy"
+SUFFIXES = ".csv, .tsv, .txt, .parquet, .pq or .npy, also packed as .gz or .zip"
 SAMPLED_ROWS = 20
 
 
@@ -32,10 +35,12 @@ class Marks:
     Args:
         decimal: mark before the decimals; None: found column by column.
         thousands: mark between groups of three digits; None: there is none.
+        encoding: of the text; None: UTF-8, or UTF-16 where the file begins with its mark.
     """
 
     decimal: str | None = None
     thousands: str | None = None
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("decimal", "thousands"):
@@ -55,6 +60,7 @@ def read_columns(path: Path, marks: Marks | None = None) -> Columns:
       have decimal commas; one that can be read in two ways says so in ``attrs["ambiguous"]``.
     - ``.parquet``, ``.pq``.
     - ``.npy``: a two-dimensional array of numbers, one row a step; the columns are x0, x1, ...
+    - any of them packed: ``table.csv.gz``, or the one file in a ``.zip``.
 
     Raises:
         TorchliquidError: the file cannot be read, is empty, or is none of these.
@@ -66,18 +72,18 @@ def read_columns(path: Path, marks: Marks | None = None) -> Columns:
         raise TorchliquidError(f"{path} does not exist: give the path of a table file")
     if path.is_dir():
         raise TorchliquidError(f"{path} is a folder: give one table file in it ({SUFFIXES})")
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise TorchliquidError(
-            f"{path} has the suffix {path.suffix!r}, no known table format: give a file that ends "
-            f"in {SUFFIXES}"
-        )
     try:
-        content = path.read_bytes()
+        content, suffix = _unpacked(path.read_bytes(), path)
     except OSError as error:
         raise TorchliquidError(
             f"cannot read {path} ({error.strerror}): check the file and its permissions"
         ) from error
+    reader = readers.get(suffix)
+    if reader is None:
+        raise TorchliquidError(
+            f"{path} has the suffix {suffix!r}, no known table format: give a file that ends "
+            f"in {SUFFIXES}"
+        )
     if not content.removeprefix(codecs.BOM_UTF8).strip():
         raise TorchliquidError(f"{path} is empty: give a table with a header and rows")
     try:
@@ -89,23 +95,49 @@ def read_columns(path: Path, marks: Marks | None = None) -> Columns:
     except Exception as error:  # a damaged file makes its library fail in any way
         reason = " ".join(str(error).split()).rstrip(".")
         raise TorchliquidError(
-            f"{path} cannot be read as {path.suffix} ({reason}): mend the file or write it anew"
+            f"{path} cannot be read as {suffix} ({reason}): mend the file or write it anew"
         ) from error
     if not columns or not len(columns[0][1]):
         raise TorchliquidError(f"{path} holds no rows: give a table with at least one row")
     return columns
 
 
+def _unpacked(content: bytes, path: Path) -> tuple[bytes, str]:
+    """A file's content and its suffix, both without the packing."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".gz":
+            return gzip.decompress(content), Path(path.stem).suffix.lower()
+        if suffix == ".zip":
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                names = [n for n in archive.namelist() if not n.endswith("/")]
+                names = [n for n in names if not n.startswith("__MACOSX/")]
+                if len(names) != 1:
+                    raise TorchliquidError(
+                        f"{path} holds {len(names)} files: give a .zip with one table in it"
+                    )
+                return archive.read(names[0]), Path(names[0]).suffix.lower()
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+        raise TorchliquidError(f"{path} cannot be unpacked ({error}): write it anew") from error
+    return content, suffix
+
+
 def _read_text(content: bytes, marks: Marks) -> Columns:
     import pandas as pd
 
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = content.decode("utf-8-sig").lstrip(" \r\n")
-    except UnicodeDecodeError as error:
-        raise TorchliquidError("is not text in UTF-8: save it in that encoding") from error
+        text = content.decode(marks.encoding or ("utf-16" if wide else "utf-8-sig"))
+    except (UnicodeDecodeError, LookupError) as error:
+        named = marks.encoding or "UTF-8"
+        raise TorchliquidError(
+            f"is not text in {named}: save it in UTF-8, or give --encoding, such as latin-1"
+        ) from error
+    text = text.lstrip("\ufeff \r\n")
     separator = max(",;\t", key=lambda mark: len(_first_rows(text, mark)[0]))
     header, *rows = _first_rows(text, separator)
     names = _fit_names([name.strip() for name in header], rows, separator)
+    _check_header(names)
     read: Any = functools.partial(
         pd.read_csv,
         sep=separator,
@@ -181,6 +213,25 @@ def _first_rows(text: str, separator: str) -> list[list[str]]:
         return list(islice((row for row in reader if row), SAMPLED_ROWS))
     finally:
         csv.field_size_limit(before)
+
+
+def _check_header(names: list[str]) -> None:
+    """A first line of numbers is a row of values, unless it counts the columns as pandas does."""
+    given = [name for name in names if name]
+    counted = given == [str(k) for k in range(len(given))]
+    if given and not counted and all(map(is_number, given)):
+        raise TorchliquidError(
+            f"has numbers in its first line ({', '.join(given[:3])}): name the columns there"
+        )
+
+
+def is_number(word: str) -> bool:
+    """Whether Python reads the word as a number."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _fit_names(header: list[str], rows: list[list[str]], separator: str) -> list[str]:

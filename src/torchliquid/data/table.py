@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.checks import visible
-from torchliquid.data.formats import Marks, read_columns
+from torchliquid.data.formats import Columns, Marks, is_number, read_columns
 from torchliquid.errors import TorchliquidError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Numbers = NDArray[np.float64]
 LISTED_NAMES = 20
 SHOWN_CHARACTERS = 40
+LEAST_RUN = 10
+"""Rows that a series in a table of several has at least, on average."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,7 @@ class Series:
         time_unit: unit of ``times``, if known.
         time: name of the column that the times come from.
         dates: ``(N,)``, moments in UTC as seconds since 1970, where the times are dates.
+        notes: what a reader of the file should know.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Series:
     time_unit: str | None = None
     time: str | None = None
     dates: Numbers | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_table(
@@ -55,6 +59,7 @@ def read_table(
     missing: Sequence[str] = (),
     decimal: str | None = None,
     thousands: str | None = None,
+    encoding: str | None = None,
 ) -> Series:
     """Read the columns of a table file that a model is to see.
 
@@ -76,6 +81,7 @@ def read_table(
             ``"-200"`` or ``"?"``; a number means all cells of its value.
         decimal: mark before decimals, in a text file; None: found column by column.
         thousands: mark between groups of three digits, in a text file; None: none.
+        encoding: of a text file; None: UTF-8, or UTF-16 where it begins with its mark.
 
     Returns:
         The series; its name is the file's, without the suffix.
@@ -87,7 +93,7 @@ def read_table(
     """
     path = Path(path)
     _check_roles(target, features, time)
-    columns = read_columns(path, Marks(decimal, thousands))
+    columns = read_columns(path, Marks(decimal, thousands, encoding))
     wanted = (target, *features)
     found = [_find(columns, name, path) for name in wanted]
     for name, column in zip(wanted, found, strict=True):
@@ -102,7 +108,46 @@ def read_table(
         times, unit, dates = _times(stamps, f"time column {time!r}")
     names = tuple(map(visible, wanted))
     stamp = None if time is None else visible(time)
-    return Series(visible(path.stem), names, np.stack(values, axis=1), times, unit, stamp, dates)
+    unused = [column for column in columns if column[0] not in {*wanted, time}]
+    notes = (*_several_series(unused), *(_backwards(unused) if time is None else ()))
+    stem = visible(Path(path.stem).stem if path.suffix == ".gz" else path.stem)
+    return Series(stem, names, np.stack(values, axis=1), times, unit, stamp, dates, notes)
+
+
+def _several_series(unused: Columns) -> list[str]:
+    """A note where a column of text tells several series apart, one after the other."""
+    for name, cells in unused:
+        words = cells.astype(str)
+        if cells.dtype.kind in "biufcM" or cells.isna().any():
+            continue
+        runs = int((words != words.shift()).sum())
+        if 1 < runs == words.nunique() <= len(words) / LEAST_RUN:
+            return [
+                f"Column {name!r} is constant in {runs} runs, as where a table holds several "
+                "series one after the other: they were read as one. If they are several, give each "
+                "a file of its own."
+            ]
+    return []
+
+
+def _backwards(unused: Columns) -> list[str]:
+    """A note where a column that nobody named as the time is one, and runs back."""
+    for name, cells in unused:
+        if cells.dtype.kind in "biufc" or cells.isna().any():
+            continue
+        try:
+            stamps = _as_dates(cells)
+        except (ValueError, TypeError):
+            continue
+        if np.isnat(stamps).any() or len(stamps) < 2:
+            continue
+        back = int((np.diff(stamps) < np.timedelta64(0)).sum())
+        if back:
+            return [
+                f"Column {name!r} holds dates that run back in {back} rows, and rows count as time "
+                f"here, the first as the oldest: sort the table, or give --time {name!r}."
+            ]
+    return []
 
 
 def _check_roles(target: str, features: Sequence[str], time: str | None) -> None:
@@ -148,21 +193,13 @@ def _blanked(cells: pd.Series, missing: Sequence[str]) -> pd.Series:
 
     if not missing:
         return cells
-    numbers = [float(word) for word in missing if _is_number(word)]
+    numbers = [float(word) for word in missing if is_number(word)]
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells.mask(cells.isin(numbers))
     # a column that is text because of such marks alone is one of numbers afterwards
     words = cells.astype(str).str.strip()
     hit = words.isin(list(missing)) | pd.to_numeric(words, errors="coerce").isin(numbers)
     return cells.mask(hit)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _numbers(cells: pd.Series, what: str) -> Numbers:
