@@ -190,6 +190,13 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--decimal", metavar="MARK", help="mark before decimals (found column by column)"
     )
+    group.add_argument("--sort", action="store_true", help="put the rows in order of time")
+    group.add_argument(
+        "--duplicates",
+        choices=("refuse", "first", "last", "mean"),
+        default="refuse",
+        help="of rows with the same time, keep which (%(default)s)",
+    )
     group.add_argument("--encoding", help="of the text (UTF-8, or UTF-16 by its mark)")
     group.add_argument("--thousands", metavar="MARK", help="mark between groups of digits (none)")
     group.add_argument(
@@ -252,6 +259,8 @@ def _csv(options: argparse.Namespace) -> "Task":
         decimal=options.decimal,
         thousands=options.thousands,
         encoding=options.encoding,
+        sort=options.sort,
+        duplicates=options.duplicates,
     )
     options.out = options.out or Path("results") / options.file.stem
     return table_task(series, **_split(options))

@@ -508,3 +508,49 @@ def test_dates_that_run_back_are_said_where_nobody_named_them(write):
     assert "run back in 27 rows" in read_table(path, "y").notes[0]
     path = write("day,y\n" + "\n".join(days[::-1]))
     assert read_table(path, "y").notes == ()
+
+
+# --- compact times, order, duplicates -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "unit", "gaps"),
+    [
+        ((202012, 202101, 202102), "months", [1, 1]),
+        ((2021013123, 2021020100, 2021020101), "seconds", [3600, 3600]),
+        ((202101312359, 202102010000, 202102010001), "seconds", [60, 60]),
+        ((20210131235959, 20210201000000, 20210201000001), "seconds", [1, 1]),
+        ((20201231, 20210101, 20210102), "seconds", [86400, 86400]),
+        ((202011, 202012, 202013), None, [1, 1]),  # there is no month 13: a counter
+        ((11111111, 11111112, 11111113), None, [1, 1]),  # nor do tables begin in the year 1111
+        ((1422749999, 1422750000, 1422750001), None, [1, 1]),
+    ],
+)
+def test_compact_times(write, cells, unit, gaps):
+    series = read_table(write("t,y\n" + "".join(f"{c},1\n" for c in cells)), "y", time="t")
+    assert series.time_unit == unit
+    assert np.diff(series.times).tolist() == gaps
+
+
+OUT_OF_ORDER = "t,y\n3,30\n1,10\n1,12\n1,\n2,20\n"
+
+
+def test_how_many_rows_repeat_or_run_back(write):
+    message = error_of(write(OUT_OF_ORDER), "y", time="t")
+    assert (
+        "goes back from 3 in data row 1 to 1 in data row 2 (1 such rows, 2 repeat a time)"
+        in message
+    )
+    assert "--sort" in message
+    message = error_of(write(OUT_OF_ORDER), "y", time="t", sort=True)
+    assert "(2 such rows)" in message
+    assert "--duplicates first, last or mean" in message
+    assert "give --sort as well" in error_of(write(OUT_OF_ORDER), "y", time="t", duplicates="mean")
+    assert "give refuse, first" in error_of(write(OUT_OF_ORDER), "y", time="t", duplicates="drop")
+
+
+@pytest.mark.parametrize(("keep", "one"), [("first", 10), ("last", NAN), ("mean", 11)])
+def test_sorted_with_one_row_a_time(write, keep, one):
+    series = read_table(write(OUT_OF_ORDER), "y", time="t", sort=True, duplicates=keep)
+    assert series.times.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(series.values[:, 0], [one, 20, 30])

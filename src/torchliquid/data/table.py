@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Numbers = NDArray[np.float64]
 LISTED_NAMES = 20
 SHOWN_CHARACTERS = 40
+DUPLICATES = ("refuse", "first", "last", "mean")
+_COMPACT = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 LEAST_RUN = 10
 """Rows that a series in a table of several has at least, on average."""
 
@@ -60,6 +62,8 @@ def read_table(
     decimal: str | None = None,
     thousands: str | None = None,
     encoding: str | None = None,
+    sort: bool = False,
+    duplicates: str = "refuse",
 ) -> Series:
     """Read the columns of a table file that a model is to see.
 
@@ -82,6 +86,9 @@ def read_table(
         decimal: mark before decimals, in a text file; None: found column by column.
         thousands: mark between groups of three digits, in a text file; None: none.
         encoding: of a text file; None: UTF-8, or UTF-16 where it begins with its mark.
+        sort: put the rows in the order of their times; else times that run back are refused.
+        duplicates: of several rows with the same time (after sorting) keep the ``"first"``, the
+            ``"last"`` or their ``"mean"``; ``"refuse"``: an error says how many there are.
 
     Returns:
         The series; its name is the file's, without the suffix.
@@ -103,15 +110,26 @@ def read_table(
     stamps = None if time is None else _find(columns, time, path)
     roles = ("target", *["feature"] * len(features))
     values = [_numbers(c, f"{r} {n!r}") for c, r, n in zip(cells, roles, wanted, strict=True)]
-    times, unit, dates = None, None, None
+    table, times, unit, dates = np.stack(values, axis=1), None, None, None
+    if duplicates not in DUPLICATES:
+        raise TorchliquidError(f"duplicates is {duplicates!r}: give {', '.join(DUPLICATES)}")
     if stamps is not None:
-        times, unit, dates = _times(stamps, f"time column {time!r}")
+        what = f"time column {time!r}"
+        ordered = _moments(stamps, what)
+        if sort:
+            order = np.argsort(ordered, kind="stable")
+            ordered, table, stamps = ordered[order], table[order], stamps.iloc[order]
+        if duplicates != "refuse":
+            ordered, table = _merged(ordered, table, duplicates)
+        else:
+            _check_order(ordered, stamps, what)
+        times, unit, dates = _times(ordered)
     names = tuple(map(visible, wanted))
     stamp = None if time is None else visible(time)
     unused = [column for column in columns if column[0] not in {*wanted, time}]
     notes = (*_several_series(unused), *(_backwards(unused) if time is None else ()))
     stem = visible(Path(path.stem).stem if path.suffix == ".gz" else path.stem)
-    return Series(stem, names, np.stack(values, axis=1), times, unit, stamp, dates, notes)
+    return Series(stem, names, table, times, unit, stamp, dates, notes)
 
 
 def _several_series(unused: Columns) -> list[str]:
@@ -231,8 +249,8 @@ def _numbers(cells: pd.Series, what: str) -> Numbers:
     return values
 
 
-def _times(cells: pd.Series, what: str) -> tuple[Numbers, str | None, Numbers | None]:
-    """The cells as increasing times, their unit, and as moments where they are dates."""
+def _moments(cells: pd.Series, what: str) -> NDArray[Any]:
+    """The cells as numbers or as dates, whichever more of them are."""
     missing = np.flatnonzero(cells.isna())
     if len(missing):
         raise TorchliquidError(
@@ -246,23 +264,55 @@ def _times(cells: pd.Series, what: str) -> tuple[Numbers, str | None, Numbers | 
             f"{what} holds {_show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give finite "
             "numbers, or dates and times like 2015-02-04T17:51:00"
         )
-    ordered: NDArray[Any] = stamps if dates else numbers
+    return stamps if dates else numbers
+
+
+def _check_order(ordered: NDArray[Any], cells: pd.Series, what: str) -> None:
+    """Times that repeat or run back are refused, with how many and where the first is."""
     late = np.flatnonzero(ordered[1:] <= ordered[:-1])
-    if len(late):
-        row = late[0] + 1  # counted from 1, the row before the offending one
-        before, after = _show(cells.iloc[row - 1]), _show(cells.iloc[row])
-        if ordered[row] == ordered[row - 1]:
-            raise TorchliquidError(
-                f"{what} is {before} in data row {row} and {after} in data row {row + 1}, the same "
-                "time: sort the table and keep one row for each time"
-            )
+    if not len(late):
+        return
+    row = late[0] + 1  # counted from 1, the row before the offending one
+    before, after = _show(cells.iloc[row - 1]), _show(cells.iloc[row])
+    repeated = int((ordered[1:] == ordered[:-1]).sum())
+    back = len(late) - repeated
+    if ordered[row] == ordered[row - 1]:
         raise TorchliquidError(
-            f"{what} goes back from {before} in data row {row} to {after} in data row {row + 1}: "
-            "sort the table by time"
+            f"{what} is {before} in data row {row} and {after} in data row {row + 1}, the same "
+            f"time ({repeated} such rows{f', {back} run back' if back else ''}): give "
+            "--duplicates first, last or mean; if the hour repeats as clocks are put back, give "
+            "times with their zone; if the table holds several series, give each its own file"
         )
-    if not dates:
-        return numbers, None, None
-    return *_since_first(stamps), stamps.astype("datetime64[ms]").astype(np.float64) / 1000
+    raise TorchliquidError(
+        f"{what} goes back from {before} in data row {row} to {after} in data row {row + 1} "
+        f"({back} such rows{f', {repeated} repeat a time' if repeated else ''}): sort the table by "
+        "time, or give --sort; if it holds several series, give each its own file"
+    )
+
+
+def _merged(ordered: NDArray[Any], table: Numbers, keep: str) -> tuple[NDArray[Any], Numbers]:
+    """Rows that share their time with the row before as one."""
+    late = np.flatnonzero(ordered[1:] < ordered[:-1])
+    if len(late):
+        raise TorchliquidError(f"the times run back in {len(late)} rows: give --sort as well")
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ends = np.append(starts[1:], len(ordered))
+    if keep == "first":
+        return ordered[starts], table[starts]
+    if keep == "last":
+        return ordered[starts], table[ends - 1]
+    there = ~np.isnan(table)
+    count = np.add.reduceat(there, starts, axis=0)
+    total = np.add.reduceat(np.where(there, table, 0.0), starts, axis=0)
+    with np.errstate(invalid="ignore"):
+        return ordered[starts], total / np.where(count, count, np.nan)
+
+
+def _times(ordered: NDArray[Any]) -> tuple[Numbers, str | None, Numbers | None]:
+    """Increasing times, their unit, and as moments where they are dates."""
+    if ordered.dtype.kind != "M":
+        return ordered, None, None
+    return *_since_first(ordered), ordered.astype("datetime64[ms]").astype(np.float64) / 1000
 
 
 def _as_numbers(cells: pd.Series) -> Numbers:
@@ -270,17 +320,40 @@ def _as_numbers(cells: pd.Series) -> Numbers:
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(cells.dtype):
-        compact = cells.between(10000101, 99991231).all() and not np.isnat(_as_dates(cells)).any()
+        compact = _compact(cells) is not None
         return np.full(len(cells), np.nan) if compact else cells.to_numpy(dtype=np.float64)
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells.to_numpy(dtype=np.float64)
     return pd.to_numeric(cells.astype(str), errors="coerce").to_numpy(dtype=np.float64)
 
 
+def _compact(cells: pd.Series) -> NDArray[np.datetime64] | None:
+    """Whole numbers such as 202012, 20201231 or 2020123123 as dates, where all of them are.
+
+    In years from 1800 to 2200: other numbers are counters.
+    """
+    import pandas as pd
+
+    words = cells.astype(str)
+    form = _COMPACT.get(len(words.iloc[0])) if len(words) else None
+    if (
+        form is None
+        or not words.str.fullmatch(rf"(1[89]|2[01])\d{{{len(words.iloc[0]) - 2}}}").all()
+    ):
+        return None
+    stamps = pd.to_datetime(words, format=form, errors="coerce").to_numpy()
+    return None if np.isnat(stamps).any() else stamps
+
+
 def _as_dates(cells: pd.Series) -> NDArray[np.datetime64]:
     """Moments in UTC, NaT where a cell is none."""
     import pandas as pd
 
+    if pd.api.types.is_integer_dtype(cells.dtype):
+        compact = _compact(cells)
+        if compact is None:
+            return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
+        return compact
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         stamps = pd.to_datetime(cells, utc=True)
     elif pd.api.types.is_float_dtype(cells.dtype):
