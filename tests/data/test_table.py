@@ -286,7 +286,7 @@ def test_numbers_stay_numbers(write, cells):
         (
             "t,y\n2020-01-01T01:00+01:00,1\n2020-01-01T00:00Z,2",
             {"target": "y", "time": "t"},
-            ["01:00+01:00' in data row 1", "00:00Z' in data row 2", "same time", "sort the table"],
+            ["01:00+01:00' in data row 1", "00:00Z' in data row 2", "same time", "--duplicates"],
         ),
         # The comma may stand for thousands here.
         ("y;a\n1,234;0.5\n", {"target": "y"}, ["holds '1,234'", "--thousands ,"]),
