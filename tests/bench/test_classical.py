@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 
 from torchliquid.bench import classical
-from torchliquid.bench.classical import ORDERS, PENALTIES, persistence, ridge_ar
+from torchliquid.bench.classical import (
+    ORDERS,
+    PENALTIES,
+    choices,
+    edge_note,
+    mean,
+    persistence,
+    ridge_ar,
+)
+from torchliquid.bench.table_task import table_task
 from torchliquid.bench.task import Task
+from torchliquid.data.table import Series
 
 
 def autoregressive(steps: int, train: int, sigma: float, seed: int = 0) -> Task:
@@ -203,3 +213,27 @@ def test_no_target_at_all_to_choose_on():
     carry, reset, _ = ridge_ar(task)
     assert np.isfinite(carry).all()
     assert np.isfinite(reset).all()
+
+
+def test_the_edge_of_the_penalties_is_said():
+    """A walk whose changes nothing foretells beside sixty columns of noise: shrink a lot."""
+    rng = np.random.default_rng(4)
+    walk = np.cumsum(rng.standard_normal(601))
+    values = np.column_stack([walk, rng.standard_normal((601, 60))])
+    task = table_task(Series("walk", tuple(f"c{k}" for k in range(61)), values))
+    chosen = choices(task)
+    assert chosen[0][1] >= 1
+    carry, _, _ = ridge_ar(task, chosen)
+    assert np.abs(carry - task.inputs[..., 0]).max() < 0.15
+    note = edge_note([(1, PENALTIES[-1]), (2, 1.0)])
+    assert "in 1 of 2 lanes" in note[0]
+    assert edge_note([(1, 1.0)]) == []
+
+
+def test_the_mean_is_that_of_the_training_targets(small):
+    task = small()
+    carry, reset, parameters = mean(task)
+    np.testing.assert_allclose(carry[:, 0], task.targets[:, : task.train].mean(axis=1), rtol=1e-6)
+    assert (carry == carry[:, :1]).all()
+    assert reset.shape == (3, task.test)
+    assert parameters == 1

@@ -26,7 +26,35 @@ def mean(task: Task) -> tuple[Array, Array, int]:
     return carry, carry[:, task.steps - task.test :], 1
 
 
-def ridge_ar(task: Task) -> tuple[Array, Array, int]:
+def choices(task: Task) -> list[tuple[int, float]]:
+    """Order and penalty of `ridge_ar`, for each lane that has data of its own."""
+    inputs = task.timed_inputs().astype(np.float64)
+    return [
+        _choose(*_lane(task, inputs, lane), task)
+        for lane in range(max(len(inputs), len(task.targets)))
+    ]
+
+
+def edge_note(chosen: list[tuple[int, float]]) -> list[str]:
+    """What to say where the largest penalty was the best one."""
+    lanes = sum(penalty == PENALTIES[-1] for _, penalty in chosen)
+    if not lanes:
+        return []
+    where = "" if len(chosen) == 1 else f" in {lanes} of {len(chosen)} lanes"
+    return [
+        f"the largest penalty was the best on the validation steps{where}: there it all but "
+        "repeats a constant (where changes are predicted, the last value)"
+    ]
+
+
+def _lane(task: Task, inputs: _Matrix, lane: int) -> tuple[_Matrix, _Matrix]:
+    """A lane's inputs and what is to be predicted from them."""
+    x = inputs[min(lane, len(inputs) - 1)]
+    y = task.targets[min(lane, len(task.targets) - 1)].astype(np.float64)
+    return x, y if task.change is None else y - x[:, 0]
+
+
+def ridge_ar(task: Task, chosen: list[tuple[int, float]] | None = None) -> tuple[Array, Array, int]:
     """Linear regression on the last p inputs of every feature, with a ridge penalty.
 
     Order p and penalty are chosen on the validation steps; a task without them gives the last fifth
@@ -34,17 +62,19 @@ def ridge_ar(task: Task) -> tuple[Array, Array, int]:
     Where fewer than p inputs have been seen, at the start or after a reset, the prediction is that
     of the order which they allow, fitted alike.
 
+    Args:
+        task: gives data and split.
+        chosen: order and penalty of each lane, as `choices` finds them.
+
     Returns:
         Predictions ``(S or 1, T)`` carried, ``(S or 1, N)`` reset, and the number of parameters of
         order p (the median over lanes, since each lane chooses its own).
     """
     inputs, test = task.timed_inputs().astype(np.float64), task.steps - task.test
     carried, reset, sizes = [], [], []
-    for lane in range(max(len(inputs), len(task.targets))):
-        x = inputs[min(lane, len(inputs) - 1)]
+    for lane, (order, penalty) in enumerate(chosen or choices(task)):
+        x, y = _lane(task, inputs, lane)
         base = np.zeros(len(x)) if task.change is None else x[:, 0]
-        y = task.targets[min(lane, len(task.targets) - 1)].astype(np.float64) - base
-        order, penalty = _choose(x, y, task)
         weights = [_fit(x, y, k, penalty, task.train) for k in range(1, order + 1)]
         carried.append(base + _predict(x, weights))
         reset.append(base[test:] + _predict(x[test:], weights))

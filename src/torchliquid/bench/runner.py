@@ -147,15 +147,18 @@ def compute(
 ) -> tuple[Run, Pack | None]:
     """A model's rows, and its trained lanes."""
     if model.kind == "classical":
-        method = {
-            "ridge-AR": classical.ridge_ar,
-            "persistence": classical.persistence,
-            "mean": classical.mean,
-        }[model.name]
-        carry, reset, parameters = method(task)
+        notes: list[str] = []
+        if model.name == "ridge-AR":
+            chosen = classical.choices(task)
+            notes = classical.edge_note(chosen)
+            carry, reset, parameters = classical.ridge_ar(task, chosen)
+        else:
+            method = {"persistence": classical.persistence, "mean": classical.mean}[model.name]
+            carry, reset, parameters = method(task)
         rows = score(task, _per_lane(carry, protocol.lanes), _per_lane(reset, protocol.lanes))
         progress(protocol.epochs)
-        return Run(model.name, _facts(model, parameters, protocol), dict(rows)), None
+        facts = _facts(model, parameters, protocol) | {"notes": notes}
+        return Run(model.name, facts, dict(rows)), None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", LongStepWarning)
         trained = train(task, model, protocol, progress)
