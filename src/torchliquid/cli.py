@@ -186,7 +186,12 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("columns")
     group.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
     group.add_argument("--features", metavar="A,B", default="", help="what to see besides it")
-    group.add_argument("--time", metavar="COLUMN", help="time stamps; may be irregular")
+    group.add_argument(
+        "--time", metavar="COLUMN", help="time stamps; may be irregular; two columns: DATE,TIME"
+    )
+    group.add_argument(
+        "--time-format", metavar="FORMAT", help="such as %%d.%%m.%%Y (ISO 8601, or numbers)"
+    )
     group.add_argument(
         "--decimal", metavar="MARK", help="mark before decimals (found column by column)"
     )
@@ -259,6 +264,7 @@ def _csv(options: argparse.Namespace) -> "Task":
         decimal=options.decimal,
         thousands=options.thousands,
         encoding=options.encoding,
+        time_format=options.time_format,
         sort=options.sort,
         duplicates=options.duplicates,
     )

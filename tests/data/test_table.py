@@ -554,3 +554,37 @@ def test_sorted_with_one_row_a_time(write, keep, one):
     series = read_table(write(OUT_OF_ORDER), "y", time="t", sort=True, duplicates=keep)
     assert series.times.tolist() == [1, 2, 3]
     np.testing.assert_array_equal(series.values[:, 0], [one, 20, 30])
+
+
+# --- times in a form of their own, in several columns -------------------------------------------
+
+AIR = "Date;Time;CO(GT);T;;\n10/03/2004;18.00.00;2,6;13,6;;\n10/03/2004;19.00.00;-200;13,3;;\n"
+AIR += "10/03/2004;20.00.00;2,2;11,9;;\n;;;;;\n;;;;;\n"
+
+
+def test_an_export_with_date_and_time_decimal_commas_sentinels_and_empty_lines(write):
+    series = read_table(
+        write(AIR), "CO(GT)", ["T"], "Date,Time", time_format="%d/%m/%Y %H.%M.%S", missing=["-200"]
+    )
+    np.testing.assert_array_equal(series.values, [[2.6, 13.6], [NAN, 13.3], [2.2, 11.9]])
+    assert (series.times.tolist(), series.time_unit) == ([0, 3600, 7200], "seconds")
+    assert datetime.fromtimestamp(series.dates[0], UTC) == datetime(2004, 3, 10, 18, tzinfo=UTC)
+
+
+def test_times_that_are_not_of_the_form(write):
+    message = error_of(write(AIR), "T", time="Date,Time")
+    assert "'10/03/2004 18.00.00' in data row 1" in message
+    assert "--time-format" in message
+    message = error_of(write(AIR), "T", time="Date", time_format="%Y")
+    assert "not of the form '%Y' (3 such rows)" in message
+    assert "no column 'Hour'" in error_of(write(AIR), "T", time="Date,Hour")
+
+
+def test_a_time_in_a_column_whose_name_has_a_comma(write):
+    path = write('"day, local",y\n2020-01-01,1\n2020-01-02,2\n')
+    assert read_table(path, "y", time="day, local").time_unit == "seconds"
+
+
+def test_an_empty_line_within_a_table_stays_a_missing_row(write):
+    series = read_table(write("t;y\n0;1\n;\n2;3\n;\n"), "y")
+    np.testing.assert_array_equal(series.values[:, 0], [1, NAN, 3])

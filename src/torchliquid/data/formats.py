@@ -151,13 +151,16 @@ def _read_text(content: bytes, marks: Marks) -> Columns:
     )
     given = marks.decimal is not None or marks.thousands is not None
     table = read(io.StringIO(text), decimal=marks.decimal or ".", thousands=marks.thousands)
+    filled = np.flatnonzero(table.notna().any(axis=1))
+    if len(names) > 1 and len(filled):  # lines of separators alone end many exports
+        table = table.iloc[: filled[-1] + 1]
     columns = [table[place] for place in range(len(names))]
     if separator != "," and not given:
         numeric = [cells for cells in columns if pd.api.types.is_float_dtype(cells.dtype)]
         points = any((cells.dropna() % 1 != 0).any() for cells in numeric)
         commas = [_with_decimal_commas(cells, points) for cells in columns]
         if re.search(r"\d\.\d{3}(?!\d)", text):
-            written = read(io.StringIO(text), dtype=str)
+            written = read(io.StringIO(text), dtype=str).iloc[: len(table)]
             columns = [_or_ambiguous(cells, written[k], ".") for k, cells in enumerate(commas)]
         else:
             columns = commas

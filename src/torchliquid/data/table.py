@@ -62,6 +62,7 @@ def read_table(
     decimal: str | None = None,
     thousands: str | None = None,
     encoding: str | None = None,
+    time_format: str | None = None,
     sort: bool = False,
     duplicates: str = "refuse",
 ) -> Series:
@@ -80,12 +81,15 @@ def read_table(
             `torchliquid.data.formats.read_columns`.
         target: name of the column to predict.
         features: names of further columns that the model sees.
-        time: name of the column of time stamps; None: rows in order, equally spaced.
+        time: name of the column of time stamps, or several names with commas between, whose cells
+            are joined by a blank; None: rows in order, equally spaced.
         missing: further cells of target and features that stand for a missing value, such as
             ``"-200"`` or ``"?"``; a number means all cells of its value.
         decimal: mark before decimals, in a text file; None: found column by column.
         thousands: mark between groups of three digits, in a text file; None: none.
         encoding: of a text file; None: UTF-8, or UTF-16 where it begins with its mark.
+        time_format: how times are written, in `strptime`'s codes, such as ``"%d/%m/%Y %H.%M"``;
+            None: ISO 8601, whole numbers such as 20150204, or numbers.
         sort: put the rows in the order of their times; else times that run back are refused.
         duplicates: of several rows with the same time (after sorting) keep the ``"first"``, the
             ``"last"`` or their ``"mean"``; ``"refuse"``: an error says how many there are.
@@ -107,7 +111,7 @@ def read_table(
         if "ambiguous" in column.attrs:
             raise TorchliquidError(f"column {name!r} {column.attrs['ambiguous']}")
     cells = [_blanked(column, missing) for column in found]
-    stamps = None if time is None else _find(columns, time, path)
+    stamps = None if time is None else _time_column(columns, time, path)
     roles = ("target", *["feature"] * len(features))
     values = [_numbers(c, f"{r} {n!r}") for c, r, n in zip(cells, roles, wanted, strict=True)]
     table, times, unit, dates = np.stack(values, axis=1), None, None, None
@@ -115,7 +119,7 @@ def read_table(
         raise TorchliquidError(f"duplicates is {duplicates!r}: give {', '.join(DUPLICATES)}")
     if stamps is not None:
         what = f"time column {time!r}"
-        ordered = _moments(stamps, what)
+        ordered = _moments(stamps, what, time_format)
         if sort:
             order = np.argsort(ordered, kind="stable")
             ordered, table, stamps = ordered[order], table[order], stamps.iloc[order]
@@ -126,10 +130,28 @@ def read_table(
         times, unit, dates = _times(ordered)
     names = tuple(map(visible, wanted))
     stamp = None if time is None else visible(time)
-    unused = [column for column in columns if column[0] not in {*wanted, time}]
+    unused = [column for column in columns if column[0] not in {*wanted, *_parts(columns, time)}]
     notes = (*_several_series(unused), *(_backwards(unused) if time is None else ()))
     stem = visible(Path(path.stem).stem if path.suffix == ".gz" else path.stem)
     return Series(stem, names, table, times, unit, stamp, dates, notes)
+
+
+def _parts(columns: Columns, time: str | None) -> list[str]:
+    """The names of the columns that a time is written in."""
+    if time is None or "," not in time or any(name == time for name, _ in columns):
+        return [] if time is None else [time]
+    return [name.strip() for name in time.split(",")]
+
+
+def _time_column(columns: Columns, time: str, path: Path) -> pd.Series:
+    """The column of times, several as one."""
+    first, *others = [_find(columns, name, path) for name in _parts(columns, time)]
+    if not others:
+        return first
+    joined, there = first.astype(str), first.notna()
+    for cells in others:
+        joined, there = joined + " " + cells.astype(str), there & cells.notna()
+    return joined.where(there)
 
 
 def _several_series(unused: Columns) -> list[str]:
@@ -249,20 +271,36 @@ def _numbers(cells: pd.Series, what: str) -> Numbers:
     return values
 
 
-def _moments(cells: pd.Series, what: str) -> NDArray[Any]:
+def _moments(cells: pd.Series, what: str, time_format: str | None) -> NDArray[Any]:
     """The cells as numbers or as dates, whichever more of them are."""
+    import pandas as pd
+
     missing = np.flatnonzero(cells.isna())
     if len(missing):
         raise TorchliquidError(
             f"{what} is empty in data row {missing[0] + 1}: fill it in or delete the row"
         )
+    if time_format is not None:
+        try:
+            found = pd.to_datetime(cells.astype(str), format=time_format, utc=True, errors="coerce")
+        except ValueError as error:
+            raise TorchliquidError(f"time format {time_format!r} is none: {error}") from error
+        wrong = np.flatnonzero(found.isna())
+        if len(wrong):
+            raise TorchliquidError(
+                f"{what} holds {_show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}, which is "
+                f"not of the form {time_format!r} ({len(wrong)} such rows)"
+            )
+        stamps: NDArray[Any] = found.dt.tz_localize(None).to_numpy()
+        return stamps
     numbers, stamps = _as_numbers(cells), _as_dates(cells)
     dates = np.isnat(stamps).sum() < np.isnan(numbers).sum()
     wrong = np.flatnonzero(np.isnat(stamps) if dates else ~np.isfinite(numbers))
     if len(wrong):
         raise TorchliquidError(
             f"{what} holds {_show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give finite "
-            "numbers, or dates and times like 2015-02-04T17:51:00"
+            "numbers, dates and times like 2015-02-04T17:51:00, or --time-format, such as "
+            "'%d.%m.%Y %H:%M'"
         )
     return stamps if dates else numbers
 
