@@ -185,7 +185,13 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="CSV or Parquet")
     group = parser.add_argument_group("columns")
     group.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
-    group.add_argument("--features", metavar="A,B", default="", help="what to see besides it")
+    group.add_argument(
+        "--features",
+        metavar="A,B",
+        action="append",
+        default=[],
+        help="what to see besides it: names, patterns such as 'temp*', or all; may be repeated",
+    )
     group.add_argument(
         "--time", metavar="COLUMN", help="time stamps; may be irregular; two columns: DATE,TIME"
     )
@@ -254,7 +260,9 @@ def _csv(options: argparse.Namespace) -> "Task":
     from torchliquid.bench.table_task import table_task
     from torchliquid.data.table import read_table
 
-    features = tuple(name for name in options.features.split(",") if name)
+    features = tuple(
+        name for given in options.features for name in given.split(",") if name.strip()
+    )
     series = read_table(
         options.file,
         options.target,

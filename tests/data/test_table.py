@@ -588,3 +588,28 @@ def test_a_time_in_a_column_whose_name_has_a_comma(write):
 def test_an_empty_line_within_a_table_stays_a_missing_row(write):
     series = read_table(write("t;y\n0;1\n;\n2;3\n;\n"), "y")
     np.testing.assert_array_equal(series.values[:, 0], [1, NAN, 3])
+
+
+# --- features by pattern ------------------------------------------------------------------------
+
+WIDE = "t,y,temp in,temp out,light,name,y2\n1,1,2,3,4,a,5\n2,6,7,8,9,b,10\n"
+
+
+@pytest.mark.parametrize(
+    ("features", "names"),
+    [
+        (["all"], ("temp in", "temp out", "light", "y2")),  # neither target, time nor text
+        (["temp*"], ("temp in", "temp out")),
+        (["light", "temp ?n"], ("light", "temp in")),
+        ([" light", "temp out "], ("light", "temp out")),
+        (["light", "all"], ("light", "temp in", "temp out", "y2")),
+    ],
+)
+def test_features_by_pattern(write, features, names):
+    assert read_table(write(WIDE), "y", features, "t").columns == ("y", *names)
+
+
+def test_patterns_that_fit_nothing(write):
+    assert "named like 'press*'" in error_of(write(WIDE), "y", ["press*"])
+    path = write("y,all,b\n1,2,3\n4,5,6\n")  # a column of that name is that column
+    assert read_table(path, "y", ["all"]).columns == ("y", "all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ def read_table(
         path: ``.csv``, ``.tsv``, ``.txt``, ``.parquet``, ``.pq`` or ``.npy``; see
             `torchliquid.data.formats.read_columns`.
         target: name of the column to predict.
-        features: names of further columns that the model sees.
+        features: names of further columns that the model sees, patterns such as ``"temp*"``, or
+            ``"all"``: every other column of numbers.
         time: name of the column of time stamps, or several names with commas between, whose cells
             are joined by a blank; None: rows in order, equally spaced.
         missing: further cells of target and features that stand for a missing value, such as
@@ -105,6 +107,7 @@ def read_table(
     path = Path(path)
     _check_roles(target, features, time)
     columns = read_columns(path, Marks(decimal, thousands, encoding))
+    features = _named(columns, features, {target, *_parts(columns, time)})
     wanted = (target, *features)
     found = [_find(columns, name, path) for name in wanted]
     for name, column in zip(wanted, found, strict=True):
@@ -134,6 +137,31 @@ def read_table(
     notes = (*_several_series(unused), *(_backwards(unused) if time is None else ()))
     stem = visible(Path(path.stem).stem if path.suffix == ".gz" else path.stem)
     return Series(stem, names, table, times, unit, stamp, dates, notes)
+
+
+def _named(columns: Columns, features: Sequence[str], taken: set[str]) -> list[str]:
+    """The features by name, patterns and "all" resolved to columns of numbers not yet taken."""
+    import pandas as pd
+
+    names = [name for name, _ in columns]
+    others = [
+        name
+        for name, cells in columns
+        if name and name not in taken and pd.api.types.is_numeric_dtype(cells.dtype)
+    ]
+    found: list[str] = []
+    for feature in features:
+        if feature in names:
+            found.append(feature)
+        elif feature == "all" or set("*?[") & set(feature):
+            pattern = "*" if feature == "all" else feature
+            hits = [name for name in others if fnmatch.fnmatchcase(name, pattern)]
+            if not hits:
+                raise TorchliquidError(f"no column of numbers is named like {feature!r}")
+            found += [name for name in hits if name not in found]
+        else:
+            found.append(feature.strip() if feature.strip() in names else feature)
+    return found
 
 
 def _parts(columns: Columns, time: str | None) -> list[str]:
