@@ -93,9 +93,7 @@ def measure(axis: str, values: list[int], say: Callable[[str], None]) -> list[di
     points: list[dict[str, Any]] = []
     for value in values:
         slow = {name for point in points for name, ms in point.items() if ms > PATIENCE}
-        steps = {
-            n: step for n, step in contenders(axis, value).items() if n not in slow - {"value"}
-        }
+        steps = {n: step for n, step in contenders(axis, value).items() if n not in slow}
         costs = interleaved(steps, seconds=1.0, rounds=5)
         points.append({"value": value} | {name: cost.wall for name, cost in costs.items()})
         say(f"{axis} {value}: " + ", ".join(f"{n} {c.wall:.3g} ms" for n, c in costs.items()))

@@ -11,6 +11,7 @@ from typing import Any
 from torchliquid.report import markdown_results
 from torchliquid.report.answer import contrast
 from torchliquid.report.published import published
+from torchliquid.report.tables import markdown
 
 ROWS = (
     ("LSTM-16", "carry"),
@@ -33,7 +34,7 @@ def verdicts(summaries: dict[str, dict[str, Any]], liquid: str) -> str:
             found = contrast(summary, liquid, rival, state)
             cells.append(f"{WORDS[found.word]} {found.figures}" if found else "")
         lines.append([f"{rival}, {STATES[state]}", *cells])
-    return _markdown(lines)
+    return markdown(lines)
 
 
 def four_numbers(summary: dict[str, Any]) -> str:
@@ -42,11 +43,7 @@ def four_numbers(summary: dict[str, Any]) -> str:
     if found is None:
         return ""
     rows = [[r["what"], f"{r['said']:g}", f"{r['median']} {r['ends']}"] for r in found["rows"]]
-    return _markdown([["MSE", "article said", "measured here"], ["---", "---:", "---:"], *rows])
-
-
-def _markdown(lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown([["MSE", "article said", "measured here"], ["---", "---:", "---:"], *rows])
 
 
 def main() -> int:

@@ -204,9 +204,9 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--sort", action="store_true", help="put the rows in order of time")
     group.add_argument(
         "--duplicates",
-        choices=("refuse", "first", "last", "mean"),
+        metavar="WHICH",
         default="refuse",
-        help="of rows with the same time, keep which (%(default)s)",
+        help="of rows with the same time keep the first, the last or their mean (%(default)s)",
     )
     group.add_argument("--encoding", help="of the text (UTF-8, or UTF-16 by its mark)")
     group.add_argument("--thousands", metavar="MARK", help="mark between groups of digits (none)")

@@ -1,5 +1,6 @@
 """What torchliquid runs on: versions, processor, threads and backend."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -30,6 +31,7 @@ def describe() -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _commit() -> str | None:
     """The commit of the sources, "+" behind it if they were changed since; None if installed."""
     folder = Path(__file__).parent

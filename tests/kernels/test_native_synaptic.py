@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.library import opcheck
 
 from torchliquid import TorchliquidError, functional, kernels
 from torchliquid.functional.synaptic_cell import all_pairs
@@ -226,7 +227,7 @@ def test_operator(lanes, times):
     x, h0, *rest = problem(lanes, 2, "sparse")
     weights = [w.requires_grad_() for w in rest[:11]]
     arguments = (x.requires_grad_(), h0.requires_grad_(), dt, weights, *rest[13:15], 0.7, 2)
-    torch.library.opcheck(native_synaptic.synaptic_op, arguments)
+    opcheck(native_synaptic.synaptic_op, arguments)
 
 
 def test_no_time_no_change():

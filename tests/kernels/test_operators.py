@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.library import opcheck
 
 from torchliquid.kernels import library, native_gated, native_linear, native_ltc
 
@@ -35,7 +36,7 @@ def test_ltc(lead, rows, biased, times, unfolds, monkeypatch):
         dt,
     )
     for solver in range(len(native_ltc.SOLVERS)):
-        torch.library.opcheck(torch.ops.torchliquid.ltc, (*arguments, 0.7, solver, unfolds))
+        opcheck(torch.ops.torchliquid.ltc, (*arguments, 0.7, solver, unfolds))
 
 
 @LEADS
@@ -55,7 +56,7 @@ def test_gated(lead, rows, biased, kind, monkeypatch):
         learnt(*lead, gates * H) if biased else None,
         learnt(*lead, gates * H) if biased else None,
     )
-    torch.library.opcheck(native_gated.gated_op, arguments)
+    opcheck(native_gated.gated_op, arguments)
 
 
 @BIASES
@@ -63,7 +64,7 @@ def test_gated(lead, rows, biased, kind, monkeypatch):
 def test_linear(shared_input, biased):
     x = learnt(B, L, I) if shared_input else learnt(4, B, L, I)
     arguments = (x, learnt(4, 3, I), learnt(4, 3) if biased else None)
-    torch.library.opcheck(native_linear.linear_op, arguments)
+    opcheck(native_linear.linear_op, arguments)
 
 
 @LAYOUTS
@@ -75,8 +76,8 @@ def test_a_pack_that_shares_its_input(cell, rows, monkeypatch):
         tau = torch.ones(4, H, dtype=torch.float64, requires_grad=True)
         weights = (learnt(4, H, I), learnt(4, H, H), learnt(4, H), tau, learnt(4, H))
         arguments = (x, h0, *weights, None, 0.7, 0, 1)
-        torch.library.opcheck(torch.ops.torchliquid.ltc, arguments)
+        opcheck(torch.ops.torchliquid.ltc, arguments)
     else:
         weights = (learnt(4, 4 * H, I), learnt(4, 4 * H, H), learnt(4, 4 * H), learnt(4, 4 * H))
         arguments = (0, x, h0, learnt(4, B, H), *weights)
-        torch.library.opcheck(native_gated.gated_op, arguments)
+        opcheck(native_gated.gated_op, arguments)

@@ -66,7 +66,8 @@ def probe(
     tau = torch.nn.functional.softplus(pack.layer["raw_tau_l0"])
     size = x[..., : task.train, 0].std()
     arrays: Arrays = {"tau": tau.numpy().copy()}
-    lowest, places = _planted(task, pack, x, dt, float(size), seed, arrays, tau)
+    floor = _floor(task)
+    lowest, places = _planted(task, pack, x, dt, float(size), floor, seed, arrays, tau)
     test = task.steps - task.test
     along = pack.time_constants(x, dt=dt).squeeze(1)
     arrays["smooth_contrast"] = _contrast(x[..., 0].flatten(0, -2)[:, test - 1 :], along[:, test:])
@@ -74,7 +75,7 @@ def probe(
     lane_x = x[lane, 0] if x.dim() == 4 else x[0]
     shown = min(task.test, DEMO_STEPS)
     arrays["plain_tau_sys"] = along[lane, test : test + shown].numpy().copy()
-    demo, events = _demo_input(lane_x[-DEMO_STEPS:], float(size), _floor(task))
+    demo, events = _demo_input(lane_x[-DEMO_STEPS:], float(size), floor)
     demo_dt = None if dt is None else dt[0, -DEMO_STEPS:]
     demo_tau = time_constants(pack.lane(lane), demo, dt=demo_dt)
     arrays |= {"demo_input": demo[:, 0].numpy().copy(), "demo_tau_sys": demo_tau.numpy().copy()}
@@ -94,6 +95,7 @@ def _planted(
     x: Tensor,
     dt: Tensor | None,
     size: float,
+    floor: float,
     seed: int,
     arrays: Arrays,
     tau: Tensor,
@@ -120,7 +122,7 @@ def _planted(
     for name, (height, where) in events.items():
         planted = control.clone()
         planted[..., where, 0] += height * size
-        planted[..., 0].clamp_(min=_floor(task))
+        planted[..., 0].clamp_(min=floor)
         tau_sys = pack.time_constants(planted, h0, dt)
         arrays[f"probe_{name}"] = tau_sys.mean(dim=(1, 3)).numpy().copy()
         share = tau_sys / tau[:, None, None, :]

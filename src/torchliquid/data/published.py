@@ -4,8 +4,6 @@
 state reset at the test stretch.
 """
 
-ARTICLE = "Deconstructing Liquid Neural Networks (LNNs), Part 3: Benchmarking LNNs vs LSTMs"
-
 NUMBERS = {
     ("LTC-8-euler", "train_mse"): 0.0179,
     ("LTC-8-euler", "test_mse_reset"): 0.0204,

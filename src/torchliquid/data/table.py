@@ -105,16 +105,17 @@ def read_table(
             not come after the one before it.
     """
     path = Path(path)
-    _check_roles(target, features, time)
     columns = read_columns(path, Marks(decimal, thousands, encoding))
-    features = _named(columns, features, {target, *_parts(columns, time)})
+    timed = _parts(columns, time)
+    features = _named(columns, features, {target, *timed})
+    _check_roles(target, features, timed)
     wanted = (target, *features)
     found = [_find(columns, name, path) for name in wanted]
     for name, column in zip(wanted, found, strict=True):
         if "ambiguous" in column.attrs:
             raise TorchliquidError(f"column {name!r} {column.attrs['ambiguous']}")
     cells = [_blanked(column, missing) for column in found]
-    stamps = None if time is None else _time_column(columns, time, path)
+    stamps = _joined([_find(columns, name, path) for name in timed]) if timed else None
     roles = ("target", *["feature"] * len(features))
     values = [_numbers(c, f"{r} {n!r}") for c, r, n in zip(cells, roles, wanted, strict=True)]
     table, times, unit, dates = np.stack(values, axis=1), None, None, None
@@ -133,7 +134,7 @@ def read_table(
         times, unit, dates = _times(ordered)
     names = tuple(map(visible, wanted))
     stamp = None if time is None else visible(time)
-    unused = [column for column in columns if column[0] not in {*wanted, *_parts(columns, time)}]
+    unused = [column for column in columns if column[0] not in {*wanted, *timed}]
     notes = (*_several_series(unused), *(_backwards(unused) if time is None else ()))
     stem = visible(Path(path.stem).stem if path.suffix == ".gz" else path.stem)
     return Series(stem, names, table, times, unit, stamp, dates, notes)
@@ -171,9 +172,9 @@ def _parts(columns: Columns, time: str | None) -> list[str]:
     return [name.strip() for name in time.split(",")]
 
 
-def _time_column(columns: Columns, time: str, path: Path) -> pd.Series:
+def _joined(columns: list[pd.Series]) -> pd.Series:
     """The column of times, several as one."""
-    first, *others = [_find(columns, name, path) for name in _parts(columns, time)]
+    first, *others = columns
     if not others:
         return first
     joined, there = first.astype(str), first.notna()
@@ -185,9 +186,9 @@ def _time_column(columns: Columns, time: str, path: Path) -> pd.Series:
 def _several_series(unused: Columns) -> list[str]:
     """A note where a column of text tells several series apart, one after the other."""
     for name, cells in unused:
-        words = cells.astype(str)
         if cells.dtype.kind in "biufcM" or cells.isna().any():
             continue
+        words = cells.astype(str)
         runs = int((words != words.shift()).sum())
         if 1 < runs == words.nunique() <= len(words) / LEAST_RUN:
             return [
@@ -218,7 +219,7 @@ def _backwards(unused: Columns) -> list[str]:
     return []
 
 
-def _check_roles(target: str, features: Sequence[str], time: str | None) -> None:
+def _check_roles(target: str, features: Sequence[str], timed: Sequence[str]) -> None:
     if target in features:
         raise TorchliquidError(
             f"{target!r} is both target and feature: leave it out of the features (the model "
@@ -227,12 +228,13 @@ def _check_roles(target: str, features: Sequence[str], time: str | None) -> None
     twice = [name for place, name in enumerate(features) if name in features[:place]]
     if twice:
         raise TorchliquidError(f"feature {twice[0]!r} is given twice: name each feature once")
-    if time is not None and time in (target, *features):
-        role = "target" if time == target else "a feature"
-        raise TorchliquidError(
-            f"{time!r} is both {role} and the time column: give it one role (models get the time "
-            "between rows anyway)"
-        )
+    for name in timed:
+        if name in (target, *features):
+            role = "target" if name == target else "a feature"
+            raise TorchliquidError(
+                f"{name!r} is both {role} and the time column: give it one role (models get the "
+                "time between rows anyway)"
+            )
 
 
 def _find(columns: list[tuple[str, pd.Series]], wanted: str, path: Path) -> pd.Series:
@@ -322,7 +324,8 @@ def _moments(cells: pd.Series, what: str, time_format: str | None) -> NDArray[An
         stamps: NDArray[Any] = found.dt.tz_localize(None).to_numpy()
         return stamps
     numbers, stamps = _as_numbers(cells), _as_dates(cells)
-    dates = np.isnat(stamps).sum() < np.isnan(numbers).sum()
+    compact = pd.api.types.is_integer_dtype(cells.dtype) and not np.isnat(stamps).any()
+    dates = compact or np.isnat(stamps).sum() < np.isnan(numbers).sum()
     wrong = np.flatnonzero(np.isnat(stamps) if dates else ~np.isfinite(numbers))
     if len(wrong):
         raise TorchliquidError(
@@ -382,12 +385,9 @@ def _times(ordered: NDArray[Any]) -> tuple[Numbers, str | None, Numbers | None]:
 
 
 def _as_numbers(cells: pd.Series) -> Numbers:
-    """Numbers, NaN where a cell is none or a date such as 20150204 written as a number."""
+    """Numbers, NaN where a cell is none."""
     import pandas as pd
 
-    if pd.api.types.is_integer_dtype(cells.dtype):
-        compact = _compact(cells) is not None
-        return np.full(len(cells), np.nan) if compact else cells.to_numpy(dtype=np.float64)
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells.to_numpy(dtype=np.float64)
     return pd.to_numeric(cells.astype(str), errors="coerce").to_numpy(dtype=np.float64)

@@ -82,7 +82,7 @@ def _worth_having(summary: Mapping[str, Any]) -> Answer | None:
         return None
     best = max(skills, key=lambda model: float(skills[model]["median"]))
     found = contrast(summary, best, reference, "carry")
-    word = {"lower": "Yes", "higher": "No"}.get(found.word if found else "", "Cannot tell")
+    word = _capital(_YES[found.word if found else "cannot tell"])
     words = {"persistence": "repeating the last value", "mean": "the training mean"}[reference]
     listed = ", ".join(f"{model} {two_decimals(e['median'])}" for model, e in skills.items())
     details = [

@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 
 from torchliquid.bench.statistics import BOUND, paired_ratio
 from torchliquid.report.answer import contrast
+from torchliquid.report.forest import FAR, draw_ratio
 from torchliquid.report.material import STATES, Floats, Material, Omitted, Picture
 from torchliquid.report.numbers import number
-from torchliquid.report.style import INK, PAPER, RULE, SOFT, log_axis, look, new_figure
+from torchliquid.report.style import INK, RULE, SOFT, log_axis, look, new_figure
 
 _TITLE = "Every model against {}"
-_FAR = 1000.0
 
 
 def against(summary: dict[str, Any]) -> str | None:
@@ -81,7 +81,7 @@ def ratios_at_a_glance(material: Material) -> Picture | Omitted:
 
 def _range(found: dict[str, dict[str, Floats]]) -> tuple[float, float]:
     every = np.concatenate([ratio for rows in found.values() for ratio in rows.values()])
-    near = every[(every < _FAR) & (every > 1 / _FAR)]
+    near = every[(every < FAR) & (every > 1 / FAR)]
     ends = [*near, 0.5, 2.0]
     return float(min(ends)) / 1.2, float(max(ends)) * 1.2
 
@@ -104,22 +104,8 @@ def _panel(
             ratio[seen], heights[seen], ".", color=style["color"], markersize=3.5, alpha=0.45
         )
         told = contrast(material.summary, name, reference, state)
-        if told is None:
-            continue
-        if told.low is not None and told.high is not None:
-            panel.plot([told.low, told.high], [place] * 2, color=style["color"], linewidth=3)
-        middle = float(np.median(ratio))
-        far = not 1 / _FAR < middle < _FAR
-        panel.plot(
-            (0.985 if middle > 1 else 0.015) if far else middle,
-            place,
-            transform=panel.get_yaxis_transform() if far else panel.transData,
-            marker=(">" if middle > 1 else "<") if far else style["marker"],
-            markersize=9,
-            color=style["color"],
-            markerfacecolor=PAPER if told.word == "cannot tell" else style["color"],
-            markeredgewidth=1.6,
-        )
+        if told is not None:
+            draw_ratio(panel, place, float(np.median(ratio)), (told.low, told.high), style, 9)
     panel.set_ylim(-0.6, len(order) - 0.4)
     panel.grid(visible=True, axis="x", color=RULE)
     panel.grid(visible=False, axis="y")

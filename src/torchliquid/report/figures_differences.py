@@ -5,12 +5,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from torchliquid.report.forest import FAR, draw_ratio, is_far
 from torchliquid.report.material import STATES, Material, Omitted, Picture
 from torchliquid.report.numbers import interval, number
-from torchliquid.report.style import INK, NARROW, PAPER, SOFT, log_axis, look, new_figure
+from torchliquid.report.style import INK, NARROW, SOFT, log_axis, look, new_figure
 
 _TITLE = "Paired differences"
-_FAR = 1000  # a ratio beyond this, either way, comes of lanes that diverged
 
 
 def paired_differences(material: Material) -> Picture | Omitted:
@@ -28,7 +28,7 @@ def paired_differences(material: Material) -> Picture | Omitted:
         "better. Filled: the interval leaves out 1; hollow: it holds 1, or there are too few lanes "
         "for one, so nobody can tell."
     )
-    if any(not 1 / _FAR < row["ratio"] < _FAR for row in rows):
+    if any(is_far(row["ratio"]) for row in rows):
         caption += " Arrowheads at an edge: ratios far outside, because lanes diverged."
     alt = "Forest plots of MSE ratios. " + " ".join(
         f"{STATES[state]}: "
@@ -51,7 +51,7 @@ def paired_differences(material: Material) -> Picture | Omitted:
         last = axes.flat[-1]
         last.set_xlabel("ratio of test MSE, first to second model")
         ends = [end for row in rows for end in (row["ratio"], *row["interval"])]
-        near = [end for end in ends if end is not None and 1 / _FAR < end < _FAR]
+        near = [end for end in ends if end is not None and not is_far(end)]
         low, high = min([*near, 0.8]) / 1.1, max([*near, 1.25]) * 1.1
         last.set_xscale("log")
         last.set_xlim(low, high)
@@ -63,8 +63,8 @@ def paired_differences(material: Material) -> Picture | Omitted:
 
 
 def _ratio_words(row: dict[str, Any]) -> str:
-    if not 1 / _FAR < row["ratio"] < _FAR:
-        return f"beyond {_FAR:,}" if row["ratio"] > 1 else f"below {1 / _FAR}"
+    if is_far(row["ratio"]):
+        return f"beyond {FAR:,}" if row["ratio"] > 1 else f"below {1 / FAR}"
     return f"{number(row['ratio'])} {interval(row['interval'])}".strip()
 
 
@@ -82,22 +82,7 @@ def _forest(panel: Axes, rows: list[dict[str, Any]], lines: int) -> None:
     """Points and intervals; the words beside them, or in so many lines above."""
     panel.axvline(1, color=INK, linewidth=1)
     for place, row in enumerate(reversed(rows)):
-        ratio, (low, high) = row["ratio"], row["interval"]
-        style = look(row["first"])
-        known = low is not None and high is not None
-        if known:
-            panel.plot([low, high], [place] * 2, color=style["color"], linewidth=2)
-        far = "" if 1 / _FAR < ratio < _FAR else "<" if ratio < 1 else ">"
-        panel.plot(
-            {"<": 0.01, ">": 0.99}.get(far, ratio),
-            place,
-            transform=panel.get_yaxis_transform() if far else panel.transData,
-            marker=far or style["marker"],
-            markersize=8,
-            color=style["color"],
-            markerfacecolor=style["color"] if known and not low <= 1 <= high else PAPER,
-            markeredgewidth=1.6,
-        )
+        draw_ratio(panel, place, row["ratio"], row["interval"], look(row["first"]), 8)
         if not lines:
             _beside(panel, _pair(row), (0, place), (-8, 0), "right")
             _beside(panel, _ratio_words(row), (1, place), (8, 0), "left")

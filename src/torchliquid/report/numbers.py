@@ -43,7 +43,7 @@ def signed(value: float | None) -> str:
     return "\N{MINUS SIGN}" + words[1:] if value < 0 else f"+{words}" if value > 0 else words
 
 
-def interval(ends: Sequence[float | None]) -> str:
+def interval(ends: Sequence[float | None], write: Callable[[float | None], str] = number) -> str:
     """Both ends in brackets; empty where there is neither.
 
     >>> interval([0.8, 1.1]), interval([None, None])
@@ -51,7 +51,7 @@ def interval(ends: Sequence[float | None]) -> str:
     """
     if all(end is None for end in ends):
         return ""
-    return f"[{number(ends[0])}, {number(ends[1])}]"
+    return f"[{write(ends[0])}, {write(ends[1])}]"
 
 
 def two_decimals(value: float | None) -> str:
@@ -80,8 +80,7 @@ def spread(
         return MISSING, ""
     ends = [quantiles["q10"], quantiles["q90"]]
     same = ends[0] is not None and ends[0] == ends[1] == quantiles["median"]
-    brackets = "" if same else f"[{write(ends[0])}, {write(ends[1])}]"
-    return write(quantiles["median"]), brackets
+    return write(quantiles["median"]), "" if same else interval(ends, write)
 
 
 def with_unit(value: float | None, unit: str) -> str:
@@ -110,7 +109,5 @@ def claim_figure(claim: Mapping[str, Any]) -> tuple[str, str]:
         ends = (None, None)
     unit = claim.get("unit", "")
     if unit == "%" and point is not None:
-        figure = f"{signed(point)} %"
-        bounds = ", ".join(signed(end) for end in ends)
-        return figure, "" if all(end is None for end in ends) else f"[{bounds}]"
+        return f"{signed(point)} %", interval(ends, signed)
     return with_unit(point, unit), interval(ends)

@@ -40,6 +40,7 @@ _PROTOCOL = {
     "unit": "unit of the target",
     "scale": "scale of the target",
 }
+_OPENING_OF_TABLES = (ratios_at_a_glance, prediction)
 _SECTIONS = {
     "The time constant": (tau_figures, jump_average),
     "Training and prediction": (loss_curves, prediction),
@@ -69,13 +70,12 @@ def write_report(store: Store, summary: dict[str, Any]) -> Path:
         kept.update((f"{found.name}.svg", f"{found.name}.png"))
         return _figure(found, folder)
 
-    opening = [made(ratios_at_a_glance(material))]
-    if not material.task.is_articles:
-        opening.append(made(prediction(material)))
+    first = (ratios_at_a_glance,) if material.task.is_articles else _OPENING_OF_TABLES
+    opening = [made(maker(material)) for maker in first]
     for heading, makers in _SECTIONS.items():
         figures: list[dict[str, Any]] = []
         for maker in makers:
-            if maker is prediction and len(opening) > 1:
+            if maker in first:
                 continue
             found = maker(material)
             figures += [made(one) for one in (found if isinstance(found, list) else [found])]
@@ -114,10 +114,12 @@ def _id(heading: str) -> str:
     return heading.lower().replace(" ", "-")
 
 
-def _contents(summary: dict[str, Any], sections: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _contents(
+    summary: dict[str, Any], article: dict[str, Any] | None, sections: list[dict[str, Any]]
+) -> list[tuple[str, str]]:
     """The page's parts that are there, by their ids."""
     parts = [
-        ("article", "The article's four numbers", bool(published(summary))),
+        ("article", "The article's four numbers", article is not None),
         ("claims", "The claims", bool(summary["claims"]) and not tables.too_few(summary)),
         ("settled", "Settled by a formula", bool(summary["settled"])),
         ("results", "Results", True),
@@ -147,6 +149,7 @@ def _render(
         "tau": _tau,
         "sorted_by": tables.sorted_by,
     }
+    article = published(summary)
     measures = tables.columns(summary)
     unit = "" if summary["task"]["has_clean"] else f", in {summary['task']['unit']}"
     results = [(f"Errors against the target{unit}", measures)]
@@ -161,12 +164,11 @@ def _render(
     return environment.get_template("report.html").render(
         summary=summary,
         task=summary["task"],
-        answer=opening[0],
-        forecast=opening[1] if len(opening) > 1 else None,
+        opening=opening,
         trained=[name for name, facts in summary["models"].items() if facts["kind"] != "classical"],
         answers=answers(summary),
-        contents=_contents(summary, sections),
-        article=published(summary),
+        contents=_contents(summary, article, sections),
+        article=article,
         horizon=summary["task"]["spec"].get("horizon"),
         training=[_lines(entry) for entry in summary["training"]],
         groups=tables.claim_groups(summary),

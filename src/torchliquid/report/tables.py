@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from torchliquid.bench.statistics import LEAST
-from torchliquid.report.numbers import MISSING, claim_figure, count, number, spread, two_decimals
+from torchliquid.report.numbers import claim_figure, count, number, spread, two_decimals
 
 _VERDICTS = ("holds", "does not hold", "cannot tell")
 _STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD}
@@ -97,7 +97,7 @@ def rows(summary: Mapping[str, Any], measures: list[Column]) -> list[Row]:
             description=facts.get("description", ""),
             parameters=f"{facts['parameters']:,}",
             bytes=f"{facts['bytes']:,}",
-            seconds=number(facts["seconds_per_epoch"]) if facts["seconds_per_epoch"] else MISSING,
+            seconds=number(facts["seconds_per_epoch"]),
             seconds_alone=number(facts.get("seconds_alone")),
             lanes=f"{facts['diverged']} of {facts['lanes']}",
             diverged=facts["diverged"],
@@ -220,4 +220,9 @@ def markdown_results(summary: Mapping[str, Any]) -> str:
         ]
         note = f" ({row.lanes} lanes diverged)" if row.diverged else ""
         lines.append([row.model + note, row.parameters, *cells])
+    return markdown(lines)
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """Cells as a Markdown table; the second line are the rules below the headings."""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

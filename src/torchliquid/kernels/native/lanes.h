@@ -15,7 +15,7 @@
 #include "torchliquid.h"
 #include "vector.h"
 
-enum { ROWS = 8, MOST_THREADS = 256, MOST_PARTS = 32 };
+enum { ROWS = 8, MOST_PARTS = 32 };
 #if TL_REGISTERS == 32
 enum { TILE = 2, OUTER = 4, TOGETHER = 4 };
 #else
@@ -40,17 +40,22 @@ INLINE int64_t grain(const tl_sizes *s) {
     return WIDTH * TILE < 32 ? 32 / WIDTH : TILE;
 }
 
+INLINE int64_t grain_count(const tl_sizes *s) {
+    int64_t all = s->rows ? s->lanes : lane_blocks(s);
+    return (all + grain(s) - 1) / grain(s);
+}
+
 /* How many jobs a call has follows from its sizes alone: each job of a batch sums the weights'
  * gradients by itself, and these must be the same whatever the number of threads. */
 INLINE int64_t job_count(const tl_sizes *s) {
-    int64_t all = s->rows ? s->lanes : lane_blocks(s), grains = (all + grain(s) - 1) / grain(s);
-    if (!s->shared) return s->rows ? grains : all;
+    int64_t grains = grain_count(s);
+    if (!s->shared) return s->rows ? grains : lane_blocks(s);
     return grains < MOST_PARTS ? grains : MOST_PARTS;
 }
 
 /* A job's of `all` columns or rows of a batch: [first, last). */
 INLINE void job_part(const tl_sizes *s, int64_t job, int64_t all, int64_t *first, int64_t *last) {
-    int64_t grains = (all + grain(s) - 1) / grain(s), jobs = job_count(s);
+    int64_t grains = grain_count(s), jobs = job_count(s);
     *first = job * grains / jobs * grain(s);
     *last = (job + 1) * grains / jobs * grain(s);
     if (*last > all) *last = all;

@@ -88,14 +88,12 @@ static int on_workers_of_torch(work *w, int threads) {
 
 #endif
 
-enum { MOST = 256 };
-
 void tl_call_each(void (*function)(void *), void *arguments, size_t size, int count, int threads) {
     work w = {function, arguments, size, count, 0};
-    thread running[MOST];
+    thread running[MOST_THREADS];
     int others = 0, wanted = threads < count ? threads : count;
     if (wanted > 1 && !on_workers_of_torch(&w, threads))
-        while (others < wanted - 1 && others < MOST && start(&running[others], &w)) others++;
+        while (others < wanted - 1 && others < MOST_THREADS && start(&running[others], &w)) others++;
     take_turns(&w); /* what is left, also where the system has no thread to give */
     while (others) join(running[--others]);
 }
