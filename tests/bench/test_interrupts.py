@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import torchliquid.report
+from torchliquid.bench.runner import _interrupts_blocked, _signals_kept
 from torchliquid.cli import main
 
 MODELS = "persistence,LSTM-2"
@@ -131,3 +133,33 @@ def test_interrupt_while_the_workers_start(tmp_path, program):
     time.sleep(0.2)  # in the middle of its imports
     interrupt(process)
     assert not list((tmp_path / "out" / "runs").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(24))
+def test_interrupt_at_any_moment(tmp_path, program, moment):
+    process = program(tmp_path / "out")
+    wait_for("worker", lambda: len(alive(process.pid)) >= 2)
+    time.sleep(moment / 20)
+    interrupt(process)
+
+
+def test_a_signal_waits_until_it_is_answered():
+    # another thread takes what this one blocks, and Python would raise it here all the same
+    other = threading.Thread(target=time.sleep, args=(0.3,))
+    other.start()
+    with _signals_kept() as answer:
+        with _interrupts_blocked():
+            answer()
+            os.kill(os.getpid(), signal.SIGINT)
+            other.join()
+        with pytest.raises(KeyboardInterrupt):
+            answer()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_comes_last_is_not_lost():
+    with _signals_kept() as answer:
+        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        answer()

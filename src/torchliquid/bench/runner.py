@@ -283,12 +283,14 @@ def _in_processes(
     pool, board = workers
     with pool:
         try:
-            with _interrupts_later():
-                jobs = [
-                    pool.submit(_work, i, task, model, protocol, store.folder, store.settings)
-                    for i, model in enumerate(todo, start=1)
-                ]
-            _watch(jobs, board, todo, report)
+            with _signals_kept() as answer:
+                with _interrupts_blocked():
+                    jobs = [
+                        pool.submit(_work, i, task, model, protocol, store.folder, store.settings)
+                        for i, model in enumerate(todo, start=1)
+                    ]
+                _watch(jobs, board, todo, report, answer)
+            answer()
         except BaseException:
             board[0] = True
             pool.shutdown(cancel_futures=True)
@@ -296,10 +298,15 @@ def _in_processes(
 
 
 def _watch(
-    jobs: Sequence[Future[None]], board: Sequence[int], todo: Sequence[Model], report: Report
+    jobs: Sequence[Future[None]],
+    board: Sequence[int],
+    todo: Sequence[Model],
+    report: Report,
+    answer: Callable[[], None],
 ) -> None:
     pending = set(jobs)
     while pending:
+        answer()
         done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
         for model, epoch in zip(todo, board[1:], strict=True):
             report(model.name, epoch)
@@ -314,8 +321,39 @@ def _watch(
 
 
 @contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Keep Ctrl-C back; processes started in here do so for good, also while they import."""
+def _signals_kept() -> Iterator[Callable[[], None]]:
+    """Keep Ctrl-C and the like until the function that this yields is called.
+
+    Raised between two lines of a pool of processes, they leave a lock taken, or a worker that
+    nobody knows of and that waits for work for ever.
+    """
+    came: list[tuple[int, Any]] = []
+    before: dict[int, Callable[[int, Any], Any]] = {}
+
+    def answer() -> None:
+        if came:
+            number, frame = came[0]
+            before[number](number, frame)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if not hasattr(signal, name):  # Windows has no SIGHUP
+                continue
+            number = getattr(signal, name)
+            handler = signal.getsignal(number)
+            if callable(handler):
+                before[number] = handler
+                signal.signal(number, lambda *given: came.append(given))
+    try:
+        yield answer
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes started in here never hear Ctrl-C, also while they import."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
