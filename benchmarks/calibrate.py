@@ -22,7 +22,8 @@ from torchliquid import environment
 from torchliquid.bench.models import find
 from torchliquid.bench.scoring import mse
 from torchliquid.bench.task import Task, article_task
-from torchliquid.bench.training import Protocol, predict, train
+from torchliquid.bench.training import Protocol, train
+from torchliquid.bench.windows import predict
 from torchliquid.data.published import CURVES, NUMBERS
 from torchliquid.data.sines import SumOfSines
 

@@ -21,7 +21,8 @@ from torchliquid.bench.models import find
 from torchliquid.bench.scoring import score
 from torchliquid.bench.statistics import median_interval, paired_ratio
 from torchliquid.bench.task import article_task
-from torchliquid.bench.training import Protocol, predict, train
+from torchliquid.bench.training import Protocol, train
+from torchliquid.bench.windows import predict
 from torchliquid.data.presets import PRESETS
 from torchliquid.data.sines import SumOfSines
 

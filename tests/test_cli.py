@@ -11,7 +11,7 @@ import torch
 
 import torchliquid.report
 from torchliquid import __version__
-from torchliquid.bench import runner, training
+from torchliquid.bench import runner, windows
 from torchliquid.cli import main
 
 QUICK = ("--lanes", "2", "--epochs", "2", "--processes", "0")
@@ -225,7 +225,7 @@ def test_show_task_says_what_would_happen(idle, capsys):
     assert lines["signal"] == "1 sin t + 0.4 sin 2.5 t + 0.2 sin 10 t"
     assert lines["prediction"].endswith("from the last state of a window of 9 steps")
     assert lines["steps"] == "300: 200 to train on, 100 to test on"
-    assert lines["training"] == "24 lanes, 1,000 epochs, Adam 0.005, seed 0"
+    assert lines["training"] == "24 lanes, 1,000 epochs, seed 0, Adam 0.005"
     assert lines["results"] == "results/article"
     path = str(write_table(Path("t.csv"), a=replaced(7, "")))
     given = ["--target", "y", "--features", "a", "--time", "time", "--show-task"]
@@ -481,7 +481,8 @@ def test_what_no_training_can_mend_is_not_blamed_on_the_learning_rate(
         full = np.full((2, task.steps), np.nan, dtype=np.float32)
         return full, full[:, task.steps - task.test :]
 
-    monkeypatch.setattr(training, "predict", broken)
+    nothing = lambda windows, pack, size: torch.full((len(pack),), torch.nan)  # noqa: E731
+    monkeypatch.setattr(windows.Windows, "error", nothing)
     monkeypatch.setattr(runner, "predict", broken)
     options = (*QUICK, "--models", "LTC-2")
     message = error("bench", "csv", "t.csv", "--target", "y", "--out", "o", *options, output=True)

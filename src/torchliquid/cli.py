@@ -6,7 +6,9 @@ import errno
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 """Exit codes besides 0."""
+SECONDS_A_LINE = 10.0
+"""How often progress is said where there is no terminal."""
+TRIALS = 12
+"""Settings that each network tries on the validation part of a table."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,14 +117,23 @@ def _add_protocol(
     out: str,
     lanes: int,
     epochs: int,
-    rate: float | None = 0.01,
+    *,
+    tuned: bool,
 ) -> None:
     """Options of every benchmark; ``out`` names the default folder, settled with the task."""
     group = parser.add_argument_group("training")
     group.add_argument("--lanes", type=int, default=lanes, help="seeds a model (%(default)s)")
     group.add_argument("--epochs", type=int, default=epochs, help="(%(default)s)")
-    default = "the preset's" if rate is None else "%(default)s"
-    group.add_argument("--lr", type=float, default=rate, help=f"Adam's learning rate ({default})")
+    default = "found by trials" if tuned else "the preset's"
+    group.add_argument("--lr", type=float, help=f"Adam's learning rate ({default})")
+    if tuned:
+        group.add_argument(
+            "--trials",
+            type=int,
+            default=TRIALS,
+            help="learning rates (for liquid models: and dt) that each network tries on the "
+            "validation part; 1: 0.01, and dt 1 (%(default)s)",
+        )
     group.add_argument(
         "--models", nargs="+", metavar="NAME", help="such as LTC-8 LTC-32-euler LSTM-16 ridge-AR"
     )
@@ -154,7 +169,7 @@ def _add_article(parser: argparse.ArgumentParser) -> None:
         help="one prediction from the last state of N steps, as the model printed in the article's "
         "part 2 (default: a prediction at every step of the stretch)",
     )
-    _add_protocol(parser, "results/PRESET", lanes=24, epochs=1000, rate=None)
+    _add_protocol(parser, "results/PRESET", lanes=24, epochs=1000, tuned=False)
     parser.set_defaults(command=_bench, task=_article)
 
 
@@ -176,8 +191,7 @@ def _add_split(parser: argparse.ArgumentParser, window: int) -> None:
     group.add_argument(
         "--dt",
         type=float,
-        default=0.1,
-        help="the median spacing as liquid layers see it (%(default)s)",
+        help="the median spacing as liquid layers see it (found by trials)",
     )
 
 
@@ -218,13 +232,13 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
         help="a cell that stands for a missing value, such as -200 or ?; may be repeated",
     )
     _add_split(parser, window=64)
-    _add_protocol(parser, "results/FILE", lanes=8, epochs=1000)
+    _add_protocol(parser, "results/FILE", lanes=8, epochs=1000, tuned=True)
     parser.set_defaults(command=_bench, task=_csv)
 
 
 def _add_sunspots(parser: argparse.ArgumentParser) -> None:
     _add_split(parser, window=256)
-    _add_protocol(parser, "results/sunspots", lanes=24, epochs=500)
+    _add_protocol(parser, "results/sunspots", lanes=24, epochs=500, tuned=True)
     parser.set_defaults(command=_bench, task=_sunspots)
 
 
@@ -295,7 +309,6 @@ def _split(options: argparse.Namespace) -> dict[str, Any]:
 
 def _bench(options: argparse.Namespace) -> int:
     import json
-    from dataclasses import asdict
 
     from rich.console import Console
 
@@ -303,15 +316,15 @@ def _bench(options: argparse.Namespace) -> int:
     from torchliquid.bench.runner import check, run
     from torchliquid.bench.store import hold, write_whole
     from torchliquid.bench.summary import summarise
-    from torchliquid.bench.training import Protocol
+    from torchliquid.bench.tuning import passes
     from torchliquid.report import terminal_tables, write_report
     from torchliquid.report.outline import outline
 
     task: Task = options.task(options)
     default = DEFAULT if task.is_articles else DEFAULT_OF_TABLES
     models = default if options.models is None else ",".join(options.models).split(",")
-    protocol = Protocol(options.lanes, options.epochs, options.lr, options.seed)
-    check(models, protocol, options.processes)
+    protocol = _protocol(options)
+    chosen = check(models, protocol, options.processes)
     if options.show_task:
         if options.json:
             print(json.dumps(task.spec, indent=2))
@@ -327,7 +340,8 @@ def _bench(options: argparse.Namespace) -> int:
     for note in task.notes:
         console.print(f"note: {note}", soft_wrap=True)
     with hold(options.out):
-        with _progress(models, protocol.epochs) as report:
+        epochs = {model.name: passes(model, protocol) for model in chosen}
+        with _progress(epochs) as report:
             store = run(
                 task,
                 models,
@@ -342,10 +356,26 @@ def _bench(options: argparse.Namespace) -> int:
         write_whole(options.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
         page = write_report(store, summary)
         for table in terminal_tables(summary):
-            console.print(table)
+            console.print(table, soft_wrap=isinstance(table, str))
         console.print(f"report: {page}", soft_wrap=True)
         _say_what_went_wrong(summary["models"], protocol, task, console)
     return 0
+
+
+def _protocol(options: argparse.Namespace) -> "Protocol":
+    """How to train; what the user gave, and all of it without a validation part, is not tuned."""
+    from torchliquid.bench.training import Protocol
+    from torchliquid.bench.tuning import FIRST
+
+    rate = FIRST.learning_rate if options.lr is None else options.lr
+    protocol = Protocol(options.lanes, options.epochs, rate, options.seed, trials=1, tuned=())
+    if "trials" not in options:
+        return protocol
+    names = (("learning_rate", options.lr), ("dt", options.dt))
+    open_ = tuple(name for name, given in names if given is None)
+    if options.trials != 1 and options.valid and open_:
+        return replace(protocol, trials=options.trials, tuned=open_)
+    return protocol
 
 
 def _say_what_went_wrong(
@@ -386,9 +416,9 @@ def _extremes(task: "Task") -> str:
 
 
 class _progress:  # noqa: N801 - used like a function
-    """A bar a model with the time left, on a terminal; silence elsewhere."""
+    """A bar a model with the time left, on a terminal; elsewhere a line now and then."""
 
-    def __init__(self, models: Sequence[str], epochs: int) -> None:
+    def __init__(self, epochs: Mapping[str, int]) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -408,11 +438,26 @@ class _progress:  # noqa: N801 - used like a function
             console=console,
             disable=not console.is_terminal,
         )
-        self._tasks = {name: self._bars.add_task(name, total=epochs) for name in models}
+        self._epochs, self._done = epochs, dict.fromkeys(epochs, 0)
+        self._tasks = {name: self._bars.add_task(name, total=n) for name, n in epochs.items()}
+        self._start = self._said = time.monotonic()
 
     def __enter__(self) -> Callable[[str, int], None]:
         self._bars.start()
-        return lambda model, epoch: self._bars.update(self._tasks[model], completed=epoch)
+        return self._report
+
+    def _report(self, model: str, epoch: int) -> None:
+        self._bars.update(self._tasks[model], completed=epoch)
+        self._done[model] = epoch
+        now = time.monotonic()
+        if self._bars.disable and now - self._said >= SECONDS_A_LINE:
+            self._said = now
+            under_way = ", ".join(
+                f"{name} {done}/{self._epochs[name]}"
+                for name, done in self._done.items()
+                if 0 < done < self._epochs[name]
+            )
+            print(f"{now - self._start:.0f} s, epochs: {under_way}", file=sys.stderr, flush=True)
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()

@@ -9,7 +9,8 @@ import torch
 from torchliquid.bench.classical import ridge_ar
 from torchliquid.bench.models import find
 from torchliquid.bench.table_task import table_task
-from torchliquid.bench.training import Protocol, predict, train
+from torchliquid.bench.training import Protocol, train
+from torchliquid.bench.windows import predict
 from torchliquid.data.sunspots import sunspots
 from torchliquid.nn import Pack
 

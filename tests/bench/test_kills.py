@@ -34,7 +34,12 @@ def content(out):
         if name.startswith("runs/"):
             with safe_open(path, "numpy") as file:
                 facts = json.loads(file.metadata()["facts"].partition(" ")[2])  # without checksum
-                for measured in ("seconds_per_epoch", "seconds_alone", "made"):
+                for measured in (
+                    "seconds_per_epoch",
+                    "seconds_evaluating",
+                    "seconds_alone",
+                    "made",
+                ):
                     facts["run"].pop(measured, None)
                 found[name] = (
                     facts,

@@ -12,7 +12,8 @@ import torchliquid as tl
 from torchliquid.bench import runner
 from torchliquid.bench.runner import run
 from torchliquid.bench.summary import summarise
-from torchliquid.bench.training import Protocol, predict
+from torchliquid.bench.training import Protocol
+from torchliquid.bench.windows import predict
 from torchliquid.errors import TorchliquidError
 
 MODELS = ("LTC-2", "LSTM-2", "ridge-AR", "persistence")
@@ -32,7 +33,7 @@ def jobs(monkeypatch):
     return done
 
 
-MEASURED = ("seconds_per_epoch", "seconds_alone", "threads", "made")
+MEASURED = ("seconds_per_epoch", "seconds_evaluating", "seconds_alone", "threads", "made")
 """Facts that differ from run to run."""
 
 

@@ -6,7 +6,7 @@ import torch
 
 from torchliquid.bench.models import DEFAULT, find
 from torchliquid.bench.task import article_task
-from torchliquid.bench.training import inputs_for
+from torchliquid.bench.windows import inputs_for
 from torchliquid.data.sines import SumOfSines
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from torchliquid.report import markdown_results, terminal_tables
+from torchliquid.report import markdown_results, tables, terminal_tables
 from torchliquid.report.answer import answers, contrast
 from torchliquid.report.numbers import MISSING
 from torchliquid.report.tables import claim_rows, columns, rows, tally
@@ -164,3 +164,31 @@ def test_questions_without_the_models_to_answer_them_are_not_asked(case):
     assert [a.question for a in answers(case("one-model")[1])][1:] == [
         "Does tau_sys move as the article says?"
     ]
+
+
+def choice(rates, dts, taken):
+    trials = [{"learning_rate": r, "dt": d} for r, d in zip(rates, dts, strict=True)]
+    errors = [0.5, None, 0.25]
+    return {
+        "taken": trials[taken],
+        "trials": [t | {"valid_mse": e} for t, e in zip(trials, errors, strict=True)],
+    }
+
+
+def test_settings_found_by_trials_are_said_with_their_ends(case):
+    summary = copy.deepcopy(case("table")[1])
+    summary["task"]["trials"] = 3
+    tried = ((0.01, 0.001, 0.05), (1.0, 0.1, 10.0))
+    summary["models"]["LTC-8"] |= {
+        "choice": choice(*tried, 2), "learning_rate": 0.05, "dt": 10.0}  # fmt: skip
+    summary["models"]["LSTM-16"] |= {"choice": choice(*tried, 0), "learning_rate": 0.01}
+    assert tables.settings(summary) == [
+        ("LTC-8", "0.05 (most tried)", "10 (most tried)", "0.250 to 0.500"),
+        ("LSTM-16", "0.01", "\N{EN DASH}", "0.250 to 0.500"),
+    ]
+    line = tables.settings_line(summary)
+    assert "of 3 trials: LTC-8 lr 0.05 (most tried), dt 10 (most tried); LSTM-16 lr 0.01" in line
+    given = choice((0.02, 0.02, 0.02), tried[1], 1)
+    summary["models"]["LTC-8"] |= {"choice": given, "learning_rate": 0.02, "dt": 0.1}
+    assert tables.settings(summary)[0][1:3] == ("0.02 (given)", "0.1 (least tried)")
+    assert tables.settings_line(case("article")[1]) == ""

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchliquid.bench.models import Model
 from torchliquid.bench.store import AFTER, BEFORE
 from torchliquid.bench.task import Task
-from torchliquid.bench.training import inputs_for
+from torchliquid.bench.windows import inputs_for
 from torchliquid.insight import time_constants
 from torchliquid.nn import Pack
 from torchliquid.nn.ltc import LTC

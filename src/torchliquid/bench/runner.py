@@ -32,7 +32,9 @@ from torchliquid.bench.probe import probe
 from torchliquid.bench.scoring import score
 from torchliquid.bench.store import Run, Store, hold
 from torchliquid.bench.task import Array, Task
-from torchliquid.bench.training import Progress, Protocol, predict, seconds_alone, train
+from torchliquid.bench.training import Progress, Protocol, seconds_alone, train
+from torchliquid.bench.tuning import is_tuned, passes, tune, tuned
+from torchliquid.bench.windows import predict
 from torchliquid.environment import describe
 from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.nn import Pack, save
@@ -103,7 +105,7 @@ def _run(
         # a damaged file is found before hours of work, not after
         elif store.has_models(store.load(model.name)):
             finished.append(model)
-            report(model.name, protocol.epochs)
+            report(model.name, passes(model, protocol))
         else:
             todo.append(model)
             notify(f"note: trained models of {model.name} are damaged or missing: made anew")
@@ -161,13 +163,24 @@ def compute(
         return Run(model.name, facts, dict(rows)), None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", LongStepWarning)
-        trained = train(task, model, protocol, progress)
+        choice = None
+        if is_tuned(model, protocol):
+            choice = tune(task, model, protocol, progress)
+            task, protocol = tuned(task, protocol, choice.taken)
+        done = protocol.epochs if choice else 0
+        trained = train(task, model, protocol, lambda epoch: progress(done + epoch))
         predictions = predict(task, model, trained.pack)
     rows = score(task, *predictions, last=trained.curves["curve_train"][-1]) | trained.curves
     parameters = sum(p.numel() for p in trained.pack.model.parameters())
     facts = _facts(model, parameters, protocol)
     facts["notes"] = _words_of(said)
     facts["seconds_per_epoch"] = trained.seconds_per_epoch
+    facts["seconds_evaluating"] = trained.seconds_evaluating
+    facts["learning_rate"] = protocol.learning_rate
+    if model.kind == "liquid":
+        facts["dt"] = float(np.median(task.dt))
+    if choice:
+        facts["choice"] = choice.facts()
     facts["seconds_alone"] = seconds_alone(task, model, protocol)
     lane = _typical_lane(rows["test_mse_carry"])
     facts["demo_lane"] = lane
@@ -229,7 +242,8 @@ def _save_models(pack: Pack, folder: Path) -> None:
 def check(models: Sequence[str], protocol: Protocol, processes: int | None) -> list[Model]:
     """The models of these names, where all settings can be run; an error if not."""
     chosen = find(models)
-    for name, value in (("lanes", protocol.lanes), ("epochs", protocol.epochs)):
+    for name in ("lanes", "epochs", "trials"):
+        value = getattr(protocol, name)
         if value < 1:
             raise TorchliquidError(f"{name} is {value}: give at least 1")
     if not 0 < protocol.learning_rate <= LARGEST_RATE:

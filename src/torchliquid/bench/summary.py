@@ -41,7 +41,7 @@ def summarise(store: Store) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "task": _task(task) | protocol,
+        "task": _task(task) | protocol | _by_trials(protocol),
         "models": {name: _model(task, run, reference) for name, run in runs.items()},
         "reference": reference.model if reference else None,
         "differences": _differences(runs),
@@ -78,13 +78,26 @@ def _task(task: Task) -> dict[str, Any]:
         "train": task.train,
         "valid": task.valid,
         "test": task.test,
-        "dt": task.dt if isinstance(task.dt, float) else "irregular",
+        "dt": _spacing(task),
         "has_clean": task.clean is not None,
         "shared_data": len(task.inputs) == 1,
         "scale": task.scale,
         "notes": list(task.notes),
         "spec": task.spec,
     }
+
+
+def _by_trials(protocol: dict[str, Any]) -> dict[str, str]:
+    """What the protocol says of settings that each model found for itself."""
+    tuned = protocol.get("trials", 1) > 1 and "learning_rate" in protocol["tuned"]
+    return {"learning_rate": "found by trials"} if tuned else {}
+
+
+def _spacing(task: Task) -> float | str:
+    """Dt in a number or a word."""
+    if isinstance(task.dt, np.ndarray):
+        return "irregular"
+    return "found by trials" if task.spec.get("dt", task.dt) is None else task.dt
 
 
 def _reference(runs: dict[str, Run]) -> Run | None:
@@ -97,7 +110,8 @@ def _model(task: Task, run: Run, reference: Run | None) -> dict[str, Any]:
     facts, arrays = run.facts, run.arrays
     shown = ("kind", "description", "parameters", "bytes", "lanes", "seconds_per_epoch")
     row: dict[str, Any] = {key: facts[key] for key in shown}
-    row["seconds_alone"] = facts.get("seconds_alone")
+    for key in ("seconds_alone", "seconds_evaluating", "learning_rate", "dt", "choice"):
+        row[key] = facts.get(key)
     row["notes"] = facts.get("notes", [])
     row["diverged"] = int(arrays["diverged"].sum())
     row["untrained"] = int((arrays.get("chosen_epoch", np.ones(1)) == 0).sum())

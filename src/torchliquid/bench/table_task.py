@@ -55,7 +55,7 @@ def table_task(
     train: float = 0.6,
     valid: float = 0.2,
     window: int | None = 256,
-    dt: float = 0.1,
+    dt: float | None = None,
     predict: str = "change",
 ) -> Task:
     """Predict a column of a table some rows ahead, by the rules at the top of this module.
@@ -66,7 +66,8 @@ def table_task(
         train: fraction of the steps for training.
         valid: fraction of the steps for validation; 0: none, the last epoch counts.
         window: training sequences are at most this long; None: one sequence.
-        dt: what liquid layers get as time between two rows one (median) gap apart.
+        dt: what liquid layers get as time between two rows one (median) gap apart; None: 1, to be
+            tuned (see `torchliquid.bench.tuning`).
         predict: ``"change"``: models predict the change from the current value, in its training
             standard deviations, so that persistence is where they start; ``"level"``: the value.
 
@@ -81,7 +82,7 @@ def table_task(
     >>> from torchliquid.data.sunspots import sunspots
     >>> task = table_task(sunspots())
     >>> task.inputs.shape, task.train, task.valid, task.test, task.dt
-    ((1, 308, 1), 184, 62, 62, 0.1)
+    ((1, 308, 1), 184, 62, 62, 1.0)
     """
     _check_arguments(horizon, train, valid, window, dt)
     if predict not in ("change", "level"):
@@ -98,7 +99,8 @@ def table_task(
     _check_counts(series, parts, train, valid, horizon)
 
     mean, scale, constant = _learn_scaling(series, train_steps)
-    spacing, spacing_notes = _spacing(series, steps, train_steps, dt)
+    unit = 1.0 if dt is None else float(dt)
+    spacing, spacing_notes = _spacing(series, steps, train_steps, unit)
     inputs = _scaled(_carried_forward(series.values, mean), mean, scale, series)[None, :steps]
     scaled = _scaled(targets, mean[0], scale[0], series)[None]
     # never 0, though the target be a copy of the current value throughout the training part
@@ -116,7 +118,7 @@ def table_task(
             "train": float(train),
             "valid": float(valid),
             "window": window,
-            "dt": float(dt),
+            "dt": None if dt is None else float(dt),
             "predict": predict,
         },
         inputs=inputs,
@@ -182,7 +184,7 @@ def _when(series: Series, horizon: int) -> Numbers | None:
 
 
 def _check_arguments(
-    horizon: int, train: float, valid: float, window: int | None, dt: float
+    horizon: int, train: float, valid: float, window: int | None, dt: float | None
 ) -> None:
     if not (isinstance(horizon, Integral) and horizon >= 1):
         raise TorchliquidError(
@@ -198,7 +200,7 @@ def _check_arguments(
             f"window is {window}: give a whole number of steps, at least {LEAST_WINDOW}, or None "
             "for one sequence"
         )
-    if not (dt > 0 and math.isfinite(dt)):
+    if dt is not None and not (dt > 0 and math.isfinite(dt)):
         raise TorchliquidError(f"dt is {dt}: give a positive, finite number")
 
 
@@ -292,8 +294,8 @@ def _spacing(series: Series, steps: int, train: int, dt: float) -> tuple[float |
     notes = [
         f"The rows are not evenly spaced in {series.time or 'time'}: the gaps go from "
         f"{gaps.min():.6g} to {gaps.max():.6g}{unit}, median {median:.6g} in the training part. "
-        f"Liquid models get each gap as dt, {dt:g} for a median gap; the other models get it as "
-        "one more feature. The horizon counts rows, whatever the gaps."
+        "Liquid models get each gap as dt, in median gaps; the other models get it as one more "
+        "feature. The horizon counts rows, whatever the gaps."
     ]
     longest = int(relative.argmax())
     if relative[longest] > LONG_GAP:

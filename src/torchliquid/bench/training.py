@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchliquid.bench.models import Model
-from torchliquid.bench.scoring import mse
-from torchliquid.bench.task import Array, Task
+from torchliquid.bench.task import Task
+from torchliquid.bench.windows import Windows, later_windows, reset_window, training_windows
 from torchliquid.errors import LongStepWarning
 from torchliquid.nn import Pack
 
 Progress = Callable[[int], None]
 EVALUATIONS = 50
 """Epochs at which the curves are taken, spread evenly; the best on validation is one of them."""
+ALONE_SECONDS = 2.0
+"""How long one model alone is timed, if so long that three epochs are done by then."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings to try: Adam's rate, and for liquid models a number that times the task's dt."""
+
+    learning_rate: float
+    dt: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -30,32 +40,50 @@ class Protocol:
         epochs: passes over the training stretch.
         learning_rate: Adam's, the same for all networks.
         seed: the initial weights of lane i follow from ``(seed, i)``.
+        trials: settings that each network tries on the validation part before; 1: none.
+        tuned: what the trials vary, see `torchliquid.bench.tuning`.
     """
 
     lanes: int = 24
     epochs: int = 1000
     learning_rate: float = 0.01
     seed: int = 0
+    trials: int = 1
+    tuned: tuple[str, ...] = ("learning_rate", "dt")
 
     def weight_seeds(self) -> list[int]:
         """One seed a lane for the initial weights, unrelated to those of the noise."""
-        return [
-            int(np.random.SeedSequence((self.seed, lane, 1)).generate_state(1)[0])
-            for lane in range(self.lanes)
-        ]
+        return [_seed(self.seed, lane, 1) for lane in range(self.lanes)]
+
+    def trial_seeds(self) -> list[int]:
+        """One seed a trial for the initial weights: no lane has the same."""
+        return [_seed(self.seed, trial, 3) for trial in range(self.trials)]
+
+
+def _seed(*of: int) -> int:
+    return int(np.random.SeedSequence(of).generate_state(1)[0])
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained pack, its learning curves (rows of `Run.arrays`) and the cost of an epoch."""
+    """A trained pack, its learning curves (rows of `Run.arrays`) and what it cost.
+
+    ``best`` ``(S,)`` is each lane's lowest error on the validation part, infinite without one.
+    """
 
     pack: Pack
     curves: dict[str, NDArray[np.generic]]
     seconds_per_epoch: float
+    seconds_evaluating: float
+    best: NDArray[np.float64]
 
 
 def train(
-    task: Task, model: Model, protocol: Protocol, progress: Progress = lambda epoch: None
+    task: Task,
+    model: Model,
+    protocol: Protocol,
+    progress: Progress = lambda epoch: None,
+    trials: Sequence[Trial] | None = None,
 ) -> Trained:
     """Train a pack of networks on a task.
 
@@ -68,157 +96,122 @@ def train(
         model: a network, not a classical model.
         protocol: see `Protocol`.
         progress: called with the number of finished epochs.
+        trials: one a lane, instead of the protocol's lanes and rate: settings to be compared on
+            the validation part. The test part is not looked at.
     """
-    pack = Pack(lambda seed: model.build(task), protocol.weight_seeds())
-    x, target, dt = training_windows(task, model)
-    if task.change is not None:
-        target = (target - x[..., 0]) / task.change
-    present = ~target.isnan()
-    target = target.nan_to_num()
-    # per lane: the lanes' losses are summed, so each lane's gradient is that of its own mean
-    count = present.sum(dim=(-2, -1))
-    optimiser = torch.optim.Adam(pack.parameters(), lr=protocol.learning_rate)
-    curves = _Curves(task, model, pack)
+    if trials is None:
+        seeds, rates, scale = protocol.weight_seeds(), None, None
+    else:
+        seeds = protocol.trial_seeds()
+        rates = torch.tensor([trial.learning_rate for trial in trials])
+        liquid = model.kind == "liquid"
+        scale = torch.tensor([trial.dt for trial in trials]) if liquid else None
+    pack = Pack(lambda seed: model.build(task), seeds)
+    windows = training_windows(task, model, scale)
+    size = _numbers(windows, model, len(pack))
+    # a rate of 1 takes Adam's steps whole, to be shortened to those of each lane
+    rate = protocol.learning_rate if rates is None else 1.0
+    optimiser = torch.optim.Adam(pack.parameters(), lr=rate)
+    curves = _Curves(task, model, pack, windows, scale, with_test=trials is None)
     every = max(1, protocol.epochs // EVALUATIONS)
-    seconds = 0.0
+    seconds = evaluating = 0.0
     for epoch in range(protocol.epochs + 1):
+        start = time.perf_counter()
         if epoch % every == 0 or epoch == protocol.epochs:
             curves.take(epoch)
+            evaluating += time.perf_counter() - start
         if epoch == protocol.epochs:
             break
         start = time.perf_counter()
         optimiser.zero_grad()
-        y, _ = pack(x, dt=dt)
-        error = torch.where(present, y.squeeze(-1) - target, 0.0)
-        (error.square().sum(dim=(-2, -1)) / count).sum().backward()
-        optimiser.step()
+        windows.backward(pack, size)
+        if rates is None:
+            optimiser.step()
+        else:
+            _step_by_lanes(optimiser, pack, rates)
         seconds += time.perf_counter() - start
         progress(epoch + 1)
     if task.valid:
         curves.restore_best()
-    return Trained(pack, curves.arrays(), seconds / protocol.epochs)
+    return Trained(pack, curves.arrays(), seconds / protocol.epochs, evaluating, curves.best)
+
+
+@torch.no_grad()
+def _step_by_lanes(optimiser: torch.optim.Optimizer, pack: Pack, rates: Tensor) -> None:
+    """A step of which each lane goes as far as its own rate says."""
+    before = [parameter.clone() for parameter in pack.parameters()]
+    optimiser.step()
+    for parameter, old in zip(pack.parameters(), before, strict=True):
+        parameter.copy_(torch.lerp(old, parameter, rates.view(-1, *[1] * (old.dim() - 1))))
+
+
+def _numbers(windows: Windows, model: Model, lanes: int) -> int:
+    """Numbers of state that one sequence takes."""
+    return lanes * windows.x.shape[-2] * model.hidden
 
 
 def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     """What an epoch of one model takes by itself, outside any pack: the median of a few."""
     torch.manual_seed(protocol.weight_seeds()[0])
     single = model.build(task)
-    x, target, dt = training_windows(task, model)
-    x, target = (x[0] if x.dim() == 4 else x), (target[0] if target.dim() == 3 else target)
-    present, target = ~target.isnan(), target.nan_to_num()
+    windows = training_windows(task, model)
+    if windows.x.dim() == 4:
+        windows = Windows(windows.x[0], windows.target[0], windows.dt)
+    size = _numbers(windows, model, 1)
     optimiser = torch.optim.Adam(single.parameters(), lr=protocol.learning_rate)
-    taken = []
+    taken: list[float] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # said of the pack
-        for _ in range(min(20, 2 + protocol.epochs)):
+        while len(taken) < min(20, 2 + protocol.epochs):
             start = time.perf_counter()
             optimiser.zero_grad()
-            error = torch.where(present, single(x, dt=dt)[0].squeeze(-1) - target, 0.0)
-            error.square().sum().backward()
+            windows.backward(single, size)
             optimiser.step()
             taken.append(time.perf_counter() - start)
+            if len(taken) >= 3 and sum(taken) > ALONE_SECONDS:
+                break
     return float(np.median(taken[2:]))
-
-
-def training_windows(task: Task, model: Model) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The training stretch as sequences: inputs, targets (NaN: does not count) and dt.
-
-    Returns:
-        ``(S, B, L, I)`` or ``(B, L, I)``, ``(S, B, L)`` or ``(B, L)``, and ``(B, L)`` or None.
-        The last window is filled up with steps that do not count, and so are all but the last
-        steps of sliding windows.
-    """
-    x, dt = inputs_for(task, model)
-    x, target = (
-        x[..., : task.train, :],
-        torch.from_numpy(task.targets[:, : task.train]).unsqueeze(1),
-    )
-    dt = None if dt is None else dt[:, : task.train]
-    length = min(task.window or task.train, task.train)
-    if task.last_only:
-        target = target.squeeze(1).unfold(-1, length, 1).clone()
-        target[..., :-1] = torch.nan
-        dt = None if dt is None else dt.squeeze(0).unfold(-1, length, 1)
-        return sliding(x, length), target if len(target) > 1 else target.squeeze(0), dt
-    missing = -task.train % length
-    pad = torch.nn.functional.pad
-    windows = pad(x, (0, 0, 0, missing)).unflatten(-2, (-1, length)).squeeze(-4)
-    target = pad(target, (0, missing), value=torch.nan).unflatten(-1, (-1, length)).squeeze(-3)
-    if dt is not None:
-        dt = pad(dt, (0, missing), value=1.0).unflatten(-1, (-1, length)).squeeze(0)
-    return windows, target if len(target) > 1 else target.squeeze(0), dt
-
-
-def inputs_for(task: Task, model: Model) -> tuple[Tensor, Tensor | None]:
-    """What a model sees of the whole series: ``(S, 1, T, I)`` or ``(1, T, I)``, and dt.
-
-    Irregular spacing reaches a liquid model as dt ``(1, T)``, any other as one more feature.
-    """
-    liquid = model.kind == "liquid"
-    x = torch.from_numpy(task.inputs if liquid else task.timed_inputs())
-    dt = None
-    if liquid and isinstance(task.dt, np.ndarray):
-        dt = torch.from_numpy(task.dt).unsqueeze(0)
-    return x.unsqueeze(1) if len(x) > 1 else x, dt
-
-
-@torch.no_grad()
-def predict(task: Task, model: Model, pack: Pack) -> tuple[Array, Array]:
-    """Predictions ``(S, T)`` with the state carried over, ``(S, N)`` with it reset for the test."""
-    x, dt = inputs_for(task, model)
-    test = task.steps - task.test
-
-    def run(x: Tensor, dt: Tensor | None) -> Array:
-        y = (_after_windows(task, pack, x, dt) if task.last_only else pack(x, dt=dt)[0]).squeeze(3)
-        if task.change is not None:
-            y = x[..., 0] + task.change * y
-        return np.asarray(y.squeeze(1).numpy())
-
-    return run(x, dt), run(x[..., test:, :], None if dt is None else dt[:, test:])
-
-
-def sliding(x: Tensor, length: int) -> Tensor:
-    """Windows from every step on: ``(*S, 1, T, I)`` to ``(*S, T - length + 1, length, I)``."""
-    return x.squeeze(-3).unfold(-2, length, 1).transpose(-1, -2)
-
-
-def _after_windows(task: Task, pack: Pack, x: Tensor, dt: Tensor | None) -> Tensor:
-    """Predictions ``(S, 1, T, 1)``, each from a state that starts at zero a window before."""
-    length = min(task.window or x.shape[-2], x.shape[-2])
-    gaps = None if dt is None else dt.squeeze(0).unfold(-1, length, 1)
-    first = pack(x[..., :length, :], dt=None if dt is None else dt[:, :length])[0]
-    last = pack(sliding(x, length), dt=gaps)[0][:, :, -1:]
-    return torch.cat([first[:, :, :-1], last.transpose(1, 2)], dim=2)
 
 
 class _Curves:
     """Errors at the evaluated epochs, and the best weights by validation."""
 
-    def __init__(self, task: Task, model: Model, pack: Pack) -> None:
-        self.task, self.model, self.pack = task, model, pack
-        self.rows: dict[str, list[NDArray[np.float64]]] = {}
+    def __init__(
+        self,
+        task: Task,
+        model: Model,
+        pack: Pack,
+        windows: Windows,
+        scale: Tensor | None,
+        *,
+        with_test: bool,
+    ) -> None:
+        self.pack, self.model = pack, model
+        self.unit = 1.0 if task.change is None else task.change**2
+        test = task.train + task.valid
+        self.parts = {"train": windows}
+        if task.valid:
+            self.parts["valid"] = later_windows(task, model, task.train, test, scale)
+        if with_test:
+            self.parts["carry"] = later_windows(task, model, test, task.steps, scale)
+            # over a longer stretch the start does not count, and it cannot be cut into windows
+            if not task.last_only and task.test <= windows.x.shape[-2]:
+                self.parts["reset"] = reset_window(task, model, scale)
+        self.rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in self.parts}
         self.epochs: list[int] = []
         self.best = np.full(len(pack), np.inf)
         self.chosen = np.zeros(len(pack), dtype=np.int64)
         self.weights = {name: p.detach().clone() for name, p in pack.named_parameters()}
 
     def take(self, epoch: int) -> None:
-        task = self.task
-        carry, reset = predict(task, self.model, self.pack)
-        parts = {
-            "train": slice(0, task.train),
-            "valid": slice(task.train, task.train + task.valid),
-            "carry": slice(task.train + task.valid, task.steps),
-        }
-        if not task.valid:
-            del parts["valid"]
-        errors = {name: mse(carry[:, part], task.targets[:, part]) for name, part in parts.items()}
-        errors["reset"] = mse(reset, task.targets[:, parts["carry"]])
-        for name, error in errors.items():
-            self.rows.setdefault(name, []).append(error)
+        for name, windows in self.parts.items():
+            size = _numbers(windows, self.model, len(self.pack))
+            error = self.unit * windows.error(self.pack, size).numpy()
+            self.rows[name].append(np.where(np.isnan(error), np.inf, error))
         self.epochs.append(epoch)
-        if task.valid:
-            self._keep(epoch, errors["valid"] < self.best, errors["valid"])
+        if "valid" in self.rows:
+            errors = self.rows["valid"][-1]
+            self._keep(epoch, errors < self.best, errors)
 
     def _keep(self, epoch: int, better: NDArray[np.bool_], errors: NDArray[np.float64]) -> None:
         self.best = np.where(better, errors, self.best)
@@ -236,6 +229,6 @@ class _Curves:
         arrays: dict[str, NDArray[np.generic]] = {"curve_epoch": np.array(self.epochs)}
         for name, errors in self.rows.items():
             arrays[f"curve_{name}"] = np.array(errors)
-        if self.task.valid:
+        if "valid" in self.rows:
             arrays["chosen_epoch"] = self.chosen
         return arrays

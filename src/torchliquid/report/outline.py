@@ -38,11 +38,24 @@ def outline(
         *own,
         ("steps", f"{split}{task.test:,} to test on"),
         ("models", ", ".join(models)),
-        ("training", "{lanes} lanes, {epochs:,} epochs, Adam {learning_rate:g}, seed {seed}".format(
-            **protocol)),
+        ("training", _training_words(protocol)),
         ("results", f"{folder}" + (f", which holds {', '.join(kept)}" if kept else "")),
         *(("note", note) for note in task.notes),
     ]  # fmt: skip
+
+
+def _training_words(protocol: Mapping[str, Any]) -> str:
+    words = "{lanes} lanes, {epochs:,} epochs, seed {seed}".format(**protocol)
+    rate = "Adam {learning_rate:g}".format(**protocol)
+    if protocol["trials"] == 1:
+        return f"{words}, {rate}"
+    names = {"learning_rate": "learning rate", "dt": "dt (liquid models)"}
+    tuned = " and ".join(names[name] for name in protocol["tuned"])
+    given = "" if "learning_rate" in protocol["tuned"] else f", {rate}"
+    return (
+        f"{words}{given}; before, each network tries {protocol['trials']} values of {tuned} on the "
+        "validation part"
+    )
 
 
 def _table_words(task: Task) -> list[tuple[str, str]]:

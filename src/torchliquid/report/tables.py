@@ -147,6 +147,47 @@ def results_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """What each network found by trials: its name, learning rate, dt, and lowest errors.
+
+    A setting at the end of what was tried says so. Nothing where nothing was tuned.
+    """
+    found = []
+    for name, facts in summary["models"].items():
+        choice = facts.get("choice")
+        if choice is None:
+            continue
+        errors = [trial["valid_mse"] for trial in choice["trials"]]
+        finite = [error for error in errors if error is not None]
+        spread = f"{number(min(finite))} to {number(max(finite))}" if finite else "none finite"
+        liquid = facts["kind"] == "liquid"
+        rate, dt = (_tried(choice, key, facts[key]) for key in ("learning_rate", "dt"))
+        found.append((name, rate, dt if liquid else "\N{EN DASH}", spread))
+    return found
+
+
+def settings_line(summary: Mapping[str, Any]) -> str:
+    """The same in a line, empty where nothing was tuned."""
+    words = [
+        f"{name} lr {rate}" + (f", dt {dt}" if dt != "\N{EN DASH}" else "")
+        for name, rate, dt, _ in settings(summary)
+    ]
+    if not words:
+        return ""
+    return (
+        f"chosen on the validation part, of {summary['task']['trials']} trials: {'; '.join(words)}"
+    )
+
+
+def _tried(choice: Mapping[str, Any], key: str, used: float | None) -> str:
+    tried = [trial[key] for trial in choice["trials"]]
+    taken = choice["taken"][key]
+    if min(tried) == max(tried):
+        return "" if used is None else f"{used:g} (given)"
+    end = {min(tried): " (least tried)", max(tried): " (most tried)"}.get(taken, "")
+    return f"{taken:g}{end}"
+
+
 def claim_groups(summary: Mapping[str, Any]) -> list[str]:
     """The models that claims were tested on."""
     return list(dict.fromkeys(claim["group"] for claim in summary["claims"]))
@@ -201,7 +242,8 @@ def claims_table(summary: Mapping[str, Any]) -> Table:
 def terminal_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     """Results and claims, or why there are none, for `rich.console.Console.print`."""
     if not summary["claims"]:
-        return [results_table(summary)]
+        line = settings_line(summary)
+        return [results_table(summary), *([line] if line else [])]
     why = too_few(summary)
     return [results_table(summary), f"note: {why}" if why else claims_table(summary)]
 

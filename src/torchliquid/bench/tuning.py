@@ -1,0 +1,100 @@
+"""The same number of trials for every network, before it is trained: what it does best with.
+
+A trial is a learning rate and, for liquid models, the time that a step counts as. All trials of a
+model are lanes of one pack, each with initial weights that no later lane has. The one with the
+lowest error on the validation part, at the best of its epochs, is the model's choice.
+"""
+
+import dataclasses
+import math
+import warnings
+
+import numpy as np
+
+from torchliquid.bench.models import Model
+from torchliquid.bench.task import Task
+from torchliquid.bench.training import Progress, Protocol, Trial, train
+from torchliquid.errors import LongStepWarning
+
+RATES = (1e-3, 5e-2)
+DTS = (0.1, 10.0)
+"""Bounds of what is tried, both spread evenly over their logarithms."""
+FIRST = Trial(0.01, 1.0)
+"""What is tried first, and taken where nothing is tuned."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The trials, their lowest errors on the validation part, and which one was taken."""
+
+    trials: list[Trial]
+    errors: list[float]
+    taken: Trial
+
+    def facts(self) -> dict[str, object]:
+        """JSON types for the store."""
+        return {
+            "taken": dataclasses.asdict(self.taken),
+            "trials": [
+                dataclasses.asdict(trial) | {"valid_mse": error if np.isfinite(error) else None}
+                for trial, error in zip(self.trials, self.errors, strict=True)
+            ],
+        }
+
+
+def trials_of(protocol: Protocol) -> list[Trial]:
+    """What is tried, the same for every model: rates in order, dt by the golden ratio.
+
+    So each of both is spread evenly, and neither follows the other.
+
+    >>> [trial.learning_rate for trial in trials_of(Protocol(trials=5))]
+    [0.01, 0.001, 0.0037, 0.014, 0.05]
+    """
+    first = dataclasses.replace(FIRST, learning_rate=protocol.learning_rate)
+    found, others = [first], protocol.trials - 1
+    for k in range(others):
+        rate = _between(RATES, k / max(1, others - 1))
+        dt = _between(DTS, (k + 0.5) * _GOLDEN % 1)
+        found.append(
+            Trial(
+                rate if "learning_rate" in protocol.tuned else first.learning_rate,
+                dt if "dt" in protocol.tuned else first.dt,
+            )
+        )
+    return found
+
+
+def _between(bounds: tuple[float, float], share: float) -> float:
+    low, high = bounds
+    return float(f"{low * (high / low) ** share:.2g}")
+
+
+def is_tuned(model: Model, protocol: Protocol) -> bool:
+    """Whether there is anything to be tried of a model."""
+    some = "learning_rate" in protocol.tuned or ("dt" in protocol.tuned and model.kind == "liquid")
+    return protocol.trials > 1 and model.kind != "classical" and some
+
+
+def passes(model: Model, protocol: Protocol) -> int:
+    """Epochs in all, those of the trials included."""
+    return protocol.epochs * (2 if is_tuned(model, protocol) else 1)
+
+
+def tune(
+    task: Task, model: Model, protocol: Protocol, progress: Progress = lambda epoch: None
+) -> Choice:
+    """Try settings on the validation part; the first counts where none gives a finite error."""
+    trials = trials_of(protocol)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LongStepWarning)  # the trial that is taken says it again
+        best = train(task, model, protocol, progress, trials).best
+    return Choice(trials, best.tolist(), trials[int(np.argmin(best))])
+
+
+def tuned(task: Task, protocol: Protocol, trial: Trial) -> tuple[Task, Protocol]:
+    """Task and protocol with a trial's settings."""
+    return (
+        dataclasses.replace(task, dt=task.dt * trial.dt),
+        dataclasses.replace(protocol, learning_rate=trial.learning_rate),
+    )

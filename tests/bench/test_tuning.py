@@ -1,0 +1,118 @@
+"""The same trials for all, chosen on the validation part, and nothing learnt of the test part."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from torchliquid.bench.models import find
+from torchliquid.bench.runner import compute
+from torchliquid.bench.training import Protocol, Trial, train
+from torchliquid.bench.tuning import DTS, FIRST, RATES, is_tuned, trials_of, tune, tuned
+
+NAMES = ("LTC-2", "LTC-2-euler", "LSTM-2", "GRU-2")
+
+
+def network(name):
+    return find([name])[0]
+
+
+def test_trials_are_spread_over_both_ranges():
+    found = trials_of(Protocol(trials=13))
+    assert found[0] == FIRST
+    rates, dts = (np.log([getattr(t, n) for t in found[1:]]) for n in ("learning_rate", "dt"))
+    np.testing.assert_allclose(np.exp(rates[[0, -1]]), RATES, rtol=0.05)
+    assert np.diff(rates).max() < 1.2 * np.diff(rates).mean()
+    width = np.log(DTS[1] / DTS[0])
+    assert np.diff(np.sort(dts)).max() < 2.5 * width / 12
+    assert abs(np.corrcoef(rates, dts)[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize("kept", ["learning_rate", "dt"])
+def test_what_the_user_gave_is_not_varied(kept):
+    other = {"learning_rate": "dt", "dt": "learning_rate"}[kept]
+    found = trials_of(Protocol(learning_rate=0.02, trials=5, tuned=(other,)))
+    expected = 0.02 if kept == "learning_rate" else 1.0
+    assert {getattr(t, kept) for t in found} == {expected}
+    assert len({getattr(t, other) for t in found}) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "yes"),
+    [
+        ("LTC-2", {}, True),
+        ("LSTM-2", {}, True),
+        ("LSTM-2", {"tuned": ("dt",)}, False),
+        ("LTC-2", {"tuned": ("dt",)}, True),
+        ("LTC-2", {"tuned": ()}, False),
+        ("LTC-2", {"trials": 1}, False),
+        ("ridge-AR", {}, False),
+    ],
+)
+def test_what_has_trials(name, changes, yes):
+    assert is_tuned(network(name), Protocol(**{"trials": 3} | changes)) == yes
+
+
+@pytest.mark.filterwarnings("ignore::torchliquid.errors.LongStepWarning")
+@pytest.mark.parametrize("irregular", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trial_is_what_a_lane_with_its_settings_is(table, name, irregular):
+    """Its rate and dt give the weights that a plain run with them gives."""
+    task = table(valid=0) if irregular else table(valid=0, dt=0.5)
+    model, protocol = network(name), Protocol(1, 12, 0.01, 4, trials=3)
+    trials = [Trial(0.01, 1.0), Trial(0.03, 4.0), Trial(0.002, 0.3)]
+    found = train(task, model, protocol, trials=trials).pack
+    for lane, trial in enumerate(trials):
+        own_task, own = tuned(task, protocol, trial)
+        seeds = protocol.trial_seeds()[lane : lane + 1]
+        same_start = type("Seeded", (Protocol,), {"weight_seeds": lambda _: seeds})  # noqa: B023
+        alone = train(own_task, model, same_start(**dataclasses.asdict(own))).pack
+        for key, value in alone.lane(0).state_dict().items():
+            torch.testing.assert_close(found.lane(lane).state_dict()[key], value, atol=2e-6, rtol=0)
+
+
+def test_trials_begin_with_weights_of_their_own():
+    protocol = Protocol(lanes=30, trials=30)
+    seeds = protocol.weight_seeds() + protocol.trial_seeds()
+    assert len(set(seeds)) == 60
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_choice_is_the_best_on_validation_and_knows_no_test_part(table, name):
+    task, model, protocol = table(), network(name), Protocol(2, 15, trials=6)
+    choice = tune(task, model, protocol)
+    assert choice.taken == choice.trials[int(np.argmin(choice.errors))]
+    inputs, targets = task.inputs.copy(), task.targets.copy()
+    inputs[:, 75:] *= -900
+    targets[:, 75:] += 1e4
+    gaps = task.dt.copy()
+    gaps[75:] *= 7
+    other = dataclasses.replace(task, inputs=inputs, targets=targets, dt=gaps)
+    assert tune(other, model, protocol) == choice
+    targets[:, 50:75] -= 1e4
+    assert tune(other, model, protocol).errors != choice.errors
+
+
+def test_a_liquid_model_finds_the_dt_that_a_task_needs():
+    """y[t+1] = f[t], independent: at dt 0.1 a state forgets far too slowly for it."""
+    from torchliquid.bench.table_task import table_task
+    from torchliquid.data.table import Series
+
+    f = np.random.default_rng(1).standard_normal(1200)
+    values = np.stack([np.concatenate([[0.0], f[:-1]]), f], axis=1)
+    task = table_task(Series("s", ("y", "f"), values))
+    protocol = Protocol(2, 150, trials=8)
+    run, _ = compute(task, network("LTC-4"), protocol, lambda epoch: None)
+    taken = run.facts["choice"]["taken"]
+    assert taken["dt"] > 0.5
+    assert run.facts["dt"] == taken["dt"]
+    slow = compute(dataclasses.replace(task, dt=0.1), network("LTC-4"), Protocol(2, 150),
+                   lambda epoch: None)[0]  # fmt: skip
+    assert np.median(run.arrays["test_mse_carry"]) < 0.3 * np.median(slow.arrays["test_mse_carry"])
+
+
+def test_progress_counts_trials_as_well(table):
+    heard = []
+    compute(table(), network("LTC-2"), Protocol(2, 3, trials=2), heard.append)
+    assert heard == [1, 2, 3, 4, 5, 6]
