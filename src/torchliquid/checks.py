@@ -129,3 +129,12 @@ def shown(value: object) -> str:
         text = f"a {type(value).__name__}"
     text = visible(" ".join(text.split()))
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def count(amount: int, noun: str) -> str:
+    """An amount and its noun.
+
+    >>> count(1, "lane"), count(24, "lane")
+    ('1 lane', '24 lanes')
+    """
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")

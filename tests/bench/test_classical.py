@@ -15,6 +15,8 @@ from torchliquid.bench.classical import (
     mean,
     persistence,
     ridge_ar,
+    season,
+    seasonal,
 )
 from torchliquid.bench.table_task import table_task
 from torchliquid.bench.task import Task
@@ -60,12 +62,12 @@ def referee(x, y, order, penalty, end, rows):
 
 def test_persistence_is_the_current_value(small, table):
     task = small()
-    carry, reset, parameters = persistence(task)
+    carry, reset, parameters, _ = persistence(task)
     np.testing.assert_array_equal(carry, task.inputs[:, :, 0])
     np.testing.assert_array_equal(reset, task.inputs[:, 40:, 0])
     assert parameters == 0
     task = table()
-    carry, reset, _ = persistence(task)
+    carry, reset, *_ = persistence(task)
     np.testing.assert_array_equal(carry, task.inputs[..., 0])
     np.testing.assert_array_equal(reset, task.inputs[:, 75:, 0])
 
@@ -77,7 +79,7 @@ def test_recovers_a_process_without_noise(monkeypatch):
     monkeypatch.setattr(classical, "ORDERS", (1, 2))
     monkeypatch.setattr(classical, "PENALTIES", (1e-12,))
     task = autoregressive(80, 40, sigma=0.0)
-    carry, reset, parameters = ridge_ar(task)
+    carry, reset, parameters, _ = ridge_ar(task)
     assert parameters == 3
     np.testing.assert_allclose(carry[0, 1:], task.targets[0, 1:], atol=1e-5)
     np.testing.assert_allclose(reset[0, 1:], task.targets[0, 41:], atol=1e-5)
@@ -85,7 +87,7 @@ def test_recovers_a_process_without_noise(monkeypatch):
 
 def test_nearly_as_good_as_the_true_coefficients():
     task = autoregressive(4000, 2000, sigma=0.3)
-    carry, _, parameters = ridge_ar(task)
+    carry, _, parameters, _ = ridge_ar(task)
     x, y = task.inputs[0, :, 0], task.targets[0]
     true = 1.6 * x[1:] - 0.8 * x[:-1]
     best = np.mean((true[2000:] - y[2001:]) ** 2)
@@ -110,7 +112,7 @@ def test_order_and_penalty_are_the_best_on_validation_steps(valid, fit, end):
     }
     order, penalty = min(errors, key=errors.__getitem__)
     assert 1 < order < 32  # the case tests a choice
-    carry, reset, parameters = ridge_ar(task)
+    carry, reset, parameters, _ = ridge_ar(task)
     assert parameters == order + 1
     # fitted again on all training steps; at the start, the orders that the inputs so far allow
     expected = [referee(x, y, k, penalty, 80, [k - 1])[0] for k in range(1, order)]
@@ -127,14 +129,14 @@ def test_order_and_penalty_are_the_best_on_validation_steps(valid, fit, end):
 
 def test_several_features_and_irregular_time_are_used(table):
     task = table()
-    _, _, parameters = ridge_ar(task)
+    _, _, parameters = ridge_ar(task)[:3]
     assert (parameters - 1) % 3 == 0
     steps = np.arange(task.steps)
     told = np.where(steps % 2, 0.1, 0.2).astype(np.float32)  # dt says it all
     clock = dataclasses.replace(
         task, inputs=np.zeros_like(task.inputs), targets=told[None], dt=told, valid=25
     )
-    carry, _, _ = ridge_ar(clock)
+    carry, _, _ = ridge_ar(clock)[:3]
     np.testing.assert_allclose(carry[0], told, atol=1e-3)
 
 
@@ -143,16 +145,16 @@ def test_test_data_change_no_weight(valid):
     task = dataclasses.replace(autoregressive(160, 80, sigma=0.5), valid=valid)
     before = slice(0, 80 + valid)
     after = slice(80 + valid, None)
-    carry, reset, parameters = ridge_ar(task)
-    other, _, same = ridge_ar(change(task, after))
+    carry, reset, parameters, _ = ridge_ar(task)
+    other, _, same = ridge_ar(change(task, after))[:3]
     np.testing.assert_array_equal(carry[:, before], other[:, before])
     assert parameters == same
     # targets alone: not even the predictions of the test steps move
-    blind_carry, blind_reset, _ = ridge_ar(change(task, after, inputs=False))
+    blind_carry, blind_reset, _ = ridge_ar(change(task, after, inputs=False))[:3]
     np.testing.assert_array_equal(carry, blind_carry)
     np.testing.assert_array_equal(reset, blind_reset)
     # the same test can see a change of what may be learnt from
-    learnt, _, _ = ridge_ar(change(task, slice(60, 80), inputs=False))
+    learnt, _, _ = ridge_ar(change(task, slice(60, 80), inputs=False))[:3]
     assert np.abs(learnt - carry).max() > 0.1
 
 
@@ -160,15 +162,15 @@ def test_validation_targets_choose_but_are_not_fitted(monkeypatch):
     task = dataclasses.replace(autoregressive(160, 80, sigma=0.5), valid=30)
     monkeypatch.setattr(classical, "ORDERS", (2,))
     monkeypatch.setattr(classical, "PENALTIES", (1e-3,))
-    carry, _, _ = ridge_ar(task)
-    other, _, _ = ridge_ar(change(task, slice(80, 110), inputs=False))
+    carry, _, _ = ridge_ar(task)[:3]
+    other, _, _ = ridge_ar(change(task, slice(80, 110), inputs=False))[:3]
     np.testing.assert_array_equal(carry, other)
 
 
 def test_no_prediction_sees_the_future():
     task = autoregressive(160, 80, sigma=0.5)
-    carry, reset, _ = ridge_ar(task)
-    other_carry, other_reset, _ = ridge_ar(change(task, slice(120, None), targets=False))
+    carry, reset, _ = ridge_ar(task)[:3]
+    other_carry, other_reset, _ = ridge_ar(change(task, slice(120, None), targets=False))[:3]
     np.testing.assert_array_equal(carry[:, :120], other_carry[:, :120])
     np.testing.assert_array_equal(reset[:, :40], other_reset[:, :40])
     assert np.abs(reset - other_reset)[:, 40].max() > 1
@@ -176,14 +178,14 @@ def test_no_prediction_sees_the_future():
 
 def test_each_lane_is_fitted_on_its_own_draw(small):
     task = small(lanes=3, steps=100, train=70)
-    carry, reset, parameters = ridge_ar(task)
+    carry, reset, parameters, _ = ridge_ar(task)
     assert carry.shape == (3, 100)
     assert reset.shape == (3, 30)
     sizes = []
     for lane in range(3):
         one = slice(lane, lane + 1)
         alone = dataclasses.replace(task, inputs=task.inputs[one], targets=task.targets[one])
-        lane_carry, lane_reset, size = ridge_ar(alone)
+        lane_carry, lane_reset, size = ridge_ar(alone)[:3]
         np.testing.assert_array_equal(carry[one], lane_carry)
         np.testing.assert_array_equal(reset[one], lane_reset)
         sizes.append(size)
@@ -192,7 +194,7 @@ def test_each_lane_is_fitted_on_its_own_draw(small):
 
 def test_shared_data_give_one_row(table):
     task = table()
-    carry, reset, _ = ridge_ar(task)
+    carry, reset, _ = ridge_ar(task)[:3]
     assert carry.shape == (1, 100)
     assert reset.shape == (1, 25)
     assert carry.dtype == reset.dtype == np.float32
@@ -202,7 +204,7 @@ def test_missing_targets_are_not_fitted():
     task = autoregressive(160, 80, sigma=0.5)
     with_gap = change(task, slice(30, 34), inputs=False)
     with_gap.targets[0, 30:34] = np.nan
-    carry, _, _ = ridge_ar(with_gap)
+    carry, _, _ = ridge_ar(with_gap)[:3]
     assert np.isfinite(carry).all()
     assert np.abs(carry - ridge_ar(task)[0]).max() < 0.5  # NaN, or numbers 50 times too large
 
@@ -210,7 +212,7 @@ def test_missing_targets_are_not_fitted():
 def test_no_target_at_all_to_choose_on():
     task = autoregressive(160, 80, sigma=0.5)
     task.targets[0, 64:80] = np.nan
-    carry, reset, _ = ridge_ar(task)
+    carry, reset, _ = ridge_ar(task)[:3]
     assert np.isfinite(carry).all()
     assert np.isfinite(reset).all()
 
@@ -223,17 +225,71 @@ def test_the_edge_of_the_penalties_is_said():
     task = table_task(Series("walk", tuple(f"c{k}" for k in range(61)), values))
     chosen = choices(task)
     assert chosen[0][1] >= 1
-    carry, _, _ = ridge_ar(task, chosen)
+    carry = ridge_ar(task).carry
     assert np.abs(carry - task.inputs[..., 0]).max() < 0.15
     note = edge_note([(1, PENALTIES[-1]), (2, 1.0)])
     assert "in 1 of 2 lanes" in note[0]
-    assert edge_note([(1, 1.0)]) == []
+    assert edge_note([(1, 1.0)]) == ()
 
 
 def test_the_mean_is_that_of_the_training_targets(small):
     task = small()
-    carry, reset, parameters = mean(task)
+    carry, reset, parameters, _ = mean(task)
     np.testing.assert_allclose(carry[:, 0], task.targets[:, : task.train].mean(axis=1), rtol=1e-6)
     assert (carry == carry[:, :1]).all()
     assert reset.shape == (3, task.test)
     assert parameters == 1
+
+
+# --- a season ---------------------------------------------------------------------------------
+
+
+def waves(period, rows=400, trend=0.0, noise=0.3, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = rng.standard_normal(period)
+    shape = (shape - shape.mean()) / shape.std()
+    at = np.arange(rows)
+    return shape[at % period] + trend * at + noise * rng.standard_normal(rows)
+
+
+@pytest.mark.parametrize("period", [2, 4, 7, 12, 24])
+@pytest.mark.parametrize("trend", [0.0, 0.05])
+def test_a_season_is_found(period, trend):
+    assert season(waves(period, trend=trend)[:240]) == period
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_and_a_walk_have_no_season(seed):
+    noise = np.random.default_rng(seed).standard_normal(600)
+    assert season(noise) is None
+    assert season(np.cumsum(noise)) is None
+    assert season(np.zeros(50)) is None
+    assert season(noise[:5]) is None
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 7, 9])
+def test_the_value_a_season_before_and_none_of_later_rows(horizon):
+    series = Series("s", ("y",), waves(7)[:, None])
+    task = table_task(series, horizon=horizon)
+    carry, reset, _, notes = seasonal(task)
+    assert notes == ("season of 7 rows, found in the training part",)
+    back = 7 * -(-horizon // 7)
+    rows = np.arange(back, task.steps)
+    of_target = (series.values[rows + horizon - back, 0] - task.offset) / task.scale
+    np.testing.assert_allclose(carry[0, rows], of_target, rtol=1e-5, atol=1e-6)
+    assert reset.shape == (1, task.test)
+    np.testing.assert_array_equal(reset[0, back:], carry[0, task.steps - task.test + back :])
+    at = task.steps - 20
+    later = seasonal(change(task, slice(at, None)))
+    np.testing.assert_array_equal(later.carry[0, :at], carry[0, :at])
+    assert later.notes == notes  # the season is the training part's
+
+
+def test_without_a_season_it_is_persistence():
+    walk = np.cumsum(np.random.default_rng(0).standard_normal((300, 1)), axis=0)
+    task = table_task(Series("walk", ("y",), walk))
+    np.testing.assert_array_equal(seasonal(task).carry, persistence(task).carry)
+    assert "no season" in seasonal(task).notes[0]
+    times = np.cumsum(np.random.default_rng(1).uniform(0.5, 2, 400))
+    task = table_task(Series("w", ("y",), waves(7)[:, None], times=times, time="t"))
+    assert "no season" in seasonal(task).notes[0]

@@ -262,6 +262,52 @@ def test_a_very_long_gap_is_named():
     assert times[120] - times[119] == 5000
 
 
+# --- rows that an even grid lacks -------------------------------------------------------------
+
+
+def hourly(lost, rows=ROWS):
+    """Each value is its hour's number; the rows of some hours are lost."""
+    kept = np.setdiff1d(np.arange(rows), lost)
+    values = np.stack([kept, 2.0 * kept], axis=1).astype(float)
+    return Series("h", ("y", "a"), values, 3600.0 * kept, "seconds", "t", 1e9 + 3600.0 * kept)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_a_lost_hour_is_an_hour_without_values(horizon):
+    task = table_task(hourly([50, 51, 120, 190]), horizon=horizon)
+    whole = table_task(hourly([]), horizon=horizon)
+    assert task.dt == 1.0
+    assert task.timed_inputs().shape == whole.inputs.shape == (1, ROWS - horizon, 2)
+    back = task.targets[0].astype(float) * task.scale + task.offset
+    steps = np.arange(task.steps)
+    lost = np.isin(steps + horizon, [50, 51, 120, 190]) | np.isnan(whole.targets[0])
+    np.testing.assert_array_equal(np.isnan(back), lost)
+    np.testing.assert_allclose(back[~lost], steps[~lost] + horizon, atol=1e-3)
+    seen = task.inputs[0, :, 0].astype(float) * task.scale + task.offset
+    np.testing.assert_allclose(seen[[49, 50, 51, 52]], [49, 49, 49, 52], atol=1e-3)
+    np.testing.assert_allclose(task.times, 1e9 + 3600.0 * (steps + horizon))
+    note = next(note for note in task.notes if "evenly spaced" in note)
+    assert "but for 4 rows that are missing (3 gaps, the longest of 2 before data row 51)" in note
+
+
+@pytest.mark.parametrize("lost", [np.arange(50, 50 + ROWS // 8), np.arange(3, ROWS, 5)])
+def test_many_lost_rows_are_not_put_in(lost):
+    task = table_task(hourly(lost))
+    assert isinstance(task.dt, np.ndarray)
+    assert task.steps == ROWS - len(lost) - 1
+
+
+def test_gaps_that_are_no_whole_number_of_steps_are_not_filled():
+    series = hourly([50])
+    times = series.times.copy()
+    times[60:] += 1800
+    assert isinstance(table_task(changed(series, times=times)).dt, np.ndarray)
+
+
+def test_the_fingerprint_is_that_of_the_file():
+    assert table_task(hourly([50])).spec["sha256"] != table_task(hourly([])).spec["sha256"]
+
+
 # --- what defines the task --------------------------------------------------------------------
 
 

@@ -1,4 +1,7 @@
-"""What a sceptic tries first: persistence, and ridge regression on the last few inputs."""
+"""What a sceptic tries first: simple forecasts, and ridge regression on the last few inputs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,21 +12,92 @@ ORDERS = (1, 2, 4, 8, 16, 32)
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Ridge penalties, in units of the number of training rows; the largest all but shrink to a
 constant (of the change: to persistence)."""
+LEAST_SEASON, NEARLY = 0.3, 0.85
+"""Autocorrelation of changes from which a season counts, and as a share of the highest."""
 
 _Matrix = NDArray[np.float64]
 
 
-def persistence(task: Task) -> tuple[Array, Array, int]:
-    """The next value is the current one: predictions carried and reset, and 0 parameters."""
+class Forecast(NamedTuple):
+    """What a model without training says: predictions ``(S or 1, T)`` with the past at hand.
+
+    ``reset`` ``(S or 1, N)`` are those of the test stretch without anything before it.
+    """
+
+    carry: Array
+    reset: Array
+    parameters: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def persistence(task: Task) -> Forecast:
+    """The next value is the current one."""
     carry = task.inputs[:, :, 0]
-    return carry, carry[:, task.steps - task.test :], 0
+    return Forecast(carry, carry[:, task.steps - task.test :])
 
 
-def mean(task: Task) -> tuple[Array, Array, int]:
-    """The mean of the training targets, always: predictions carried and reset, and 1 parameter."""
+def mean(task: Task) -> Forecast:
+    """The mean of the training targets, always."""
     level = np.nanmean(task.targets[:, : task.train], axis=1, keepdims=True, dtype=np.float64)
     carry = np.broadcast_to(level, task.targets.shape).astype(np.float32)
-    return carry, carry[:, task.steps - task.test :], 1
+    return Forecast(carry, carry[:, task.steps - task.test :], 1)
+
+
+def seasonal(task: Task) -> Forecast:
+    """The value one season before the one asked for, or the season before where that is to come.
+
+    The season is the training part's (`season`), in steps; without one, or before one has passed,
+    the current value. Unevenly spaced rows have none.
+    """
+    horizon = int(task.spec.get("horizon", 1))
+    test = task.steps - task.test
+    found = [season(lane[: task.train, 0]) for lane in task.inputs]
+    if isinstance(task.dt, np.ndarray):
+        found = [None] * len(task.inputs)
+    carry, reset = [], []
+    for period, lane in zip(found, task.inputs[:, :, 0], strict=True):
+        back = 0 if period is None else -(-horizon // period) * period - horizon
+        carry.append(_delayed(lane, back))
+        reset.append(_delayed(lane[test:], back))
+    periods = sorted({period for period in found if period is not None})
+    if periods:
+        words = f"season of {' or '.join(map(str, periods))} rows, found in the training part"
+    else:
+        words = "no season was found in the training part: it repeats the last value"
+    return Forecast(np.stack(carry), np.stack(reset), 1, (words,))
+
+
+def _delayed(x: Array, steps: int) -> Array:
+    return x if not steps else np.concatenate([x[:steps], x[:-steps]])
+
+
+def season(x: NDArray[np.floating]) -> int | None:
+    """The season of a stretch: where its changes are most like themselves some steps before.
+
+    A lag counts where the autocorrelation of the changes has a peak, of at least `LEAST_SEASON`
+    and beyond twice its standard error (Bartlett's, as for the lags before it). The highest wins,
+    or a shorter one nearly as high (`NEARLY`). It is at most a third of the stretch.
+
+    >>> season(np.tile([0.0, 3.0, 1.0, -2.0, 2.0], 20))
+    5
+    """
+    changes = np.diff(np.asarray(x, dtype=np.float64))
+    longest = len(x) // 3
+    if longest < 3 or changes.min() == changes.max():
+        return None
+    changes = changes - changes.mean()
+    spectrum = np.fft.rfft(changes, 2 * len(changes))
+    products = np.fft.irfft(np.abs(spectrum) ** 2)[: longest + 2]
+    likeness = products / products[0]  # less for long lags: a season wins over its multiples
+    error = np.sqrt((1 + 2 * np.cumsum(likeness[1:] ** 2)) / len(changes))
+    lags = np.arange(2, longest + 1)
+    here = likeness[lags]
+    peak = (here >= likeness[lags - 1]) & (here >= likeness[lags + 1])
+    counts = peak & (here >= LEAST_SEASON) & (here > 2 * error[lags - 2])
+    if not counts.any():
+        return None
+    # a multiple of the season may be higher by chance
+    return int(lags[counts & (here > NEARLY * here[counts].max())][0])
 
 
 def choices(task: Task) -> list[tuple[int, float]]:
@@ -35,16 +109,16 @@ def choices(task: Task) -> list[tuple[int, float]]:
     ]
 
 
-def edge_note(chosen: list[tuple[int, float]]) -> list[str]:
+def edge_note(chosen: list[tuple[int, float]]) -> tuple[str, ...]:
     """What to say where the largest penalty was the best one."""
     lanes = sum(penalty == PENALTIES[-1] for _, penalty in chosen)
     if not lanes:
-        return []
+        return ()
     where = "" if len(chosen) == 1 else f" in {lanes} of {len(chosen)} lanes"
-    return [
+    return (
         f"the largest penalty was the best on the validation steps{where}: there it all but "
-        "repeats a constant (where changes are predicted, the last value)"
-    ]
+        "repeats a constant (where changes are predicted, the last value)",
+    )
 
 
 def _lane(task: Task, inputs: _Matrix, lane: int) -> tuple[_Matrix, _Matrix]:
@@ -54,7 +128,7 @@ def _lane(task: Task, inputs: _Matrix, lane: int) -> tuple[_Matrix, _Matrix]:
     return x, y if task.change is None else y - x[:, 0]
 
 
-def ridge_ar(task: Task, chosen: list[tuple[int, float]] | None = None) -> tuple[Array, Array, int]:
+def ridge_ar(task: Task) -> Forecast:
     """Linear regression on the last p inputs of every feature, with a ridge penalty.
 
     Order p and penalty are chosen on the validation steps; a task without them gives the last fifth
@@ -62,27 +136,25 @@ def ridge_ar(task: Task, chosen: list[tuple[int, float]] | None = None) -> tuple
     Where fewer than p inputs have been seen, at the start or after a reset, the prediction is that
     of the order which they allow, fitted alike.
 
-    Args:
-        task: gives data and split.
-        chosen: order and penalty of each lane, as `choices` finds them.
-
     Returns:
-        Predictions ``(S or 1, T)`` carried, ``(S or 1, N)`` reset, and the number of parameters of
-        order p (the median over lanes, since each lane chooses its own).
+        The forecast; its parameters are those of order p (the median over lanes, since each lane
+        chooses its own).
     """
+    chosen = choices(task)
     inputs, test = task.timed_inputs().astype(np.float64), task.steps - task.test
     carried, reset, sizes = [], [], []
-    for lane, (order, penalty) in enumerate(chosen or choices(task)):
+    for lane, (order, penalty) in enumerate(chosen):
         x, y = _lane(task, inputs, lane)
         base = np.zeros(len(x)) if task.change is None else x[:, 0]
         weights = [_fit(x, y, k, penalty, task.train) for k in range(1, order + 1)]
         carried.append(base + _predict(x, weights))
         reset.append(base[test:] + _predict(x[test:], weights))
         sizes.append(len(weights[-1]))
-    return (
+    return Forecast(
         np.asarray(carried, dtype=np.float32),
         np.asarray(reset, dtype=np.float32),
         int(np.median(sizes)),
+        edge_note(chosen),
     )
 
 
@@ -129,3 +201,15 @@ def _predict(x: _Matrix, weights: list[_Matrix]) -> _Matrix:
     for step in range(min(len(weights) - 1, len(x))):
         prediction[step] = _lags(x[: step + 1], step + 1)[-1] @ weights[step]
     return prediction
+
+
+METHODS: dict[str, tuple[str, Callable[[Task], Forecast]]] = {
+    "ridge-AR": (
+        "ridge regression on the last p inputs, p and penalty chosen on validation steps",
+        ridge_ar,
+    ),
+    "persistence": ("the next value is the current one", persistence),
+    "mean": ("the mean of the training targets, always", mean),
+    "seasonal": ("the value a season before, where the training part has a season", seasonal),
+}
+"""Models without training by epochs: a line for the reader of a table, and the method."""

@@ -1,7 +1,7 @@
 """The models a benchmark compares, by name.
 
 Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
-``LSTM-16``, ``GRU-4``, ``ridge-AR``, ``persistence`` and ``mean``; any number of neurons may stand
+``LSTM-16``, ``GRU-4``, and those of `torchliquid.bench.classical`; any number of neurons may stand
 there.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torchliquid.bench.classical import METHODS
 from torchliquid.bench.task import Task
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional import SOLVERS
@@ -18,18 +19,13 @@ from torchliquid.nn import CELLS, SequenceModel
 
 DEFAULT = ("LTC-8", "LTC-8-euler", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR", "persistence")
 """Models of a default run, in the order in which tables show them."""
-DEFAULT_OF_TABLES = (*DEFAULT, "mean")
-REFERENCES = ("persistence", "mean")
-"""What skill is measured against: the better of them."""
+DEFAULT_OF_TABLES = (*DEFAULT, "mean", "seasonal")
+REFERENCES = ("persistence", "mean", "seasonal")
+"""What skill is measured against: the best of them."""
 
 _NETWORK = re.compile(rf"({'|'.join(CELLS)})-([1-9]\d{{0,3}})(?:-([a-z0-9_]+))?")
-_CLASSICAL: dict[str, str] = {
-    "ridge-AR": "ridge regression on the last p inputs, p and penalty chosen on validation steps",
-    "persistence": "the next value is the current one",
-    "mean": "the mean of the training targets, always",
-}
 
-NAME = rf"\b(?:{_NETWORK.pattern}|{'|'.join(_CLASSICAL)})\b"
+NAME = rf"\b(?:{_NETWORK.pattern}|{'|'.join(METHODS)})\b"
 """A regular expression for the names of models in a text."""
 
 
@@ -79,8 +75,8 @@ def find(names: Sequence[str]) -> list[Model]:
 
 
 def _find(name: str) -> Model:
-    if name in _CLASSICAL:
-        return Model(name, "classical", _CLASSICAL[name])
+    if name in METHODS:
+        return Model(name, "classical", METHODS[name][0])
     match = _NETWORK.fullmatch(name)
     if match:
         cell, size, solver = match[1], int(match[2]), match[3]
@@ -95,5 +91,5 @@ def _find(name: str) -> Model:
     near = difflib.get_close_matches(name, DEFAULT, n=1, cutoff=0.4) or DEFAULT[:1]
     raise TorchliquidError(
         f"model {name!r} is unknown (nearest: {near[0]}): give LTC-n, LTC-n-euler, -exponential or "
-        "-rk4, LSTM-n, GRU-n, ridge-AR, persistence or mean"
+        "-rk4, LSTM-n, GRU-n, ridge-AR, persistence, mean or seasonal"
     )

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from torchliquid import __version__
-from torchliquid.bench import classical
+from torchliquid.bench.classical import METHODS
 from torchliquid.bench.models import Model, find
 from torchliquid.bench.probe import probe
 from torchliquid.bench.scoring import score
@@ -149,17 +149,10 @@ def compute(
 ) -> tuple[Run, Pack | None]:
     """A model's rows, and its trained lanes."""
     if model.kind == "classical":
-        notes: list[str] = []
-        if model.name == "ridge-AR":
-            chosen = classical.choices(task)
-            notes = classical.edge_note(chosen)
-            carry, reset, parameters = classical.ridge_ar(task, chosen)
-        else:
-            method = {"persistence": classical.persistence, "mean": classical.mean}[model.name]
-            carry, reset, parameters = method(task)
+        carry, reset, parameters, notes = METHODS[model.name][1](task)
         rows = score(task, _per_lane(carry, protocol.lanes), _per_lane(reset, protocol.lanes))
         progress(protocol.epochs)
-        facts = _facts(model, parameters, protocol) | {"notes": notes}
+        facts = _facts(model, parameters, protocol) | {"notes": list(notes)}
         return Run(model.name, facts, dict(rows)), None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", LongStepWarning)

@@ -15,6 +15,10 @@ mean. The models get no mark that a value is such a copy: one feature more for e
 change the models' sizes, and the time since it was seen is best told by leaving out the row.
 A missing target is NaN, and counts in no loss or error.
 
+Gaps. Where rows are missing from an even grid (each gap is a whole number of median gaps), and at
+most a tenth as many as there are, they are put in: their inputs are missing values, their targets
+too. So a lost hour is an hour without values, and the horizon keeps its length in time.
+
 Spacing. It is regular where no gap of the whole table is off the median training gap by a
 fiftieth; then every step takes ``dt``. Else each step takes the gap before its row, in median
 training gaps times ``dt`` (the first step, which has none, the median). The horizon counts rows,
@@ -24,6 +28,7 @@ whatever the gaps.
 import hashlib
 import json
 import math
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -31,12 +36,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.task import Array, Task
+from torchliquid.checks import count
 from torchliquid.data.table import Numbers, Series
 from torchliquid.errors import TorchliquidError
 
 LEAST_TRAIN, LEAST_VALID, LEAST_TEST = 30, 10, 10
 """Targets that must be there in each part."""
 LEAST_WINDOW = 8
+FILLED = 0.1
+"""Rows that may be put in where an even grid has gaps, as a share of those that are there."""
 REGULAR = 0.02
 """Relative deviation from the median gap up to which spacing counts as regular.
 
@@ -88,6 +96,8 @@ def table_task(
     if predict not in ("change", "level"):
         raise TorchliquidError(f"predict is {predict!r}: give 'change' or 'level'")
     window = None if window is None else int(window)  # JSON knows no NumPy integers
+    given = series
+    series, filled = _filled(series, train)
     steps = max(len(series.values) - horizon, 0)
     # The tiny addend: 0.6 + 0.2 of 10 steps is 8, whatever the last bit of the product.
     train_steps = math.floor(steps * train + 1e-9)
@@ -110,7 +120,7 @@ def table_task(
         spec={
             "task": "table",
             "source": series.name,
-            "sha256": _fingerprint(series),
+            "sha256": _fingerprint(given),
             "target": series.columns[0],
             "features": list(series.columns[1:]),
             "time": series.time,
@@ -134,8 +144,9 @@ def table_task(
         unit=series.columns[0],
         notes=(
             *series.notes,
-            *_missing_notes(series),
-            *_sentinels(series),
+            *_missing_notes(given),
+            *filled,
+            *_sentinels(given),
             *constant,
             *_still(parts[2]),
             *spacing_notes,
@@ -143,6 +154,33 @@ def table_task(
         times=_when(series, horizon),
         dated=series.dates is not None,
     )
+
+
+def _filled(series: Series, train: float) -> tuple[Series, list[str]]:
+    """The series with the rows that an even grid lacks, and a note on them."""
+    times = series.times
+    if times is None or len(times) < 3:
+        return series, []
+    gaps = np.diff(times)
+    median = float(np.median(gaps[: max(2, math.floor(len(times) * train))]))
+    steps = np.rint(gaps / median)
+    lacking = int((steps - 1).sum())
+    even = np.abs(gaps / median - steps).max() < REGULAR and steps.min() >= 1
+    if not (even and 0 < lacking <= FILLED * len(times)):
+        return series, []
+    rows = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
+    every = np.arange(rows[-1] + 1)
+    values = np.full((len(every), series.values.shape[1]), np.nan)
+    values[rows] = series.values
+    dates = None if series.dates is None else np.interp(every, rows, series.dates)
+    longest = int(steps.argmax())
+    note = (
+        f"The rows are evenly spaced in {series.time or 'time'} but for {count(lacking, 'row')} "
+        f"that {'is' if lacking == 1 else 'are'} missing ({count(int((steps > 1).sum()), 'gap')}, "
+        f"the longest of {steps[longest] - 1:.0f} before data row {longest + 2}): they were put "
+        "in, as rows without values."
+    )
+    return replace(series, values=values, times=np.interp(every, rows, times), dates=dates), [note]
 
 
 def _still(test: Numbers) -> list[str]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchliquid.bench.models import REFERENCES
+from torchliquid.checks import count
 from torchliquid.report.material import rivals
-from torchliquid.report.numbers import claim_figure, count, interval, number, two_decimals
+from torchliquid.report.numbers import claim_figure, interval, number, two_decimals
 
 _STATES = {"carry": "state carried over", "reset": "state reset"}
 _SHORT = {"holds": "yes", "does not hold": "no", "cannot tell": "cannot tell"}
@@ -83,7 +84,11 @@ def _worth_having(summary: Mapping[str, Any]) -> Answer | None:
     best = max(skills, key=lambda model: float(skills[model]["median"]))
     found = contrast(summary, best, reference, "carry")
     word = _capital(_YES[found.word if found else "cannot tell"])
-    words = {"persistence": "repeating the last value", "mean": "the training mean"}[reference]
+    words = {
+        "persistence": "repeating the last value",
+        "mean": "the training mean",
+        "seasonal": "the value a season before",
+    }[reference]
     listed = ", ".join(f"{model} {two_decimals(e['median'])}" for model, e in skills.items())
     details = [
         f"The best of the simplest forecasts is {words}. Skill is 1 less the ratio of test MSE to "

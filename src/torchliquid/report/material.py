@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from torchliquid.bench.store import Run, Store
 from torchliquid.bench.task import Task
-from torchliquid.report.numbers import count
+from torchliquid.checks import count
 
 Floats = NDArray[np.float64]
 STATES = {"carry": "State carried over", "reset": "State reset"}

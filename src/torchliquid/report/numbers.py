@@ -92,15 +92,6 @@ def with_unit(value: float | None, unit: str) -> str:
     return number(value) if value is None or not unit else f"{number(value)} {unit}"
 
 
-def count(amount: int, noun: str) -> str:
-    """An amount and its noun.
-
-    >>> count(1, "lane"), count(24, "lane")
-    ('1 lane', '24 lanes')
-    """
-    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
-
-
 def claim_figure(claim: Mapping[str, Any]) -> tuple[str, str]:
     """A claim's figure with its unit, and its interval where it has one."""
     ends = claim.get("interval")

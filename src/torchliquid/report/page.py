@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from torchliquid.bench.models import NAME
 from torchliquid.bench.store import Store, write_whole
+from torchliquid.checks import count
 from torchliquid.report import tables
 from torchliquid.report.answer import answers
 from torchliquid.report.figures_answer import ratios_at_a_glance
@@ -20,7 +21,7 @@ from torchliquid.report.figures_prediction import prediction
 from torchliquid.report.figures_tau import tau_figures
 from torchliquid.report.figures_training import loss_curves
 from torchliquid.report.material import Material, Omitted, Picture
-from torchliquid.report.numbers import claim_figure, count, interval, number
+from torchliquid.report.numbers import claim_figure, interval, number
 from torchliquid.report.outline import article_words
 from torchliquid.report.published import published
 from torchliquid.report.style import DARK, LIGHT, drawing, settle

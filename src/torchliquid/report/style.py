@@ -56,6 +56,7 @@ _KNOWN: dict[str, tuple[str, Any, str]] = {
     "ridge-AR": ("slate", (0, (2, 2)), "P"),
     "persistence": ("grey", (0, (1, 2)), "X"),
     "mean": ("slate", (0, (1, 1)), "_"),
+    "seasonal": ("grey", (0, (4, 2)), "*"),
 }
 _OTHERS = [
     (colour, line, marker)

@@ -10,7 +10,8 @@ from rich import box
 from rich.table import Table
 
 from torchliquid.bench.statistics import LEAST
-from torchliquid.report.numbers import claim_figure, count, number, spread, two_decimals
+from torchliquid.checks import count
+from torchliquid.report.numbers import claim_figure, number, spread, two_decimals
 
 _VERDICTS = ("holds", "does not hold", "cannot tell")
 _STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD}
