@@ -1,6 +1,7 @@
 """What a sceptic tries first: simple forecasts, and ridge regression on the last few inputs."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ LEAST_SEASON, NEARLY = 0.3, 0.85
 """Autocorrelation of changes from which a season counts, and as a share of the highest."""
 
 _Matrix = NDArray[np.float64]
+Steps = NDArray[np.int64]
+BLOCK = 2**16
+"""Rows of regressors that are in memory at a time."""
 
 
 class Forecast(NamedTuple):
@@ -46,29 +50,45 @@ def mean(task: Task) -> Forecast:
 def seasonal(task: Task) -> Forecast:
     """The value one season before the one asked for, or the season before where that is to come.
 
-    The season is the training part's (`season`), in steps; without one, or before one has passed,
-    the current value. Unevenly spaced rows have none.
+    The season is the training part's (`season`), in steps, of several series that which most of
+    them have; without one, or before one has passed, the current value. Unevenly spaced rows have
+    none.
     """
     horizon = int(task.spec.get("horizon", 1))
     test = task.steps - task.test
-    found = [season(lane[: task.train, 0]) for lane in task.inputs]
-    if isinstance(task.dt, np.ndarray):
-        found = [None] * len(task.inputs)
+    lines = task.timelines()
     carry, reset = [], []
-    for period, lane in zip(found, task.inputs[:, :, 0], strict=True):
+    periods: list[str] = []
+    for lane in task.inputs[:, :, 0]:
+        period = None
+        if not isinstance(task.dt, np.ndarray):
+            found = Counter(season(lane[line[line < task.train]]) for line in lines)
+            period = found.most_common(1)[0][0]
         back = 0 if period is None else -(-horizon // period) * period - horizon
-        carry.append(_delayed(lane, back))
-        reset.append(_delayed(lane[test:], back))
-    periods = sorted({period for period in found if period is not None})
+        if period is not None and str(period) not in periods:
+            periods.append(str(period))
+        carry.append(_delayed(lane, back, lines))
+        reset.append(_delayed(lane, back, _of_test(task))[test:])
     if periods:
-        words = f"season of {' or '.join(map(str, periods))} rows, found in the training part"
+        words = (
+            f"season of {' or '.join(map(str, sorted(periods)))} rows, found in the training part"
+        )
     else:
         words = "no season was found in the training part: it repeats the last value"
     return Forecast(np.stack(carry), np.stack(reset), 1, (words,))
 
 
-def _delayed(x: Array, steps: int) -> Array:
-    return x if not steps else np.concatenate([x[:steps], x[:-steps]])
+def _of_test(task: Task) -> list[Steps]:
+    """The test steps of each series."""
+    return [line[line >= task.steps - task.test] for line in task.timelines()]
+
+
+def _delayed(x: Array, steps: int, lines: list[Steps]) -> Array:
+    delayed = x.copy()
+    if steps:
+        for line in lines:
+            delayed[line[steps:]] = x[line[:-steps]]
+    return delayed
 
 
 def season(x: NDArray[np.floating]) -> int | None:
@@ -102,11 +122,7 @@ def season(x: NDArray[np.floating]) -> int | None:
 
 def choices(task: Task) -> list[tuple[int, float]]:
     """Order and penalty of `ridge_ar`, for each lane that has data of its own."""
-    inputs = task.timed_inputs().astype(np.float64)
-    return [
-        _choose(*_lane(task, inputs, lane), task)
-        for lane in range(max(len(inputs), len(task.targets)))
-    ]
+    return [_choose(lane, task) for lane in _lanes(task)]
 
 
 def edge_note(chosen: list[tuple[int, float]]) -> tuple[str, ...]:
@@ -121,34 +137,26 @@ def edge_note(chosen: list[tuple[int, float]]) -> tuple[str, ...]:
     )
 
 
-def _lane(task: Task, inputs: _Matrix, lane: int) -> tuple[_Matrix, _Matrix]:
-    """A lane's inputs and what is to be predicted from them."""
-    x = inputs[min(lane, len(inputs) - 1)]
-    y = task.targets[min(lane, len(task.targets) - 1)].astype(np.float64)
-    return x, y if task.change is None else y - x[:, 0]
-
-
 def ridge_ar(task: Task) -> Forecast:
     """Linear regression on the last p inputs of every feature, with a ridge penalty.
 
     Order p and penalty are chosen on the validation steps; a task without them gives the last fifth
     of its training steps for the choice, and the chosen model is fitted again on all of them.
-    Where fewer than p inputs have been seen, at the start or after a reset, the prediction is that
-    of the order which they allow, fitted alike.
+    Where fewer than p inputs have been seen, at the start of a series or after a reset, the
+    prediction is that of the order which they allow, fitted alike.
 
     Returns:
         The forecast; its parameters are those of order p (the median over lanes, since each lane
         chooses its own).
     """
     chosen = choices(task)
-    inputs, test = task.timed_inputs().astype(np.float64), task.steps - task.test
+    test = task.steps - task.test
     carried, reset, sizes = [], [], []
-    for lane, (order, penalty) in enumerate(chosen):
-        x, y = _lane(task, inputs, lane)
-        base = np.zeros(len(x)) if task.change is None else x[:, 0]
-        weights = [_fit(x, y, k, penalty, task.train) for k in range(1, order + 1)]
-        carried.append(base + _predict(x, weights))
-        reset.append(base[test:] + _predict(x[test:], weights))
+    for lane, (order, penalty) in zip(_lanes(task), chosen, strict=True):
+        weights = [lane.moments(k, task.train).fit(penalty) for k in range(1, order + 1)]
+        base = 0.0 if task.change is None else lane.x[:, 0]
+        carried.append(base + lane.predict(weights, task.timelines()))
+        reset.append((base + lane.predict(weights, _of_test(task)))[test:])
         sizes.append(len(weights[-1]))
     return Forecast(
         np.asarray(carried, dtype=np.float32),
@@ -158,49 +166,100 @@ def ridge_ar(task: Task) -> Forecast:
     )
 
 
-def _choose(x: _Matrix, y: _Matrix, task: Task) -> tuple[int, float]:
+def _choose(lane: "_Lane", task: Task) -> tuple[int, float]:
     fit = task.train if task.valid else task.train - task.train // 5
     end = task.train + task.valid
     best = (np.inf, ORDERS[0], PENALTIES[-1])
-    seen = fit + np.flatnonzero(~np.isnan(y[fit:end]))
+    seen = fit + np.flatnonzero(~np.isnan(lane.y[fit:end]))
     if not len(seen):  # nothing to choose on
         return best[1:]
+    before, _ = _places(task.timelines(), len(lane.x))
     for order in ORDERS:
-        if 2 * order * x.shape[1] > fit:
+        moments = lane.moments(order, fit)
+        if 2 * order * lane.x.shape[1] > fit or not moments.rows:
             break
-        for penalty in PENALTIES:
-            prediction = _lags(x, order)[seen] @ _fit(x, y, order, penalty, fit)
-            error = float(np.mean((prediction - y[seen]) ** 2))
-            best = min(best, (error, order, penalty))
+        weights = np.stack([moments.fit(penalty) for penalty in PENALTIES], axis=1)
+        error = np.zeros(len(PENALTIES))
+        for steps in _blocks(seen):
+            wrong = lane.rows(steps, order, before) @ weights - lane.y[steps, None]
+            error += (wrong**2).sum(axis=0)
+        found = zip((error / len(seen)).tolist(), PENALTIES, strict=True)
+        best = min(best, *((e, order, penalty) for e, penalty in found))
     return best[1:]
 
 
-def _lags(x: _Matrix, order: int) -> _Matrix:
-    """Rows ``[x_t, x_{t-1}, ..., x_{t-order+1}, 1]`` for every step of ``x (T, I)``.
-
-    The first ``order - 1`` rows lack some of their inputs: zeros stand there.
-    """
-    padded = np.concatenate([np.zeros((order - 1, x.shape[1])), x])
-    lags = [padded[order - 1 - k : len(padded) - k] for k in range(order)]
-    return np.concatenate([*lags, np.ones((len(x), 1))], axis=1)
-
-
-def _fit(x: _Matrix, y: _Matrix, order: int, penalty: float, end: int) -> _Matrix:
-    """Weights from the steps before ``end`` whose inputs and target are all there."""
-    rows, y = _lags(x[:end], order)[order - 1 :], y[order - 1 : end]
-    seen = ~np.isnan(y)
-    rows, y = rows[seen], y[seen]
-    shrink = penalty * len(rows) * np.eye(rows.shape[1])
-    shrink[-1, -1] = 0.0  # the intercept is not shrunk
-    return np.asarray(np.linalg.lstsq(rows.T @ rows + shrink, rows.T @ y)[0])
+def _places(lines: list[Steps], steps: int) -> tuple[Steps, Steps]:
+    """The step before each, and how many there are, in its series; -1 where there is none."""
+    before, places = np.full(steps, -1), np.full(steps, -1)
+    for line in lines:
+        before[line[1:]] = line[:-1]
+        places[line] = np.arange(len(line))
+    return before, places
 
 
-def _predict(x: _Matrix, weights: list[_Matrix]) -> _Matrix:
-    """Predictions for every step, ``weights[k]`` being those of order ``k + 1``."""
-    prediction = _lags(x, len(weights)) @ weights[-1]
-    for step in range(min(len(weights) - 1, len(x))):
-        prediction[step] = _lags(x[: step + 1], step + 1)[-1] @ weights[step]
-    return prediction
+def _blocks(steps: Steps) -> Iterator[Steps]:
+    for start in range(0, len(steps), BLOCK):
+        yield steps[start : start + BLOCK]
+
+
+class _Moments(NamedTuple):
+    """All that a fit needs of its rows: products among regressors and with targets, and a count."""
+
+    among: _Matrix
+    with_target: _Matrix
+    rows: int
+
+    def fit(self, penalty: float) -> _Matrix:
+        shrink = penalty * self.rows * np.eye(len(self.among))
+        shrink[-1, -1] = 0.0  # the intercept is not shrunk
+        return np.asarray(np.linalg.lstsq(self.among + shrink, self.with_target)[0])
+
+
+class _Lane(NamedTuple):
+    """Inputs ``(T, I)`` of a lane, and what is to be predicted from them ``(T,)``."""
+
+    x: _Matrix
+    y: _Matrix
+    lines: list[Steps]
+
+    def rows(self, steps: Steps, order: int, before: Steps) -> _Matrix:
+        """``[x_t, x_{t-1}, ..., x_{t-order+1}, 1]``, zeros where its series has not begun."""
+        at, lags = steps, []
+        for _ in range(order):
+            lags.append(np.where(at[:, None] >= 0, self.x[at], 0.0))
+            at = np.where(at >= 0, before[at], -1)
+        return np.concatenate([*lags, np.ones((len(steps), 1))], axis=1)
+
+    def moments(self, order: int, end: int) -> _Moments:
+        """Of the steps before ``end`` whose inputs and target are all there."""
+        before, places = _places(self.lines, len(self.x))
+        size = order * self.x.shape[1] + 1
+        among, with_target = np.zeros((size, size)), np.zeros(size)
+        seen = np.flatnonzero((places[:end] >= order - 1) & ~np.isnan(self.y[:end]))
+        for steps in _blocks(seen):
+            rows = self.rows(steps, order, before)
+            among += rows.T @ rows
+            with_target += rows.T @ self.y[steps]
+        return _Moments(among, with_target, len(seen))
+
+    def predict(self, weights: list[_Matrix], lines: list[Steps]) -> _Matrix:
+        """Predictions for the steps of these series, ``weights[k]`` being those of order k + 1."""
+        before, places = _places(lines, len(self.x))
+        prediction = np.zeros(len(self.x))
+        for order, fitted in enumerate(weights, start=1):
+            last = order == len(weights)
+            now = places >= order - 1 if last else places == order - 1
+            for steps in _blocks(np.flatnonzero(now)):
+                prediction[steps] = self.rows(steps, order, before) @ fitted
+        return prediction
+
+
+def _lanes(task: Task) -> Iterator[_Lane]:
+    inputs, lines = task.timed_inputs().astype(np.float64), task.timelines()
+    for lane in range(max(len(inputs), len(task.targets))):
+        x = inputs[min(lane, len(inputs) - 1)]
+        y = task.targets[min(lane, len(task.targets) - 1)].astype(np.float64)
+        yield _Lane(x, y if task.change is None else y - x[:, 0], lines)
 
 
 METHODS: dict[str, tuple[str, Callable[[Task], Forecast]]] = {

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchliquid.bench.models import Model
 from torchliquid.bench.store import AFTER, BEFORE
 from torchliquid.bench.task import Task
-from torchliquid.bench.windows import inputs_for
+from torchliquid.bench.windows import Steps, along, inputs_for
 from torchliquid.insight import time_constants
 from torchliquid.nn import Pack
 from torchliquid.nn.ltc import LTC
@@ -24,6 +24,8 @@ PLACES = 64
 JUMP, SPIKE = 1.5, 3.0
 """Heights of a planted jump, which lasts, and of a spike of one sample."""
 DEMO_STEPS = 300
+LOOKED_AT = 20_000
+"""Steps at the end of the series, all series together, that time constants are looked at."""
 _DEMO = (  # where, as a share of the stretch; what; its sign
     (0.12, "jump", 1),
     (0.27, "jump", -1),
@@ -51,8 +53,9 @@ def probe(
 
     Returns:
         Arrays ``tau (S, H)``; ``probe_control``, ``probe_jump_up``, ``probe_jump_down``,
-        ``probe_spike_up``, ``probe_spike_down`` ``(S, BEFORE + AFTER)``: tau_sys, mean over places
-        and neurons, the event at index BEFORE; ``lowest_share (S,)``: the lowest tau_sys / tau met;
+        ``probe_spike_up``, ``probe_spike_down`` ``(S, BEFORE + AFTER)``, where a series is so
+        long: tau_sys, mean over places and neurons, the event at index BEFORE; ``lowest_share
+        (S,)``: the lowest tau_sys / tau met;
         ``smooth_contrast (S,)``: tau_sys over the third of test steps whose input moved least,
         relative to the third where it moved most, less 1; ``demo_input (D,)`` and
         ``demo_tau_sys (D, H)``; ``plain_tau_sys (P, H)``: of the same lane on the first P test
@@ -63,20 +66,27 @@ def probe(
     if not isinstance(layer, LTC):
         raise TypeError(f"the probe reads LTC layers, not {type(layer).__name__}")
     x, dt = inputs_for(task, model)
-    tau = torch.nn.functional.softplus(pack.layer["raw_tau_l0"])
-    size = x[..., : task.train, 0].std()
-    arrays: Arrays = {"tau": tau.numpy().copy()}
-    floor = _floor(task)
-    lowest, places = _planted(task, pack, x, dt, float(size), floor, seed, arrays, tau)
+    lines = [line[-max(LOOKED_AT // len(task.timelines()), 1) :] for line in task.timelines()]
     test = task.steps - task.test
-    along = pack.time_constants(x, dt=dt).squeeze(1)
-    arrays["smooth_contrast"] = _contrast(x[..., 0].flatten(0, -2)[:, test - 1 :], along[:, test:])
+    tau = torch.nn.functional.softplus(pack.layer["raw_tau_l0"])
+    size = float(x[..., : task.train, 0].std())
+    floor = _floor(task)
+    arrays: Arrays = {"tau": tau.numpy().copy()}
+    places = _places(lines, test, seed)
+    lowest = torch.full((len(pack),), torch.inf)
+    if len(places):
+        states = along(lambda x, dt: pack.states(x, dt=dt)[0], x, dt, lines)
+        lowest = _planted(task, pack, x, dt, states, places, size, floor, arrays, tau)
+    tau_sys = along(lambda x, dt: pack.time_constants(x, dt=dt), x, dt, lines)
+    u = x[..., 0].reshape(-1, task.steps)
+    arrays["smooth_contrast"] = _contrast(u, tau_sys, lines, test)
 
-    lane_x = x[lane, 0] if x.dim() == 4 else x[0]
-    shown = min(task.test, DEMO_STEPS)
-    arrays["plain_tau_sys"] = along[lane, test : test + shown].numpy().copy()
-    demo, events = _demo_input(lane_x[-DEMO_STEPS:], float(size), floor)
-    demo_dt = None if dt is None else dt[0, -DEMO_STEPS:]
+    longest = max(lines, key=len)[-DEMO_STEPS:]
+    shown = _first_of_test(lines, test)[:DEMO_STEPS]
+    arrays["plain_tau_sys"] = tau_sys[lane, shown].numpy().copy()
+    lane_x = (x[lane, 0] if x.dim() == 4 else x[0])[longest]
+    demo, events = _demo_input(lane_x, size, floor)
+    demo_dt = None if dt is None else dt[0, longest]
     demo_tau = time_constants(pack.lane(lane), demo, dt=demo_dt)
     arrays |= {"demo_input": demo[:, 0].numpy().copy(), "demo_tau_sys": demo_tau.numpy().copy()}
     lowest[lane] = torch.minimum(lowest[lane], (demo_tau / tau[lane]).min())
@@ -85,8 +95,34 @@ def probe(
         "demo_lane": lane,
         "demo_events": events,
         "demo_interval": float(np.median(task.dt)),
-        "probe_places": places,
+        "probe_places": len(places),
     }
+
+
+def _first_of_test(lines: list[Steps], test: int) -> Steps:
+    """The test steps of the first series that has some."""
+    return next(own for line in lines if len(own := line[line >= test]))
+
+
+def _places(lines: list[Steps], test: int, seed: int) -> NDArray[np.int64]:
+    """Steps to plant events at, each with those around it: ``(P, BEFORE + AFTER)``.
+
+    They lie in the test stretch, where it has room enough.
+    """
+    around = np.arange(-BEFORE, AFTER)
+    found = [
+        line[np.arange(BEFORE, len(line) - AFTER + 1)[:, None] + around]
+        for line in lines
+        if len(line) >= len(around)
+    ]
+    if not found:
+        return np.empty((0, len(around)), dtype=np.int64)
+    candidates = np.concatenate(found)
+    later = candidates[candidates[:, 0] >= test]
+    if len(later) > PLACES // 4:
+        candidates = later
+    rng = np.random.default_rng((seed, 2))
+    return rng.choice(candidates, min(PLACES, len(candidates)), replace=False)
 
 
 def _planted(
@@ -94,21 +130,20 @@ def _planted(
     pack: Pack,
     x: Tensor,
     dt: Tensor | None,
+    states: Tensor,
+    places: NDArray[np.int64],
     size: float,
     floor: float,
-    seed: int,
     arrays: Arrays,
     tau: Tensor,
-) -> tuple[Tensor, int]:
-    """Fill in the ``probe_`` arrays; give the lowest tau_sys / tau of each lane, and the places."""
-    first = task.steps - task.test if task.test >= BEFORE + AFTER + PLACES // 4 else 0
-    candidates = np.arange(first + BEFORE, task.steps - AFTER + 1)
-    rng = np.random.default_rng((seed, 2))
-    places = rng.choice(candidates, min(PLACES, len(candidates)), replace=False)
-    states, _ = pack.states(x, dt=dt)
-    before = torch.cat([torch.zeros_like(states[:, 0, :1]), states[:, 0]], dim=1)
-    h0 = before[:, places - BEFORE].unsqueeze(1)
-    rows = torch.from_numpy(places[:, None] + np.arange(-BEFORE, AFTER))
+) -> Tensor:
+    """Fill in the ``probe_`` arrays; give the lowest tau_sys / tau of each lane."""
+    before = np.full(task.steps, -1)
+    for line in task.timelines():
+        before[line[1:]] = line[:-1]
+    first = before[places[:, 0]]
+    h0 = torch.where(torch.from_numpy(first >= 0)[:, None], states[:, first], 0.0).unsqueeze(1)
+    rows = torch.from_numpy(places)
     control = x[:, 0, rows] if x.dim() == 4 else x[0, rows]
     dt = None if dt is None else dt[0, rows]
     lowest = torch.full((len(pack),), torch.inf)
@@ -127,15 +162,22 @@ def _planted(
         arrays[f"probe_{name}"] = tau_sys.mean(dim=(1, 3)).numpy().copy()
         share = tau_sys / tau[:, None, None, :]
         lowest = torch.minimum(lowest, share.amin(dim=(1, 2, 3)))
-    return lowest, len(places)
+    return lowest
 
 
-def _contrast(u: Tensor, tau_sys: Tensor) -> NDArray[np.float32]:
-    """tau_sys of the slowest third of steps over that of the fastest, less 1, ``(S,)``."""
-    speed = u.diff(dim=1).abs().expand(len(tau_sys), -1)
+def _contrast(u: Tensor, tau_sys: Tensor, lines: list[Steps], test: int) -> NDArray[np.float32]:
+    """tau_sys of the slowest third of test steps over that of the fastest, less 1, ``(S,)``."""
+    of_test = [line[np.flatnonzero(line >= test)] for line in lines]
+    steps, previous = [], []
+    for line, own in zip(lines, of_test, strict=True):
+        places = np.searchsorted(line, own)
+        steps.append(own[places > 0])
+        previous.append(line[places[places > 0] - 1])
+    now, then = (torch.from_numpy(np.concatenate(part)) for part in (steps, previous))
+    speed = (u[:, now] - u[:, then]).abs().expand(len(tau_sys), -1)
     order = speed.argsort(dim=1)
     third = max(1, order.shape[1] // 3)
-    mean = tau_sys.mean(dim=2)
+    mean = tau_sys[:, now].mean(dim=2)
     slow = mean.gather(1, order[:, :third]).mean(dim=1)
     fast = mean.gather(1, order[:, -third:]).mean(dim=1)
     return np.asarray((slow / fast - 1).numpy())

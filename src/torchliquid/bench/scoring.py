@@ -12,11 +12,15 @@ Errors = NDArray[np.float64]
 
 
 def mse(prediction: Array, target: Array) -> Errors:
-    """Mean squared error ``(S,)`` of ``prediction (S, N)``; missing targets (NaN) do not count."""
+    """Mean squared error ``(S,)`` of ``prediction (S, N)``; missing targets (NaN) do not count.
+
+    NaN where there is no target at all.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         error = (prediction.astype(np.float64) - target) ** 2
         error[np.isnan(prediction) & ~np.isnan(target)] = np.inf
-        return np.asarray(np.nanmean(error, axis=1))
+        count = (~np.isnan(error)).sum(axis=1)
+        return np.asarray(np.nansum(error, axis=1) / np.where(count, count, np.nan))
 
 
 def score(
@@ -38,11 +42,23 @@ def score(
         rows["train_mse" + suffix] = mse(carry[:, : task.train], target[:, : task.train])
         rows["test_mse_reset" + suffix] = mse(reset, target[:, test:])
         rows["test_mse_carry" + suffix] = mse(carry[:, test:], target[:, test:])
+    if task.member is not None:
+        of_test = task.member[test:]
+        rows["series_mse_carry"] = np.stack(
+            [
+                mse(carry[:, test:][:, of_test == k], task.targets[:, test:][:, of_test == k])
+                for k in range(len(task.labels))
+            ],
+            axis=1,
+        )
     limit = DIVERGED * np.nanvar(task.targets[:, : task.train], axis=1)
     diverged = ~(rows["train_mse"] <= limit)
     if last is not None:
         diverged |= ~(last <= limit)
-    errors = {name: np.where(diverged, np.inf, error) for name, error in rows.items()}
+    errors = {
+        name: np.where(diverged if error.ndim == 1 else diverged[:, None], np.inf, error)
+        for name, error in rows.items()
+    }
     return errors | {
         "diverged": diverged,
         "prediction_carry": carry,

@@ -44,6 +44,7 @@ class Run:
     - ``train_mse``, ``test_mse_reset``, ``test_mse_carry`` (S,): state from zero, reset at the
       start of the test stretch, carried over; ``..._clean`` the same against the clean target.
     - ``diverged`` (S,) bool.
+    - ``series_mse_carry`` (S, K): ``test_mse_carry`` of each of several series.
     - ``prediction_carry`` (S, T), ``prediction_reset`` (S, N).
     - trained models: ``curve_epoch`` (E,), ``curve_train``, ``curve_reset``, ``curve_carry``,
       with validation ``curve_valid`` (E, S), ``chosen_epoch`` (S,).
@@ -104,25 +105,28 @@ class Store:
         facts = {
             f.name: getattr(task, f.name)
             for f in dataclasses.fields(task)
-            if f.name not in ("inputs", "targets", "clean", "dt", "times")
+            if f.name not in ("inputs", "targets", "clean", "dt", "times", "member")
         }
         arrays: Arrays = {"inputs": task.inputs, "targets": task.targets, "dt": np.asarray(task.dt)}
         if task.clean is not None:
             arrays["clean"] = task.clean
-        if task.times is not None:
-            arrays["times"] = task.times
+        for name in ("times", "member"):
+            if getattr(task, name) is not None:
+                arrays[name] = getattr(task, name)
         _write(self._task_file, {"settings": self.settings, "task": facts}, arrays)
 
     def load_task(self) -> Task:
         """The task as `save_task` kept it."""
         facts, arrays = _read(self._task_file, _TASK_FACTS)
-        task = facts["task"] | {"notes": tuple(facts["task"]["notes"])}
+        task = facts["task"]
+        task |= {name: tuple(task.get(name, ())) for name in ("notes", "labels")}
         dt = arrays["dt"]
         return Task(
             inputs=arrays["inputs"],
             targets=arrays["targets"],
             clean=arrays.get("clean"),
             times=arrays.get("times"),
+            member=arrays.get("member"),
             dt=dt if dt.ndim else float(dt),
             **task,
         )

@@ -16,9 +16,12 @@ Array = NDArray[np.float32]
 class Task:
     """A series to predict, lane by lane.
 
-    T steps stand in time order: first those for training, then those for validation (if any), then
-    those for testing. A model sees ``inputs`` up to step t and predicts ``targets`` at t. Inputs
+    T steps: first those for training, then those for validation (if any), then those for testing,
+    each in time order. A model sees ``inputs`` up to step t and predicts ``targets`` at t. Inputs
     and targets are scaled; ``targets * scale + offset`` is in the unit of the target.
+
+    Of several series, each part holds one series after the other; ``member`` tells which. A state,
+    a window or a lag never runs from one series into another.
 
     Args:
         name: what the report calls it.
@@ -44,6 +47,8 @@ class Task:
         notes: rules that were applied, to be said in the output.
         times: ``(T,)``, when each target is, for axes; None where there is only an order.
         dated: whether ``times`` are moments in UTC, in seconds since 1970.
+        member: ``(T,)``, which series each step is of; None: there is one.
+        labels: names of the series.
     """
 
     name: str
@@ -63,6 +68,16 @@ class Task:
     notes: tuple[str, ...] = field(default=())
     times: NDArray[np.float64] | None = None
     dated: bool = False
+    member: NDArray[np.int64] | None = None
+    labels: tuple[str, ...] = ()
+
+    def timelines(self) -> list[NDArray[np.int64]]:
+        """The steps of each series, in time order."""
+        if self.member is None:
+            return [np.arange(self.steps)]
+        order = np.argsort(self.member, kind="stable")
+        ends = np.cumsum(np.bincount(self.member, minlength=len(self.labels)))
+        return np.split(order, ends[:-1])
 
     @property
     def steps(self) -> int:

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from torchliquid.bench.models import Model
 from torchliquid.bench.task import Task
-from torchliquid.bench.windows import Windows, later_windows, reset_window, training_windows
+from torchliquid.bench.windows import (
+    Windows,
+    later_windows,
+    length_of,
+    reset_windows,
+    training_windows,
+)
 from torchliquid.errors import LongStepWarning
 from torchliquid.nn import Pack
 
@@ -195,8 +201,8 @@ class _Curves:
         if with_test:
             self.parts["carry"] = later_windows(task, model, test, task.steps, scale)
             # over a longer stretch the start does not count, and it cannot be cut into windows
-            if not task.last_only and task.test <= windows.x.shape[-2]:
-                self.parts["reset"] = reset_window(task, model, scale)
+            if not task.last_only and task.test <= length_of(task):
+                self.parts["reset"] = reset_windows(task, model, scale)
         self.rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in self.parts}
         self.epochs: list[int] = []
         self.best = np.full(len(pack), np.inf)

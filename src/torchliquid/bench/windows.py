@@ -1,16 +1,18 @@
 """A task's series as a network takes it: side by side in training, from end to end at last."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchliquid.bench.models import Model
 from torchliquid.bench.task import Array, Task
 from torchliquid.nn import Pack, SequenceModel
 
+Steps = NDArray[np.int64]
 LARGEST = 2**24
 """Numbers of state (lanes x sequences x steps x units) that one call of a pack may hold."""
 LONGEST = 2**16
@@ -70,14 +72,10 @@ class Windows(NamedTuple):
 def training_windows(task: Task, model: Model, scale: Tensor | None = None) -> Windows:
     """The training stretch as sequences, each from a zero state.
 
-    The last one is filled up with steps that do not count, and so are all but the last steps of
-    sliding windows. ``scale``: see `inputs_for`.
+    The last one of a series is filled up with steps that do not count, and so are all but the last
+    steps of sliding windows. ``scale``: see `inputs_for`.
     """
-    length = min(task.window or task.train, task.train)
-    if task.last_only:
-        starts = torch.arange(task.train - length + 1)
-        return _windows(task, model, scale, starts, length, length - 1, task.train)
-    return _windows(task, model, scale, torch.arange(0, task.train, length), length, 0, task.train)
+    return _windows(task, model, scale, 0, task.train, 0 if not task.last_only else None)
 
 
 def later_windows(
@@ -85,44 +83,61 @@ def later_windows(
 ) -> Windows:
     """The stretch from step ``start`` to ``stop`` as sequences that do not hang on one another.
 
-    Each runs over a training window of the steps before its own first, which do not count: its
-    state is there what it is where the state is carried over, as far back as the models learnt to
-    look. ``scale``: see `inputs_for`.
+    Each runs over a training window of the steps before its own first (fewer where its series
+    begins), which do not count: its state is there what it is where the state is carried over, as
+    far back as the models learnt to look. ``scale``: see `inputs_for`.
     """
-    length = min(task.window or task.train, task.train)
-    if task.last_only:
-        starts = torch.arange(start, stop) - length + 1
-        return _windows(task, model, scale, starts, length, length - 1, stop)
-    own = min(length, stop - start)
-    starts = torch.arange(start, stop, own) - length
-    return _windows(task, model, scale, starts, length + own, length, stop)
+    before = length_of(task) if not task.last_only else None
+    return _windows(task, model, scale, start, stop, before)
 
 
-def reset_window(task: Task, model: Model, scale: Tensor | None = None) -> Windows:
-    """The test stretch as one sequence from a zero state."""
-    start = torch.tensor([task.steps - task.test])
-    return _windows(task, model, scale, start, task.test, 0, task.steps)
+def reset_windows(task: Task, model: Model, scale: Tensor | None = None) -> Windows:
+    """The test stretch of each series as one sequence from a zero state."""
+    test = task.steps - task.test
+    return _windows(task, model, scale, test, task.steps, 0, length=task.test)
+
+
+def length_of(task: Task) -> int:
+    """Steps of a training window."""
+    return min(task.window or task.train, task.train)
 
 
 def _windows(
     task: Task,
     model: Model,
     scale: Tensor | None,
-    starts: Tensor,
-    length: int,
-    silent: int,
+    start: int,
     stop: int,
+    before: int | None,
+    length: int | None = None,
 ) -> Windows:
-    """Sequences from these steps on, of which the first ``silent`` steps do not count."""
+    """The steps from ``start`` to ``stop`` in sequences of one series each.
+
+    Each counts for ``length`` steps, and runs over ``before`` steps that do not count before them;
+    with ``before`` None, sequences of ``length`` steps end at every step, which alone counts.
+    """
     x, dt = inputs_for(task, model, scale)
-    steps = starts[:, None] + torch.arange(length)
-    counted = (steps < stop) & (torch.arange(length) >= silent)
-    steps = steps.clamp(max=stop - 1)
+    length = length or length_of(task)
+    sequences, counted = [], []
+    for line in task.timelines():
+        low, high = np.searchsorted(line, (start, stop))
+        if before is None:
+            first = np.arange(max(low, length - 1), high) - length + 1
+            own = first + length - 1
+            size = length
+        else:
+            own = np.arange(low, high, length)
+            first, size = np.maximum(own - before, 0), before + min(length, stop - start)
+        places = first[:, None] + np.arange(size)
+        end = np.minimum(own + (1 if before is None else length), high)
+        counted.append((places >= own[:, None]) & (places < end[:, None]))
+        sequences.append(line[np.minimum(places, max(high - 1, 0))])
+    steps = torch.from_numpy(np.concatenate(sequences))
     target = torch.from_numpy(task.targets)[:, steps]
     x = x.squeeze(-3)[..., steps, :]
     if task.change is not None:
         target = (target - x[..., 0]) / task.change
-    target = torch.where(counted, target, torch.nan)
+    target = torch.where(torch.from_numpy(np.concatenate(counted)), target, torch.nan)
     dt = None if dt is None else dt.squeeze(-2)[..., steps]
     return Windows(x, target if len(target) > 1 else target.squeeze(0), dt)
 
@@ -153,32 +168,76 @@ def inputs_for(
 def predict(task: Task, model: Model, pack: Pack) -> tuple[Array, Array]:
     """Predictions ``(S, T)`` with the state carried over, ``(S, N)`` with it reset for the test."""
     x, dt = inputs_for(task, model)
-    test = task.steps - task.test
+    lines, test = task.timelines(), task.steps - task.test
 
-    def run(x: Tensor, dt: Tensor | None) -> Array:
-        y = _after_windows(task, pack, x, dt) if task.last_only else _end_to_end(pack, x, dt)
+    def run(lines: list[Steps]) -> Array:
+        y = (
+            _after_windows(task, pack, x, dt, lines[0])
+            if task.last_only
+            else along(lambda x, dt: _end_to_end(pack, x, dt), x, dt, lines)
+        )
+        y = y.squeeze(-1)
         if task.change is not None:
-            y = x[..., 0] + task.change * y
-        return np.asarray(y.squeeze(1).numpy())
+            y = x.squeeze(-3)[..., 0] + task.change * y
+        return np.asarray(y.numpy())
 
-    return run(x, dt), run(x[..., test:, :], None if dt is None else dt[:, test:])
+    return run(lines), run([line[line >= test] for line in lines])[:, test:]
+
+
+def along(
+    run: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, dt: Tensor | None, lines: list[Steps]
+) -> Tensor:
+    """What a pack gives at every step of each series run from end to end: ``(S, T, F)``.
+
+    Args:
+        run: from inputs and dt of B sequences to ``(S, B, L, F)``.
+        x: see `inputs_for`.
+        dt: see `inputs_for`.
+        lines: the steps of each series; zero stands at steps of none.
+    """
+    found: Tensor | None = None
+    for batch in _of_like_length(lines):
+        longest = max(map(len, batch))
+        steps = torch.stack([torch.from_numpy(line[np.minimum(np.arange(longest), len(line) - 1)])
+                             for line in batch])  # fmt: skip
+        there = torch.stack([torch.arange(longest) < len(line) for line in batch])
+        gaps = None if dt is None else dt.squeeze(-2)[..., steps]
+        y = run(x.squeeze(-3)[..., steps, :], gaps)
+        if found is None:
+            found = y.new_zeros(len(y), x.shape[-2], y.shape[-1])
+        found[:, steps[there]] = y[:, there]
+    if found is None:
+        raise ValueError("there is no step to run over")
+    return found
+
+
+def _of_like_length(lines: list[Steps]) -> list[list[Steps]]:
+    """The series in batches, of which the longest is less than twice as long as the shortest."""
+    batches: dict[int, list[Steps]] = {}
+    for line in lines:
+        if len(line):
+            batches.setdefault(len(line).bit_length(), []).append(line)
+    return list(batches.values())
 
 
 def _end_to_end(pack: Pack, x: Tensor, dt: Tensor | None) -> Tensor:
-    """Outputs ``(S, 1, T)``."""
+    """Outputs ``(S, B, L, 1)``."""
     outputs, state = [], None
     for start in range(0, x.shape[-2], LONGEST):
         part = slice(start, start + LONGEST)
         y, state = pack(x[..., part, :], state, None if dt is None else dt[..., part])
-        outputs.append(y.squeeze(-1))
-    return torch.cat(outputs, dim=-1)
+        outputs.append(y)
+    return torch.cat(outputs, dim=-2)
 
 
-def _after_windows(task: Task, pack: Pack, x: Tensor, dt: Tensor | None) -> Tensor:
-    """Outputs ``(S, 1, T)``, each from a state that starts at zero a window before."""
+def _after_windows(task: Task, pack: Pack, x: Tensor, dt: Tensor | None, line: Steps) -> Tensor:
+    """Outputs ``(S, T, 1)``, each from a state that starts at zero a window before."""
+    before, x = int(line[0]), x[..., int(line[0]) :, :]
+    dt = None if dt is None else dt[:, before:]
     length = min(task.window or x.shape[-2], x.shape[-2])
     gaps = None if dt is None else dt.squeeze(0).unfold(-1, length, 1)
     first = pack(x[..., :length, :], dt=None if dt is None else dt[:, :length])[0]
     sliding = x.squeeze(-3).unfold(-2, length, 1).transpose(-1, -2)
     last = pack(sliding, dt=gaps)[0][:, :, -1:]
-    return torch.cat([first[:, :, :-1], last.transpose(1, 2)], dim=2).squeeze(-1)
+    y = torch.cat([first[:, :, :-1], last.transpose(1, 2)], dim=2).squeeze(1)
+    return torch.nn.functional.pad(y, (0, 0, before, 0))
