@@ -548,3 +548,31 @@ def test_interrupt(plain, capsys, monkeypatch):
     captured = capsys.readouterr()
     assert captured.err == ("torchliquid: interrupted; what had finished is kept: call again\n")
     assert captured.out == ""
+
+
+def test_several_series_from_file_to_page(plain, capsys, tmp_path):
+    rng = np.random.default_rng(3)
+    lines = ["who,y,a"]
+    for who in ("Ann & Co", "<b>", "$x$"):
+        wave = np.sin(np.arange(70) / 3) + 0.1 * rng.standard_normal(70)
+        lines += [f"{who},{v:.4f},{k % 5}" for k, v in enumerate(wave)]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    given = ["bench", "csv", "t.csv", "--target", "y", "--features", "a", "--out", "o", *QUICK]
+    models = ["--models", "LTC-2", "LSTM-2", "persistence"]
+    assert main([*given, "--series", "who", "--show-task"]) == 0
+    assert "3 told apart by who, of 69 to 69 steps, split by time" in capsys.readouterr().out
+    assert main([*given, *models, "--series", "who"]) == 0
+    said = capsys.readouterr().out
+    assert "lowest median test RMSE, state carried, of 3 series:" in said
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "Each series by itself" in page
+    assert "Ann &amp; Co" in page
+    assert "<b>,</b>" not in page
+    series = json.loads((tmp_path / "o" / "summary.json").read_text())["series"]
+    assert [row["targets"] for row in series] == [14, 14, 14]
+
+
+def test_a_split_by_series_needs_series(plain, error, tmp_path):
+    write_table(tmp_path / "t.csv")
+    message = error("bench", "csv", "t.csv", "--target", "y", "--split", "series")
+    assert "--split series needs --series COLUMN" in message

@@ -217,6 +217,15 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--sort", action="store_true", help="put the rows in order of time")
     group.add_argument(
+        "--series", metavar="COLUMN", help="tells several series apart, wherever their rows are"
+    )
+    group.add_argument(
+        "--split",
+        choices=("time", "series"),
+        default="time",
+        help="of several series: each in time, or some to train on, others to test (%(default)s)",
+    )
+    group.add_argument(
         "--duplicates",
         metavar="WHICH",
         default="refuse",
@@ -289,9 +298,12 @@ def _csv(options: argparse.Namespace) -> "Task":
         time_format=options.time_format,
         sort=options.sort,
         duplicates=options.duplicates,
+        series=options.series,
     )
     options.out = options.out or Path("results") / options.file.stem
-    return table_task(series, **_split(options))
+    if options.split == "series" and options.series is None:
+        raise TorchliquidError("--split series needs --series COLUMN, which tells them apart")
+    return table_task(series, split=options.split, **_split(options))
 
 
 def _sunspots(options: argparse.Namespace) -> "Task":

@@ -445,7 +445,7 @@ def huge_training_numbers(series):
         (None, {"train": 0.76, "horizon": 5}, ["8 to test (10 needed)", "below 5"]),
         (few_targets, {}, ["9 targets to train (30 needed)", "missing targets, or"]),
         (constant_target, {}, ["target 'y' is constant (3.5)", "nothing to learn", "choose"]),
-        (empty_feature, {}, ["feature 'a' has no value", "first 119 rows", "leave it out"]),
+        (empty_feature, {}, ["feature 'a' has no value", "119 rows", "leave it out"]),
         (huge_number, {}, ["up to 1e+300", "empty"]),
         (huge_training_numbers, {}, ["up to 1e+308", "empty"]),
     ],

@@ -613,3 +613,61 @@ def test_patterns_that_fit_nothing(write):
     assert "named like 'press*'" in error_of(write(WIDE), "y", ["press*"])
     path = write("y,all,b\n1,2,3\n4,5,6\n")  # a column of that name is that column
     assert read_table(path, "y", ["all"]).columns == ("y", "all")
+
+
+# --- several series ---------------------------------------------------------------------------
+
+
+def panel(tmp_path, lines, head="id,t,y"):
+    (tmp_path / "p.csv").write_text("\n".join([head, *lines]) + "\n")
+    return tmp_path / "p.csv"
+
+
+def test_series_are_put_together_wherever_their_rows_are(tmp_path):
+    lines = ["b,1,10", "a,5,1", "b,2,11", "a,6,2", "c,1,7", "b,3,12", "a,7,3"]
+    found = read_table(panel(tmp_path, lines), "y", time="t", series="id")
+    assert found.labels == ("b", "a", "c")
+    assert found.member.tolist() == [0, 0, 0, 1, 1, 1, 2]
+    assert found.values[:, 0].tolist() == [10, 11, 12, 1, 2, 3, 7]
+    assert found.times.tolist() == [1, 2, 3, 5, 6, 7, 1]
+    assert found.series == "id"
+
+
+def test_order_and_repeats_are_those_within_a_series(tmp_path):
+    lines = ["b,2,11", "a,6,2", "b,1,10", "a,5,1", "b,2,13"]
+    given = panel(tmp_path, lines)
+    with pytest.raises(TorchliquidError, match=r"'t' of id 'b' goes back from 2 .* to 1"):
+        read_table(given, "y", time="t", series="id")
+    found = read_table(given, "y", time="t", series="id", sort=True, duplicates="mean")
+    assert found.member.tolist() == [0, 0, 1, 1]
+    assert found.values[:, 0].tolist() == [10, 12, 1, 2]
+    assert found.times.tolist() == [1, 2, 5, 6]
+
+
+@pytest.mark.parametrize("ids", [("7", "8", "9"), ("x", "y", "z")])
+def test_where_times_run_back_the_column_that_changes_there_is_proposed(tmp_path, ids):
+    lines = [f"{i},{k},{t},{t % 7}" for k, i in enumerate(ids) for t in range(12)]
+    given = panel(tmp_path, lines, "id,same,t,y")
+    with pytest.raises(TorchliquidError, match="one for each 'id': give --series 'id'"):
+        read_table(given, "y", time="t")
+    with pytest.raises(TorchliquidError, match="cannot be target, feature or time"):
+        read_table(given, "y", time="t", series="y")
+
+
+def test_series_must_have_a_name_in_every_row(tmp_path):
+    given = panel(tmp_path, ["a,1,1", ",2,3"])
+    with pytest.raises(
+        TorchliquidError, match="'id' tells series apart, and is empty in data row 2"
+    ):
+        read_table(given, "y", time="t", series="id")
+    with pytest.raises(TorchliquidError, match=r"no column 'ids'.*did you mean 'id'"):
+        read_table(given, "y", series="ids")
+    with pytest.raises(TorchliquidError, match="cannot be target, feature or time"):
+        read_table(given, "y", series="t", time="t")
+
+
+def test_dates_of_several_series(tmp_path):
+    lines = ["a,2020-01-02,1", "a,2020-01-03,2", "b,2020-01-01,5", "b,2020-01-02,6"]
+    found = read_table(panel(tmp_path, lines), "y", time="t", series="id")
+    assert np.diff(found.dates).tolist() == [86400, -2 * 86400, 86400]
+    assert np.diff(found.times).tolist() == [86400, -2 * 86400, 86400]

@@ -45,6 +45,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "models": {name: _model(task, run, reference) for name, run in runs.items()},
         "reference": reference.model if reference else None,
         "differences": _differences(runs),
+        "series": _series(task, runs),
         "claims": article_claims(runs) if task.is_articles else [],
         "settled": settled_claims(task, runs),
         "training": _training(runs),
@@ -85,6 +86,26 @@ def _task(task: Task) -> dict[str, Any]:
         "notes": list(task.notes),
         "spec": task.spec,
     }
+
+
+def _series(task: Task, runs: dict[str, Run]) -> list[dict[str, Any]]:
+    """Of several series, the test RMSE of each model on each that has a test stretch."""
+    if task.member is None:
+        return []
+    of_test = task.steps - task.test
+    rows = []
+    for k, label in enumerate(task.labels):
+        own = np.flatnonzero(task.member[of_test:] == k)
+        targets = int(np.isfinite(task.targets[0, of_test:][own]).sum())
+        if not targets:
+            continue
+        rmse = {
+            name: finite(float(np.median(np.sqrt(run.arrays["series_mse_carry"][:, k]))))
+            for name, run in runs.items()
+        }
+        scaled = {name: None if e is None else e * task.scale for name, e in rmse.items()}
+        rows.append({"series": label, "targets": targets, "test_rmse_carry": scaled})
+    return rows
 
 
 def _by_trials(protocol: dict[str, Any]) -> dict[str, str]:

@@ -8,6 +8,10 @@ counts only if its own row lies in the same part as its step, so the last ``hori
 training part, and of the validation part, are NaN: no number of a later part is learnt or chosen
 on.
 
+Several series. Each is cut into its steps by itself; split in time, each has all three parts.
+With ``split="series"`` whole series are drawn for each part, so that the test asks about series
+that no model has met. Mean, scale and median gap are those of all training rows together.
+
 Scaling. Mean and standard deviation of each column come from the values seen in the training rows.
 
 Missing values. A missing input is the last value seen before it; before the first one, the training
@@ -28,32 +32,32 @@ whatever the gaps.
 import hashlib
 import json
 import math
-from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.bench.table_rules import (
+    Rows,
+    carried_forward,
+    filled,
+    missing_notes,
+    rows_of,
+    sentinel_notes,
+    spacing,
+    still_note,
+)
 from torchliquid.bench.task import Array, Task
 from torchliquid.checks import count
-from torchliquid.data.table import Numbers, Series
+from torchliquid.data.table import Series
+from torchliquid.data.times import Numbers
 from torchliquid.errors import TorchliquidError
 
 LEAST_TRAIN, LEAST_VALID, LEAST_TEST = 30, 10, 10
 """Targets that must be there in each part."""
 LEAST_WINDOW = 8
-FILLED = 0.1
-"""Rows that may be put in where an even grid has gaps, as a share of those that are there."""
-REGULAR = 0.02
-"""Relative deviation from the median gap up to which spacing counts as regular.
-
-Stamps once a minute that were rounded to the second are off by up to a sixtieth.
-"""
-SENTINEL = 0.01
-"""Share of a column's rows from which one far value is worth a note."""
-LONG_GAP = 1000
-"""Gaps of so many medians are worth a note."""
+SPLITS = ("time", "series")
 
 
 def table_task(
@@ -65,6 +69,7 @@ def table_task(
     window: int | None = 256,
     dt: float | None = None,
     predict: str = "change",
+    split: str = "time",
 ) -> Task:
     """Predict a column of a table some rows ahead, by the rules at the top of this module.
 
@@ -78,6 +83,8 @@ def table_task(
             tuned (see `torchliquid.bench.tuning`).
         predict: ``"change"``: models predict the change from the current value, in its training
             standard deviations, so that persistence is where they start; ``"level"``: the value.
+        split: of several series: ``"time"``: each is split in time; ``"series"``: whole series are
+            drawn to train on, to validate and to test, by the same shares.
 
     Returns:
         The task: inputs ``(1, T, C)``, targets ``(1, T)``.
@@ -95,32 +102,42 @@ def table_task(
     _check_arguments(horizon, train, valid, window, dt)
     if predict not in ("change", "level"):
         raise TorchliquidError(f"predict is {predict!r}: give 'change' or 'level'")
+    if split not in SPLITS:
+        raise TorchliquidError(f"split is {split!r}: give 'time' or 'series'")
     window = None if window is None else int(window)  # JSON knows no NumPy integers
-    given = series
-    series, filled = _filled(series, train)
-    steps = max(len(series.values) - horizon, 0)
-    # The tiny addend: 0.6 + 0.2 of 10 steps is 8, whatever the last bit of the product.
-    train_steps = math.floor(steps * train + 1e-9)
-    valid_steps = math.floor(steps * (train + valid) + 1e-9) - train_steps if valid else 0
-    targets = series.values[horizon:, 0].copy()
-    for end in {train_steps, train_steps + valid_steps}:
-        targets[max(end - horizon, 0) : end] = np.nan
-    parts = np.split(targets, [train_steps, train_steps + valid_steps])
-    _check_counts(series, parts, train, valid, horizon)
+    rows, filled_notes = filled(series, rows_of(series), train)
+    lengths = [max(len(own.values) - horizon, 0) for own in rows]
+    if split == "time":
+        parts = [_parts_in_time(steps, train, valid) for steps in lengths]
+    else:
+        parts = _parts_by_series(lengths, train, valid)
+    targets = [_targets(own, part, horizon) for own, part in zip(rows, parts, strict=True)]
+    # part after part, in each one series after the other
+    part = np.concatenate(parts)
+    order = np.argsort(part, kind="stable")
+    in_train, in_valid, _ = sizes = [int((part == k).sum()) for k in range(3)]
+    target = np.concatenate(targets)[order]
+    _check_counts(series, np.split(target, np.cumsum(sizes)[:-1]), train, valid, horizon)
 
-    mean, scale, constant = _learn_scaling(series, train_steps)
-    unit = 1.0 if dt is None else float(dt)
-    spacing, spacing_notes = _spacing(series, steps, train_steps, unit)
-    inputs = _scaled(_carried_forward(series.values, mean), mean, scale, series)[None, :steps]
-    scaled = _scaled(targets, mean[0], scale[0], series)[None]
+    raw = np.concatenate([own.values[:n] for own, n in zip(rows, lengths, strict=True)])[order]
+    mean, scale, constant = _learn_scaling(series, raw[:in_train])
+    gaps, gap_notes = spacing(series, rows, [int((own == 0).sum()) for own in parts])
+    seen = [carried_forward(own.values, mean)[:n] for own, n in zip(rows, lengths, strict=True)]
+    inputs = _scaled(np.concatenate(seen)[order], mean, scale, series)[None]
+    scaled = _scaled(target, mean[0], scale[0], series)[None]
     # never 0, though the target be a copy of the current value throughout the training part
-    changes = float(np.nanstd((scaled - inputs[:, :, 0])[:, :train_steps])) or 1.0
+    changes = float(np.nanstd((scaled - inputs[:, :, 0])[:, :in_train])) or 1.0
+    unit = 1.0 if dt is None else float(dt)
+    before: float | Array = unit
+    if gaps is not None:
+        each = np.concatenate([own[:n] for own, n in zip(gaps, lengths, strict=True)])[order]
+        before = (unit * each).astype(np.float32)
     return Task(
         name=series.name,
         spec={
             "task": "table",
             "source": series.name,
-            "sha256": _fingerprint(given),
+            "sha256": _fingerprint(series),
             "target": series.columns[0],
             "features": list(series.columns[1:]),
             "time": series.time,
@@ -130,13 +147,14 @@ def table_task(
             "window": window,
             "dt": None if dt is None else float(dt),
             "predict": predict,
-        },
+        }
+        | ({} if series.member is None else {"series": series.series, "split": split}),
         inputs=inputs,
         targets=scaled,
         clean=None,
-        dt=spacing,
-        train=train_steps,
-        valid=valid_steps,
+        dt=before,
+        train=in_train,
+        valid=in_valid,
         window=window,
         change=changes if predict == "change" else None,
         offset=float(mean[0]),
@@ -144,81 +162,74 @@ def table_task(
         unit=series.columns[0],
         notes=(
             *series.notes,
-            *_missing_notes(given),
-            *filled,
-            *_sentinels(given),
+            *missing_notes(series),
+            *filled_notes,
+            *sentinel_notes(series),
             *constant,
-            *_still(parts[2]),
-            *spacing_notes,
+            *still_note(target[in_train + in_valid :]),
+            *gap_notes,
+            *_series_notes(rows, parts, split),
         ),
-        times=_when(series, horizon),
+        times=_when(rows, horizon, order),
         dated=series.dates is not None,
+        member=None if series.member is None else np.repeat(np.arange(len(rows)), lengths)[order],
+        labels=series.labels,
     )
 
 
-def _filled(series: Series, train: float) -> tuple[Series, list[str]]:
-    """The series with the rows that an even grid lacks, and a note on them."""
-    times = series.times
-    if times is None or len(times) < 3:
-        return series, []
-    gaps = np.diff(times)
-    median = float(np.median(gaps[: max(2, math.floor(len(times) * train))]))
-    steps = np.rint(gaps / median)
-    lacking = int((steps - 1).sum())
-    even = np.abs(gaps / median - steps).max() < REGULAR and steps.min() >= 1
-    if not (even and 0 < lacking <= FILLED * len(times)):
-        return series, []
-    rows = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
-    every = np.arange(rows[-1] + 1)
-    values = np.full((len(every), series.values.shape[1]), np.nan)
-    values[rows] = series.values
-    dates = None if series.dates is None else np.interp(every, rows, series.dates)
-    longest = int(steps.argmax())
-    note = (
-        f"The rows are evenly spaced in {series.time or 'time'} but for {count(lacking, 'row')} "
-        f"that {'is' if lacking == 1 else 'are'} missing ({count(int((steps > 1).sum()), 'gap')}, "
-        f"the longest of {steps[longest] - 1:.0f} before data row {longest + 2}): they were put "
-        "in, as rows without values."
-    )
-    return replace(series, values=values, times=np.interp(every, rows, times), dates=dates), [note]
+def _parts_in_time(steps: int, train: float, valid: float) -> NDArray[np.int8]:
+    """Of each step of a series: 0 to train on, 1 to validate, 2 to test."""
+    # The tiny addend: 0.6 + 0.2 of 10 steps is 8, whatever the last bit of the product.
+    first = math.floor(steps * train + 1e-9)
+    second = math.floor(steps * (train + valid) + 1e-9) if valid else first
+    return (np.arange(steps) >= first).astype(np.int8) + (np.arange(steps) >= second)
 
 
-def _still(test: Numbers) -> list[str]:
-    """A note where the test part never changes."""
-    seen = test[~np.isnan(test)]
-    if seen.min() < seen.max():
+def _parts_by_series(lengths: list[int], train: float, valid: float) -> list[NDArray[np.int8]]:
+    """Whole series drawn for each part, always the same ones."""
+    many = len(lengths)
+    of_each = np.sort(_parts_in_time(many, train, valid))
+    drawn = np.random.default_rng(0).permutation(many)
+    parts: list[NDArray[np.int8]] = [np.zeros(0, dtype=np.int8)] * many
+    for place, k in enumerate(drawn):
+        parts[k] = np.full(lengths[k], of_each[place], dtype=np.int8)
+    return parts
+
+
+def _targets(rows: Rows, part: NDArray[np.int8], horizon: int) -> Numbers:
+    """The target's value some rows on, where that row is in the same part as the step."""
+    targets = rows.values[horizon:, 0].copy()
+    for end in np.flatnonzero(np.diff(part)) + 1:
+        targets[max(end - horizon, 0) : end] = np.nan
+    return targets
+
+
+def _series_notes(rows: list[Rows], parts: list[NDArray[np.int8]], split: str) -> list[str]:
+    """How many series there are, and where they went."""
+    if len(rows) == 1:
         return []
-    return [
-        f"The target is constant ({seen[0]:g}) in the test part, as of a sensor that is stuck: "
-        "repeating the last value is right there, and skill is not defined."
-    ]
+    lengths = [len(part) for part in parts]
+    words = (
+        f"{count(len(rows), 'series').removesuffix('s')} of {min(lengths):,} to {max(lengths):,} "
+        "steps: no state, window or lag runs from one into another; all are scaled alike."
+    )
+    if split == "series":
+        of = [sum(bool(len(p)) and p[0] == k for p in parts) for k in range(3)]
+        words += f" {of[0]} of them are to train on, {of[1]} to validate, {of[2]} to test, drawn "
+        words += "once and for all."
+    short = sum(not n for n in lengths)
+    if short:
+        words += f" {short} have no row as far on as the horizon, and so no step."
+    return [words]
 
 
-def _sentinels(series: Series) -> list[str]:
-    """Notes on values that may stand for missing ones: an extreme, frequent, and far off."""
-    notes = []
-    for place, name in enumerate(series.columns):
-        seen = series.values[:, place]
-        seen = seen[~np.isnan(seen)]
-        for extreme in {seen.min(), seen.max()} if len(seen) else ():
-            others = seen[seen != extreme]
-            share = 1 - len(others) / len(seen)
-            if share < SENTINEL or len(others) < len(seen) / 2:
-                continue
-            low, high = np.quantile(others, [0.01, 0.99])
-            if np.abs(others - extreme).min() > high - low > 0:
-                notes.append(
-                    f"{name} is {extreme:g} in {100 * share:.1f} % of the rows, further from all "
-                    "other values than these lie apart: if it stands for a missing value, give "
-                    f"--missing {extreme:g}."
-                )
-    return notes
-
-
-def _when(series: Series, horizon: int) -> Numbers | None:
+def _when(rows: list[Rows], horizon: int, order: NDArray[np.int64]) -> Numbers | None:
     """The time of each step's target, for axes."""
-    times = series.times if series.dates is None else series.dates
-    return None if times is None else times[horizon:].astype(np.float64)
+    times = [own.times if own.dates is None else own.dates for own in rows]
+    if any(own is None for own in times):
+        return None
+    each = [own[horizon:] for own in times if own is not None]
+    return np.concatenate(each)[order].astype(np.float64)
 
 
 def _check_arguments(
@@ -258,15 +269,15 @@ def _check_counts(
     )
 
 
-def _learn_scaling(series: Series, train: int) -> tuple[Numbers, Numbers, list[str]]:
+def _learn_scaling(series: Series, rows: Numbers) -> tuple[Numbers, Numbers, list[str]]:
     """Mean and scale of each column in the training rows, and notes on constant features."""
     mean, scale, notes = np.zeros(len(series.columns)), np.ones(len(series.columns)), []
     for place, name in enumerate(series.columns):
-        seen = series.values[:train, place]
+        seen = rows[:, place]
         seen = seen[~np.isnan(seen)]
         if not len(seen):
             raise TorchliquidError(
-                f"feature {name!r} has no value in the training part (the first {train} rows): "
+                f"feature {name!r} has no value in the training part ({len(rows)} rows): "
                 "leave it out, or give train a larger fraction"
             )
         if seen.min() < seen.max():
@@ -276,7 +287,7 @@ def _learn_scaling(series: Series, train: int) -> tuple[Numbers, Numbers, list[s
         mean[place] = seen[0]
         if place == 0:
             raise TorchliquidError(
-                f"target {name!r} is constant ({seen[0]:g}) in the training part (the first {train}"
+                f"target {name!r} is constant ({seen[0]:g}) in the training part ({len(rows)}"
                 " rows): nothing to learn; choose another target or a larger fraction for train"
             )
         notes.append(
@@ -298,60 +309,12 @@ def _scaled(values: Numbers, mean: Any, scale: Any, series: Series) -> Array:
     return scaled
 
 
-def _carried_forward(values: Numbers, mean: Numbers) -> Numbers:
-    """Values with each missing one replaced by the last seen before it, or else by the mean."""
-    rows = np.arange(len(values))[:, None]
-    last = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), axis=0)
-    return np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=0), mean)
-
-
-def _missing_notes(series: Series) -> list[str]:
-    counts = np.isnan(series.values).sum(axis=0)
-    listed = ", ".join(
-        f"{name} in {count}" for name, count in zip(series.columns, counts, strict=True) if count
-    )
-    if not listed:
-        return []
-    return [
-        f"Of {len(series.values)} rows, values are missing for {listed}. A missing input is the "
-        "last value seen before it (before the first one: the training mean); the models get no "
-        "mark that it is a copy. A missing target counts in no loss or error."
-    ]
-
-
-def _spacing(series: Series, steps: int, train: int, dt: float) -> tuple[float | Array, list[str]]:
-    """The time before each step in units of dt, and what to say about it."""
-    if series.times is None:
-        return dt, []
-    gaps = np.diff(series.times)
-    median = float(np.median(gaps[: train - 1]))
-    relative = gaps / median
-    if np.abs(relative - 1).max() < REGULAR:
-        return dt, []
-    unit = f" {series.time_unit}" if series.time_unit else ""
-    notes = [
-        f"The rows are not evenly spaced in {series.time or 'time'}: the gaps go from "
-        f"{gaps.min():.6g} to {gaps.max():.6g}{unit}, median {median:.6g} in the training part. "
-        "Liquid models get each gap as dt, in median gaps; the other models get it as one more "
-        "feature. The horizon counts rows, whatever the gaps."
-    ]
-    longest = int(relative.argmax())
-    if relative[longest] > LONG_GAP:
-        notes.append(
-            f"The longest gap, {relative[longest]:.6g} times the median, lies before data row "
-            f"{longest + 2}: if the rows around it have little to do with each other, give them as "
-            "two tables."
-        )
-    before: NDArray[np.float64] = np.concatenate([[1.0], relative[: steps - 1]])
-    return (dt * before).astype(np.float32), notes
-
-
 def _fingerprint(series: Series) -> str:
     """A hash of all numbers and names; the bits that a NaN carries do not matter."""
     digest = hashlib.sha256(
         json.dumps([series.columns, series.time, series.time_unit, series.values.shape]).encode()
     )
-    for array in (series.values, series.times):
+    for array in (series.values, series.times, series.member):
         if array is not None:
             digest.update(np.where(np.isnan(array), np.nan, array).astype("<f8").tobytes())
     return digest.hexdigest()

@@ -7,23 +7,30 @@ import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.checks import visible
 from torchliquid.data.formats import Columns, Marks, is_number, read_columns
+from torchliquid.data.times import (
+    Numbers,
+    as_dates,
+    check_order,
+    elapsed,
+    late_rows,
+    merged,
+    moments,
+    show,
+)
 from torchliquid.errors import TorchliquidError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Numbers = NDArray[np.float64]
 LISTED_NAMES = 20
-SHOWN_CHARACTERS = 40
 DUPLICATES = ("refuse", "first", "last", "mean")
-_COMPACT = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 LEAST_RUN = 10
 """Rows that a series in a table of several has at least, on average."""
 
@@ -41,6 +48,10 @@ class Series:
         time: name of the column that the times come from.
         dates: ``(N,)``, moments in UTC as seconds since 1970, where the times are dates.
         notes: what a reader of the file should know.
+        member: ``(N,)``, which of several series a row is of, 0, 1, ... in turn; each has its rows
+            together, and its times increase. None: there is one series.
+        labels: names of the series.
+        series: name of the column that tells them apart.
     """
 
     name: str
@@ -51,6 +62,9 @@ class Series:
     time: str | None = None
     dates: Numbers | None = None
     notes: tuple[str, ...] = ()
+    member: NDArray[np.int64] | None = None
+    labels: tuple[str, ...] = ()
+    series: str | None = None
 
 
 def read_table(
@@ -66,6 +80,7 @@ def read_table(
     time_format: str | None = None,
     sort: bool = False,
     duplicates: str = "refuse",
+    series: str | None = None,
 ) -> Series:
     """Read the columns of a table file that a model is to see.
 
@@ -95,6 +110,8 @@ def read_table(
         sort: put the rows in the order of their times; else times that run back are refused.
         duplicates: of several rows with the same time (after sorting) keep the ``"first"``, the
             ``"last"`` or their ``"mean"``; ``"refuse"``: an error says how many there are.
+        series: name of a column that tells several series apart, wherever their rows are; None:
+            the table is one.
 
     Returns:
         The series; its name is the file's, without the suffix.
@@ -107,8 +124,12 @@ def read_table(
     path = Path(path)
     columns = read_columns(path, Marks(decimal, thousands, encoding))
     timed = _parts(columns, time)
-    features = _named(columns, features, {target, *timed})
+    features = _named(columns, features, {target, *timed, *([series] if series else [])})
     _check_roles(target, features, timed)
+    if series in {target, *features, *timed}:
+        raise TorchliquidError(
+            f"{series!r} tells series apart: it cannot be target, feature or time"
+        )
     wanted = (target, *features)
     found = [_find(columns, name, path) for name in wanted]
     for name, column in zip(wanted, found, strict=True):
@@ -121,23 +142,79 @@ def read_table(
     table, times, unit, dates = np.stack(values, axis=1), None, None, None
     if duplicates not in DUPLICATES:
         raise TorchliquidError(f"duplicates is {duplicates!r}: give {', '.join(DUPLICATES)}")
+    member: NDArray[np.int64] | None = None
+    labels: tuple[str, ...] = ()
+    if series is not None:
+        member, labels, order = _told_apart(_find(columns, series, path), series)
+        table, stamps = table[order], None if stamps is None else stamps.iloc[order]
+    unused = [column for column in columns if column[0] not in {*wanted, *timed, series}]
     if stamps is not None:
-        what = f"time column {time!r}"
-        ordered = _moments(stamps, what, time_format)
-        if sort:
-            order = np.argsort(ordered, kind="stable")
-            ordered, table, stamps = ordered[order], table[order], stamps.iloc[order]
-        if duplicates != "refuse":
-            ordered, table = _merged(ordered, table, duplicates)
-        else:
-            _check_order(ordered, stamps, what)
-        times, unit, dates = _times(ordered)
-    names = tuple(map(visible, wanted))
-    stamp = None if time is None else visible(time)
-    unused = [column for column in columns if column[0] not in {*wanted, *timed}]
-    notes = (*_several_series(unused), *(_backwards(unused) if time is None else ()))
-    stem = visible(Path(path.stem).stem if path.suffix == ".gz" else path.stem)
-    return Series(stem, names, table, times, unit, stamp, dates, notes)
+        ordered = moments(stamps, f"time column {time!r}", time_format)
+        rows, kept = [], []
+        for k, part in enumerate(_rows_of(member, len(ordered))):
+            own = part[np.argsort(ordered[part], kind="stable")] if sort else part
+            if duplicates == "refuse":
+                of = "" if member is None else f" of {series} {labels[k]!r}"
+                apart = _apart_hint(unused, late_rows(ordered), series)
+                check_order(ordered[own], stamps.iloc[own], f"time column {time!r}{of}", apart)
+            rows.append(merged(ordered[own], table[own], duplicates))
+            kept.append(np.full(len(rows[-1][0]), k))
+        ordered, table = (np.concatenate(part) for part in zip(*rows, strict=True))
+        member = None if member is None else np.concatenate(kept)
+        times, unit, dates = elapsed(ordered)
+    notes = (
+        *(_several_series(unused) if series is None else ()),
+        *(_backwards(unused) if time is None else ()),
+    )
+    return Series(
+        name=visible(Path(path.stem).stem if path.suffix == ".gz" else path.stem),
+        columns=tuple(map(visible, wanted)),
+        values=table,
+        times=times,
+        time_unit=unit,
+        time=None if time is None else visible(time),
+        dates=dates,
+        notes=notes,
+        member=member,
+        labels=labels,
+        series=None if series is None else visible(series),
+    )
+
+
+def _told_apart(
+    cells: pd.Series, series: str
+) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.int64]]:
+    """Which series each row is of, their names, and the order that puts each together."""
+    import pandas as pd
+
+    missing = np.flatnonzero(cells.isna())
+    if len(missing):
+        raise TorchliquidError(
+            f"column {series!r} tells series apart, and is empty in data row {missing[0] + 1}: "
+            "fill it in or delete the row"
+        )
+    codes, names = pd.factorize(cells)
+    order = np.argsort(codes, kind="stable")
+    return codes[order].astype(np.int64), tuple(visible(str(name)) for name in names), order
+
+
+def _rows_of(member: NDArray[np.int64] | None, rows: int) -> list[NDArray[np.int64]]:
+    """The rows of each series."""
+    if member is None:
+        return [np.arange(rows)]
+    return np.split(np.arange(rows), np.cumsum(np.bincount(member))[:-1])
+
+
+def _apart_hint(unused: Columns, late: NDArray[np.int64], series: str | None) -> str:
+    """How to tell series apart where times run back: by a column that changes wherever they do."""
+    if series is not None:
+        return "or these are several series as well"
+    for name, cells in unused:
+        changes = np.flatnonzero((cells != cells.shift()).to_numpy())
+        apart = len(changes) == cells.nunique() and 1 < len(changes) <= len(cells) / LEAST_RUN
+        if apart and np.isin(late, changes).all():
+            return f"if these are several series, one for each {name!r}: give --series {name!r}"
+    return "if the table holds several series, give the column that tells them apart: --series"
 
 
 def _named(columns: Columns, features: Sequence[str], taken: set[str]) -> list[str]:
@@ -193,8 +270,8 @@ def _several_series(unused: Columns) -> list[str]:
         if 1 < runs == words.nunique() <= len(words) / LEAST_RUN:
             return [
                 f"Column {name!r} is constant in {runs} runs, as where a table holds several "
-                "series one after the other: they were read as one. If they are several, give each "
-                "a file of its own."
+                "series one after the other: they were read as one. If they are several, give "
+                f"--series {name!r}."
             ]
     return []
 
@@ -205,7 +282,7 @@ def _backwards(unused: Columns) -> list[str]:
         if cells.dtype.kind in "biufc" or cells.isna().any():
             continue
         try:
-            stamps = _as_dates(cells)
+            stamps = as_dates(cells)
         except (ValueError, TypeError):
             continue
         if np.isnat(stamps).any() or len(stamps) < 2:
@@ -287,7 +364,7 @@ def _numbers(cells: pd.Series, what: str) -> Numbers:
         wrong = np.flatnonzero(present.to_numpy() & np.isnan(values))
         if len(wrong):
             raise TorchliquidError(
-                f"{what} holds {_show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give a "
+                f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give a "
                 "column of numbers, with empty cells where a value is missing"
             )
     if np.isnan(values).all():
@@ -299,145 +376,3 @@ def _numbers(cells: pd.Series, what: str) -> Numbers:
             "with empty cells where a value is missing"
         )
     return values
-
-
-def _moments(cells: pd.Series, what: str, time_format: str | None) -> NDArray[Any]:
-    """The cells as numbers or as dates, whichever more of them are."""
-    import pandas as pd
-
-    missing = np.flatnonzero(cells.isna())
-    if len(missing):
-        raise TorchliquidError(
-            f"{what} is empty in data row {missing[0] + 1}: fill it in or delete the row"
-        )
-    if time_format is not None:
-        try:
-            found = pd.to_datetime(cells.astype(str), format=time_format, utc=True, errors="coerce")
-        except ValueError as error:
-            raise TorchliquidError(f"time format {time_format!r} is none: {error}") from error
-        wrong = np.flatnonzero(found.isna())
-        if len(wrong):
-            raise TorchliquidError(
-                f"{what} holds {_show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}, which is "
-                f"not of the form {time_format!r} ({len(wrong)} such rows)"
-            )
-        stamps: NDArray[Any] = found.dt.tz_localize(None).to_numpy()
-        return stamps
-    numbers, stamps = _as_numbers(cells), _as_dates(cells)
-    compact = pd.api.types.is_integer_dtype(cells.dtype) and not np.isnat(stamps).any()
-    dates = compact or np.isnat(stamps).sum() < np.isnan(numbers).sum()
-    wrong = np.flatnonzero(np.isnat(stamps) if dates else ~np.isfinite(numbers))
-    if len(wrong):
-        raise TorchliquidError(
-            f"{what} holds {_show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give finite "
-            "numbers, dates and times like 2015-02-04T17:51:00, or --time-format, such as "
-            "'%d.%m.%Y %H:%M'"
-        )
-    return stamps if dates else numbers
-
-
-def _check_order(ordered: NDArray[Any], cells: pd.Series, what: str) -> None:
-    """Times that repeat or run back are refused, with how many and where the first is."""
-    late = np.flatnonzero(ordered[1:] <= ordered[:-1])
-    if not len(late):
-        return
-    row = late[0] + 1  # counted from 1, the row before the offending one
-    before, after = _show(cells.iloc[row - 1]), _show(cells.iloc[row])
-    repeated = int((ordered[1:] == ordered[:-1]).sum())
-    back = len(late) - repeated
-    if ordered[row] == ordered[row - 1]:
-        raise TorchliquidError(
-            f"{what} is {before} in data row {row} and {after} in data row {row + 1}, the same "
-            f"time ({repeated} such rows{f', {back} run back' if back else ''}): give "
-            "--duplicates first, last or mean; if the hour repeats as clocks are put back, give "
-            "times with their zone; if the table holds several series, give each its own file"
-        )
-    raise TorchliquidError(
-        f"{what} goes back from {before} in data row {row} to {after} in data row {row + 1} "
-        f"({back} such rows{f', {repeated} repeat a time' if repeated else ''}): sort the table by "
-        "time, or give --sort; if it holds several series, give each its own file"
-    )
-
-
-def _merged(ordered: NDArray[Any], table: Numbers, keep: str) -> tuple[NDArray[Any], Numbers]:
-    """Rows that share their time with the row before as one."""
-    late = np.flatnonzero(ordered[1:] < ordered[:-1])
-    if len(late):
-        raise TorchliquidError(f"the times run back in {len(late)} rows: give --sort as well")
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    ends = np.append(starts[1:], len(ordered))
-    if keep == "first":
-        return ordered[starts], table[starts]
-    if keep == "last":
-        return ordered[starts], table[ends - 1]
-    there = ~np.isnan(table)
-    count = np.add.reduceat(there, starts, axis=0)
-    total = np.add.reduceat(np.where(there, table, 0.0), starts, axis=0)
-    with np.errstate(invalid="ignore"):
-        return ordered[starts], total / np.where(count, count, np.nan)
-
-
-def _times(ordered: NDArray[Any]) -> tuple[Numbers, str | None, Numbers | None]:
-    """Increasing times, their unit, and as moments where they are dates."""
-    if ordered.dtype.kind != "M":
-        return ordered, None, None
-    return *_since_first(ordered), ordered.astype("datetime64[ms]").astype(np.float64) / 1000
-
-
-def _as_numbers(cells: pd.Series) -> Numbers:
-    """Numbers, NaN where a cell is none."""
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(cells.dtype):
-        return cells.to_numpy(dtype=np.float64)
-    return pd.to_numeric(cells.astype(str), errors="coerce").to_numpy(dtype=np.float64)
-
-
-def _compact(cells: pd.Series) -> NDArray[np.datetime64] | None:
-    """Whole numbers such as 202012, 20201231 or 2020123123 as dates, where all of them are.
-
-    In years from 1800 to 2200: other numbers are counters.
-    """
-    import pandas as pd
-
-    words = cells.astype(str)
-    form = _COMPACT.get(len(words.iloc[0])) if len(words) else None
-    if (
-        form is None
-        or not words.str.fullmatch(rf"(1[89]|2[01])\d{{{len(words.iloc[0]) - 2}}}").all()
-    ):
-        return None
-    stamps = pd.to_datetime(words, format=form, errors="coerce").to_numpy()
-    return None if np.isnat(stamps).any() else stamps
-
-
-def _as_dates(cells: pd.Series) -> NDArray[np.datetime64]:
-    """Moments in UTC, NaT where a cell is none."""
-    import pandas as pd
-
-    if pd.api.types.is_integer_dtype(cells.dtype):
-        compact = _compact(cells)
-        if compact is None:
-            return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
-        return compact
-    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
-        stamps = pd.to_datetime(cells, utc=True)
-    elif pd.api.types.is_float_dtype(cells.dtype):
-        return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
-    else:
-        stamps = pd.to_datetime(cells.astype(str), utc=True, format="ISO8601", errors="coerce")
-    return stamps.dt.tz_localize(None).to_numpy()
-
-
-def _since_first(stamps: NDArray[np.datetime64]) -> tuple[Numbers, str]:
-    for shift in (np.timedelta64(0, "D"), np.timedelta64(1, "D")):  # the day after: ends of months
-        months = (stamps + shift).astype("datetime64[M]")
-        within = stamps + shift - months
-        if (within == within[0]).all():
-            return (months - months[0]).astype(np.float64), "months"
-    return (stamps - stamps[0]) / np.timedelta64(1, "s"), "seconds"
-
-
-def _show(cell: Any) -> str:
-    text = repr(cell) if isinstance(cell, str) else str(cell)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."

@@ -26,7 +26,9 @@ def prediction(material: Material) -> Picture | Omitted:
     if not fine:
         return Omitted(_TITLE, f"{' and '.join(shown)} diverged in every lane")
     gone = [model for model in shown if model not in fine]
+    material, series = material.of_one_series()
     task = material.task
+    of = f", of series {series}, which has the longest test stretch" if series else ""
     stretches = (
         f"{task.train:,} steps of training, "
         + (f"{task.valid:,} of validation, " if task.valid else "")
@@ -36,10 +38,10 @@ def prediction(material: Material) -> Picture | Omitted:
     part = "the test stretch" if zoom == task.test else f"the first {zoom} test steps"
     truth = "the target without its noise" if task.clean is not None else "the target"
     caption = (
-        f"Lane {lane} of {material.all_lanes}: {stretches}. Top: the whole series, state carried "
-        f"over; vertical lines are the split. Middle: prediction less {truth} on {part}, state "
-        f"carried over. Bottom: the first {_COLD} test steps after the state was reset to zero, "
-        f"where models differ. Unit: {task.unit}. "
+        f"Lane {lane} of {material.all_lanes}{of}: {stretches}. Top: the whole series, state "
+        f"carried over; vertical lines are the split. Middle: prediction less {truth} on {part}, "
+        f"state carried over. Bottom: the first {_COLD} test steps after the state was reset to "
+        f"zero, where models differ. Unit: {task.unit}. "
         + ("Dots" if task.steps <= _DOTS else "Grey line, below dots")
         + ": the target, with its noise. " * (task.clean is not None)
         + ": the target." * (task.clean is None)
@@ -149,7 +151,7 @@ def _split(axes: Axes, material: Material, wide: bool) -> None:
     """Vertical lines between the stretches, and their names above the panel where they fit."""
     task, when = material.task, material.when
     ends = [0, task.train, task.train + task.valid, task.steps]
-    for edge in sorted({task.train, task.train + task.valid}):
+    for edge in sorted({task.train, task.train + task.valid} - {0}):
         axes.axvline(
             (when[edge - 1] + when[edge]) / 2, color=INK, linewidth=1.2, linestyle=(0, (4, 2))
         )

@@ -59,6 +59,39 @@ class Material:
         runs = {model: store.load(model) for model in summary["models"]}
         return cls(summary, store.load_task(), runs)
 
+    def of_one_series(self) -> "tuple[Material, str]":
+        """The same of one series alone, that with the longest test stretch, and its name.
+
+        Of a task of one series, all of it and no name. Holds task and predictions, to be drawn.
+        """
+        task = self.task
+        if task.member is None:
+            return self, ""
+        test = task.steps - task.test
+        lines = task.timelines()
+        chosen = max(range(len(lines)), key=lambda k: int((lines[k] >= test).sum()))
+        line = lines[chosen]
+        own = dataclasses.replace(
+            task,
+            inputs=task.inputs[:, line],
+            targets=task.targets[:, line],
+            dt=task.dt[line] if isinstance(task.dt, np.ndarray) else task.dt,
+            times=None if task.times is None else task.times[line],
+            train=int((line < task.train).sum()),
+            valid=int(((line >= task.train) & (line < test)).sum()),
+            member=None,
+            labels=(),
+        )
+        places = {"prediction_carry": line, "prediction_reset": line[line >= test] - test}
+        runs = {
+            name: dataclasses.replace(
+                run,
+                arrays=run.arrays | {key: run.arrays[key][:, at] for key, at in places.items()},
+            )
+            for name, run in self.runs.items()
+        }
+        return Material(self.summary, own, runs), task.labels[chosen]
+
     @property
     def in_units(self) -> bool:
         """Whether errors are told as RMSE in the target's unit, as for a user's own table."""

@@ -69,8 +69,12 @@ def _table_words(task: Task) -> list[tuple[str, str]]:
         ("prediction", {"change": "the change from the current value"}.get(spec["predict"],
                                                                         "the value itself")),
     ]  # fmt: skip
+    if task.labels:
+        lengths = [len(line) for line in task.timelines()]
+        lines.append(("series", f"{len(lengths)} told apart by {spec['series']}, of {min(lengths)} "
+                      f"to {max(lengths)} steps, split by {spec['split']}"))  # fmt: skip
     if task.times is not None:
-        first, last = (_moment(task, float(task.times[k])) for k in (0, -1))
+        first, last = (_moment(task, float(end(task.times))) for end in (np.min, np.max))
         spacing = "evenly spaced" if isinstance(task.dt, float) else "unevenly spaced"
         lines.append(("time", f"{spec['time']}, targets from {first} to {last}, {spacing}"))
     else:

@@ -179,6 +179,7 @@ def _render(
         too_few=tables.too_few(summary),
         sections=sections,
         settings=tables.settings(summary),
+        series=tables.series_table(summary),
         results=[(words, found, tables.rows(summary, found)) for words, found in results],
         lanes=count(summary["task"]["lanes"], "lane"),
         diverged={n: f for n, f in summary["models"].items() if f["diverged"]},

@@ -148,6 +148,44 @@ def results_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+@dataclasses.dataclass(frozen=True)
+class SeriesTable:
+    """Errors on each of several series: a row for each, and how often a model is the best."""
+
+    models: tuple[str, ...]
+    rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+    best: tuple[int, ...]
+
+
+def series_table(summary: Mapping[str, Any]) -> SeriesTable | None:
+    """Test RMSE by series, the state carried over, medians over lanes; None of one series."""
+    rows = summary.get("series") or []
+    if not rows:
+        return None
+    models = tuple(summary["models"])
+    best = dict.fromkeys(models, 0)
+    lines = []
+    for row in rows:
+        found = {name: row["test_rmse_carry"][name] for name in models}
+        finite = {name: error for name, error in found.items() if error is not None}
+        first = min(finite, key=finite.__getitem__) if finite else None
+        if first is not None:
+            best[first] += 1
+        cells = tuple(Cell(number(e), "", name == first, e) for name, e in found.items())
+        lines.append((row["series"], f"{row['targets']:,}", cells))
+    return SeriesTable(models, tuple(lines), tuple(best.values()))
+
+
+def series_line(summary: Mapping[str, Any]) -> str:
+    """How often each model has the lowest error of a series; empty of one series."""
+    table = series_table(summary)
+    if table is None:
+        return ""
+    found = sorted(zip(table.best, table.models, strict=True), key=lambda pair: -pair[0])
+    words = ", ".join(f"{name} on {many}" for many, name in found if many)
+    return f"lowest median test RMSE, state carried, of {len(table.rows)} series: {words}"
+
+
 def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """What each network found by trials: its name, learning rate, dt, and lowest errors.
 
@@ -243,8 +281,8 @@ def claims_table(summary: Mapping[str, Any]) -> Table:
 def terminal_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     """Results and claims, or why there are none, for `rich.console.Console.print`."""
     if not summary["claims"]:
-        line = settings_line(summary)
-        return [results_table(summary), *([line] if line else [])]
+        lines = [line for line in (series_line(summary), settings_line(summary)) if line]
+        return [results_table(summary), *lines]
     why = too_few(summary)
     return [results_table(summary), f"note: {why}" if why else claims_table(summary)]
 

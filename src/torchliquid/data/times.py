@@ -1,0 +1,170 @@
+"""Cells of a table as times: numbers or dates, in order, and none of them guessed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.errors import TorchliquidError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Numbers = NDArray[np.float64]
+SHOWN_CHARACTERS = 40
+_COMPACT = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+
+
+def moments(cells: pd.Series, what: str, time_format: str | None) -> NDArray[Any]:
+    """The cells as numbers or as dates, whichever more of them are."""
+    import pandas as pd
+
+    missing = np.flatnonzero(cells.isna())
+    if len(missing):
+        raise TorchliquidError(
+            f"{what} is empty in data row {missing[0] + 1}: fill it in or delete the row"
+        )
+    if time_format is not None:
+        try:
+            found = pd.to_datetime(cells.astype(str), format=time_format, utc=True, errors="coerce")
+        except ValueError as error:
+            raise TorchliquidError(f"time format {time_format!r} is none: {error}") from error
+        wrong = np.flatnonzero(found.isna())
+        if len(wrong):
+            raise TorchliquidError(
+                f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}, which is "
+                f"not of the form {time_format!r} ({len(wrong)} such rows)"
+            )
+        stamps: NDArray[Any] = found.dt.tz_localize(None).to_numpy()
+        return stamps
+    numbers, stamps = _as_numbers(cells), as_dates(cells)
+    compact = pd.api.types.is_integer_dtype(cells.dtype) and not np.isnat(stamps).any()
+    dates = compact or np.isnat(stamps).sum() < np.isnan(numbers).sum()
+    wrong = np.flatnonzero(np.isnat(stamps) if dates else ~np.isfinite(numbers))
+    if len(wrong):
+        raise TorchliquidError(
+            f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give finite "
+            "numbers, dates and times like 2015-02-04T17:51:00, or --time-format, such as "
+            "'%d.%m.%Y %H:%M'"
+        )
+    return stamps if dates else numbers
+
+
+def late_rows(ordered: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows (from 0) whose time is not after that of the row before."""
+    return np.flatnonzero(ordered[1:] <= ordered[:-1]) + 1
+
+
+def check_order(ordered: NDArray[Any], cells: pd.Series, what: str, apart: str) -> None:
+    """Times that repeat or run back are refused, with how many and where the first is.
+
+    ``apart``: what to do where the table holds several series.
+    """
+    late = late_rows(ordered) - 1
+    if not len(late):
+        return
+    row = late[0] + 1  # counted from 1, the row before the offending one
+    before, after = show(cells.iloc[row - 1]), show(cells.iloc[row])
+    repeated = int((ordered[1:] == ordered[:-1]).sum())
+    back = len(late) - repeated
+    if ordered[row] == ordered[row - 1]:
+        raise TorchliquidError(
+            f"{what} is {before} in data row {row} and {after} in data row {row + 1}, the same "
+            f"time ({repeated} such rows{f', {back} run back' if back else ''}): give "
+            "--duplicates first, last or mean; if the hour repeats as clocks are put back, give "
+            f"times with their zone; {apart}"
+        )
+    raise TorchliquidError(
+        f"{what} goes back from {before} in data row {row} to {after} in data row {row + 1} "
+        f"({back} such rows{f', {repeated} repeat a time' if repeated else ''}): sort the table by "
+        f"time, or give --sort; {apart}"
+    )
+
+
+def merged(ordered: NDArray[Any], table: Numbers, keep: str) -> tuple[NDArray[Any], Numbers]:
+    """Rows that share their time with the row before as one; as they are with ``"refuse"``."""
+    if keep == "refuse":
+        return ordered, table
+    late = np.flatnonzero(ordered[1:] < ordered[:-1])
+    if len(late):
+        raise TorchliquidError(f"the times run back in {len(late)} rows: give --sort as well")
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ends = np.append(starts[1:], len(ordered))
+    if keep == "first":
+        return ordered[starts], table[starts]
+    if keep == "last":
+        return ordered[starts], table[ends - 1]
+    there = ~np.isnan(table)
+    count = np.add.reduceat(there, starts, axis=0)
+    total = np.add.reduceat(np.where(there, table, 0.0), starts, axis=0)
+    with np.errstate(invalid="ignore"):
+        return ordered[starts], total / np.where(count, count, np.nan)
+
+
+def elapsed(ordered: NDArray[Any]) -> tuple[Numbers, str | None, Numbers | None]:
+    """Increasing times, their unit, and as moments where they are dates."""
+    if ordered.dtype.kind != "M":
+        return ordered, None, None
+    return *_since_first(ordered), ordered.astype("datetime64[ms]").astype(np.float64) / 1000
+
+
+def _as_numbers(cells: pd.Series) -> Numbers:
+    """Numbers, NaN where a cell is none."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return cells.to_numpy(dtype=np.float64)
+    return pd.to_numeric(cells.astype(str), errors="coerce").to_numpy(dtype=np.float64)
+
+
+def _compact(cells: pd.Series) -> NDArray[np.datetime64] | None:
+    """Whole numbers such as 202012, 20201231 or 2020123123 as dates, where all of them are.
+
+    In years from 1800 to 2200: other numbers are counters.
+    """
+    import pandas as pd
+
+    words = cells.astype(str)
+    form = _COMPACT.get(len(words.iloc[0])) if len(words) else None
+    if (
+        form is None
+        or not words.str.fullmatch(rf"(1[89]|2[01])\d{{{len(words.iloc[0]) - 2}}}").all()
+    ):
+        return None
+    stamps = pd.to_datetime(words, format=form, errors="coerce").to_numpy()
+    return None if np.isnat(stamps).any() else stamps
+
+
+def as_dates(cells: pd.Series) -> NDArray[np.datetime64]:
+    """Moments in UTC, NaT where a cell is none."""
+    import pandas as pd
+
+    if pd.api.types.is_integer_dtype(cells.dtype):
+        compact = _compact(cells)
+        if compact is None:
+            return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
+        return compact
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        stamps = pd.to_datetime(cells, utc=True)
+    elif pd.api.types.is_float_dtype(cells.dtype):
+        return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
+    else:
+        stamps = pd.to_datetime(cells.astype(str), utc=True, format="ISO8601", errors="coerce")
+    return stamps.dt.tz_localize(None).to_numpy()
+
+
+def _since_first(stamps: NDArray[np.datetime64]) -> tuple[Numbers, str]:
+    for shift in (np.timedelta64(0, "D"), np.timedelta64(1, "D")):  # the day after: ends of months
+        months = (stamps + shift).astype("datetime64[M]")
+        within = stamps + shift - months
+        if (within == within[0]).all():
+            return (months - months[0]).astype(np.float64), "months"
+    return (stamps - stamps[0]) / np.timedelta64(1, "s"), "seconds"
+
+
+def show(cell: Any) -> str:
+    """A cell as a message shows it: quoted where it is text, cut where it is long."""
+    text = repr(cell) if isinstance(cell, str) else str(cell)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
