@@ -231,6 +231,14 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="of rows with the same time keep the first, the last or their mean (%(default)s)",
     )
+    group.add_argument("--sep", metavar="MARK", help="between cells; 'tab', ' ' (found)")
+    group.add_argument("--comment", metavar="MARK", help="lines from here on are left out")
+    group.add_argument(
+        "--skip-rows", type=int, default=0, metavar="N", help="lines above the names"
+    )
+    group.add_argument(
+        "--skip-footer", type=int, default=0, metavar="N", help="lines below the table"
+    )
     group.add_argument("--encoding", help="of the text (UTF-8, or UTF-16 by its mark)")
     group.add_argument("--thousands", metavar="MARK", help="mark between groups of digits (none)")
     group.add_argument(
@@ -281,6 +289,7 @@ def _pairs(sines: str) -> tuple[tuple[float, float], ...]:
 
 def _csv(options: argparse.Namespace) -> "Task":
     from torchliquid.bench.table_task import table_task
+    from torchliquid.data.marks import Marks
     from torchliquid.data.table import read_table
 
     features = tuple(
@@ -292,9 +301,15 @@ def _csv(options: argparse.Namespace) -> "Task":
         features,
         options.time,
         missing=options.missing,
-        decimal=options.decimal,
-        thousands=options.thousands,
-        encoding=options.encoding,
+        marks=Marks(
+            options.decimal,
+            options.thousands,
+            options.encoding,
+            {"tab": "\t", "\\t": "\t"}.get(options.sep, options.sep),
+            options.comment,
+            options.skip_rows,
+            options.skip_footer,
+        ),
         time_format=options.time_format,
         sort=options.sort,
         duplicates=options.duplicates,

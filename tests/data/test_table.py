@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from torchliquid.data.marks import Marks
 from torchliquid.data.table import read_table
 from torchliquid.errors import TorchliquidError
 
@@ -259,7 +260,7 @@ def test_numbers_stay_numbers(write, cells):
             {"target": "y"},
             ["target 'y'", "'wet' in data row 3", "numbers", "empty"],
         ),
-        ("y,a\n1,2\n1,?", {"target": "y", "features": ["a"]}, ["feature 'a'", "'?' in data row 2"]),
+        ("y,a\n1,2\n1,x", {"target": "y", "features": ["a"]}, ["feature 'a'", "'x' in data row 2"]),
         (f"y\n{'long ' * 99}", {"target": "y"}, ["'long long", "...", "data row 1"]),
         ("y\n1\ninf", {"target": "y"}, ["target 'y'", "inf in data row 2", "finite"]),
         ("y\n1\n2\n-1e999", {"target": "y"}, ["-inf in data row 3", "finite"]),
@@ -314,11 +315,11 @@ def test_a_folder(tmp_path):
     assert "is a folder: give one table file" in error_of(tmp_path, "y")
 
 
-@pytest.mark.parametrize("name", ["table.xlsx", "table"])
+@pytest.mark.parametrize("name", ["table.xls", "table"])
 def test_unknown_suffix(write, name):
     message = error_of(write(BASE, name), "y")
     assert repr(Path(name).suffix) in message
-    assert ".csv, .tsv, .txt, .parquet, .pq or .npy" in message
+    assert ".parquet, .pq, .feather, .jsonl, .xlsx or .npy" in message
 
 
 def test_file_that_may_not_be_read(write, monkeypatch):
@@ -414,8 +415,9 @@ def test_thousands_or_decimals_is_asked(write, content, cell):
     message = error_of(path, "y")
     assert f"column 'y' holds {cell}" in message
     assert f"--thousands {mark} or --decimal {mark}" in message
-    as_thousands = read_table(path, "y", thousands=mark, decimal=",.".replace(mark, ""))
-    as_decimals = read_table(path, "y", decimal=mark)
+    other = ",.".replace(mark, "")
+    as_thousands = read_table(path, "y", marks=Marks(decimal=other, thousands=mark))
+    as_decimals = read_table(path, "y", marks=Marks(decimal=mark))
     np.testing.assert_allclose(as_thousands.values[0], 1000 * as_decimals.values[0])
     assert as_thousands.values[-1] == as_decimals.values[-1]
     assert read_table(path, "t").values.shape[1] == 1  # a column that nobody asked for
@@ -440,15 +442,24 @@ def test_decimal_commas_are_found_column_by_column(write, content, want):
 
 def test_marks_that_cannot_be(write):
     path = write("t;y\n0;1\n1;2\n")
-    assert "give one character" in error_of(path, "y", decimal="::")
-    assert "both ','" in error_of(path, "y", decimal=",", thousands=",")
+    for given, said in (
+        ({"decimal": "::"}, "decimal is '::': give one character"),
+        ({"decimal": ",", "thousands": ","}, "both ','"),
+        ({"separator": "ab"}, "separator is 'ab': give one character"),
+        ({"comment": "x"}, "comment is 'x'"),
+        ({"skip_rows": -1}, "skip_rows is -1: give at least 0"),
+    ):
+        with pytest.raises(TorchliquidError, match=said):
+            read_table(path, "y", marks=Marks(**given))
 
 
 def test_cells_that_stand_for_missing_values(write):
     path = write("y,a\n1,?\n-200,2\n-200.0,-\n4,-200\n")
     series = read_table(path, "y", ["a"], missing=["-200", "?", "-"])
     np.testing.assert_array_equal(series.values, [[1, NAN], [NAN, 2], [NAN, NAN], [4, NAN]])
-    assert "holds '?'" in error_of(path, "a", missing=["-200"])
+    series = read_table(path, "a", missing=["-200"])
+    np.testing.assert_array_equal(series.values[:, 0], [NAN, 2, NAN, NAN])
+    assert series.notes == ("target 'a': '-', '?' counts as a missing value (2 rows).",)
 
 
 # --- packed, in other encodings, without a header, several series -------------------------------
@@ -478,8 +489,8 @@ def test_encodings(write):
     assert read_table(write(text.encode("utf-16")), "größe").values[0] == 10
     path = write(text.encode("latin-1"))
     assert "--encoding, such as latin-1" in error_of(path, "größe")
-    assert read_table(path, "größe", encoding="latin-1").values[0] == 10
-    assert "not text in nonsense" in error_of(path, "größe", encoding="nonsense")
+    assert read_table(path, "größe", marks=Marks(encoding="latin-1")).values[0] == 10
+    assert "not text in nonsense" in error_of(path, "größe", marks=Marks(encoding="nonsense"))
 
 
 @pytest.mark.parametrize("line", ["1,10", "0.5,3", "-1,1e5"])

@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.checks import visible
-from torchliquid.data.formats import Columns, Marks, is_number, read_columns
+from torchliquid.data.cells import Say, categories, numbers
+from torchliquid.data.formats import read_columns
+from torchliquid.data.marks import Marks
+from torchliquid.data.text import Columns, is_number
 from torchliquid.data.times import (
     Numbers,
     as_dates,
@@ -22,7 +25,6 @@ from torchliquid.data.times import (
     late_rows,
     merged,
     moments,
-    show,
 )
 from torchliquid.errors import TorchliquidError
 
@@ -74,9 +76,7 @@ def read_table(
     time: str | None = None,
     *,
     missing: Sequence[str] = (),
-    decimal: str | None = None,
-    thousands: str | None = None,
-    encoding: str | None = None,
+    marks: Marks | None = None,
     time_format: str | None = None,
     sort: bool = False,
     duplicates: str = "refuse",
@@ -102,9 +102,7 @@ def read_table(
             are joined by a blank; None: rows in order, equally spaced.
         missing: further cells of target and features that stand for a missing value, such as
             ``"-200"`` or ``"?"``; a number means all cells of its value.
-        decimal: mark before decimals, in a text file; None: found column by column.
-        thousands: mark between groups of three digits, in a text file; None: none.
-        encoding: of a text file; None: UTF-8, or UTF-16 where it begins with its mark.
+        marks: how a text file is written, where it can be read in two ways.
         time_format: how times are written, in `strptime`'s codes, such as ``"%d/%m/%Y %H.%M"``;
             None: ISO 8601, whole numbers such as 20150204, or numbers.
         sort: put the rows in the order of their times; else times that run back are refused.
@@ -122,7 +120,8 @@ def read_table(
             not come after the one before it.
     """
     path = Path(path)
-    columns = read_columns(path, Marks(decimal, thousands, encoding))
+    said: list[str] = []
+    columns = read_columns(path, marks, said.append)
     timed = _parts(columns, time)
     features = _named(columns, features, {target, *timed, *([series] if series else [])})
     _check_roles(target, features, timed)
@@ -130,15 +129,16 @@ def read_table(
         raise TorchliquidError(
             f"{series!r} tells series apart: it cannot be target, feature or time"
         )
-    wanted = (target, *features)
-    found = [_find(columns, name, path) for name in wanted]
-    for name, column in zip(wanted, found, strict=True):
+    names, values = [], []
+    for role, name in (("target", target), *(("feature", feature) for feature in features)):
+        column = _find(columns, name, path)
         if "ambiguous" in column.attrs:
             raise TorchliquidError(f"column {name!r} {column.attrs['ambiguous']}")
-    cells = [_blanked(column, missing) for column in found]
+        found = _values(_blanked(column, missing), role, name, said.append)
+        names += list(found)
+        values += list(found.values())
+    wanted = (target, *features)
     stamps = _joined([_find(columns, name, path) for name in timed]) if timed else None
-    roles = ("target", *["feature"] * len(features))
-    values = [_numbers(c, f"{r} {n!r}") for c, r, n in zip(cells, roles, wanted, strict=True)]
     table, times, unit, dates = np.stack(values, axis=1), None, None, None
     if duplicates not in DUPLICATES:
         raise TorchliquidError(f"duplicates is {duplicates!r}: give {', '.join(DUPLICATES)}")
@@ -163,12 +163,13 @@ def read_table(
         member = None if member is None else np.concatenate(kept)
         times, unit, dates = elapsed(ordered)
     notes = (
+        *said,
         *(_several_series(unused) if series is None else ()),
         *(_backwards(unused) if time is None else ()),
     )
     return Series(
         name=visible(Path(path.stem).stem if path.suffix == ".gz" else path.stem),
-        columns=tuple(map(visible, wanted)),
+        columns=tuple(map(visible, names)),
         values=table,
         times=times,
         time_unit=unit,
@@ -219,13 +220,9 @@ def _apart_hint(unused: Columns, late: NDArray[np.int64], series: str | None) ->
 
 def _named(columns: Columns, features: Sequence[str], taken: set[str]) -> list[str]:
     """The features by name, patterns and "all" resolved to columns of numbers not yet taken."""
-    import pandas as pd
-
     names = [name for name, _ in columns]
     others = [
-        name
-        for name, cells in columns
-        if name and name not in taken and pd.api.types.is_numeric_dtype(cells.dtype)
+        name for name, cells in columns if name and name not in taken and _is_of_numbers(cells)
     ]
     found: list[str] = []
     for feature in features:
@@ -240,6 +237,33 @@ def _named(columns: Columns, features: Sequence[str], taken: set[str]) -> list[s
         else:
             found.append(feature.strip() if feature.strip() in names else feature)
     return found
+
+
+def _is_of_numbers(cells: pd.Series) -> bool:
+    try:
+        numbers(cells, "")
+    except TorchliquidError:
+        return False
+    return True
+
+
+def _values(cells: pd.Series, role: str, name: str, say: Say) -> dict[str, Numbers]:
+    """The column as numbers; a feature of few words as one column of 0 and 1 for each word."""
+    try:
+        return {name: numbers(cells, f"{role} {name!r}", say)}
+    except TorchliquidError:
+        words = categories(cells) if role == "feature" else None
+        if words is None:
+            raise
+    say(
+        f"Feature {name!r} is text: it counts as {len(words)} columns, 1 where it is the word and "
+        f"0 elsewhere ({', '.join(words)})."
+    )
+    text = cells.astype(str)
+    return {
+        f"{name}={word}": np.where(cells.isna(), np.nan, text == word).astype(np.float64)
+        for word in words
+    }
 
 
 def _parts(columns: Columns, time: str | None) -> list[str]:
@@ -347,32 +371,3 @@ def _blanked(cells: pd.Series, missing: Sequence[str]) -> pd.Series:
     words = cells.astype(str).str.strip()
     hit = words.isin(list(missing)) | pd.to_numeric(words, errors="coerce").isin(numbers)
     return cells.mask(hit)
-
-
-def _numbers(cells: pd.Series, what: str) -> Numbers:
-    """The cells as numbers; NaN where missing."""
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(cells.dtype):
-        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        present = cells.notna()
-        # Decimals and such through their text; true and false as they are.
-        plain = [cell if isinstance(cell, bool) else str(cell) for cell in cells[present]]
-        values = np.full(len(cells), np.nan)
-        values[present.to_numpy()] = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce")
-        wrong = np.flatnonzero(present.to_numpy() & np.isnan(values))
-        if len(wrong):
-            raise TorchliquidError(
-                f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give a "
-                "column of numbers, with empty cells where a value is missing"
-            )
-    if np.isnan(values).all():
-        raise TorchliquidError(f"{what} holds no value at all: give a column of numbers")
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise TorchliquidError(
-            f"{what} is {values[infinite[0]]} in data row {infinite[0] + 1}: give finite numbers, "
-            "with empty cells where a value is missing"
-        )
-    return values

@@ -1,0 +1,45 @@
+"""How a text file is written, where it can be read in two ways."""
+
+from dataclasses import dataclass
+
+from torchliquid.errors import TorchliquidError
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How numbers are written in a text file, where it can be read in two ways.
+
+    Args:
+        decimal: mark before the decimals; None: found column by column.
+        thousands: mark between groups of three digits; None: there is none.
+        encoding: of the text; None: UTF-8, or UTF-16 where the file begins with its mark.
+        separator: mark between cells; a blank stands for any number of blanks; None: found.
+        comment: mark from which on a line is left out; None: ``#``, above the names alone.
+        skip_rows: lines above the names.
+        skip_footer: lines below the table.
+    """
+
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    comment: str | None = None
+    skip_rows: int = 0
+    skip_footer: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("decimal", "thousands"):
+            mark = getattr(self, name)
+            if mark is not None and (len(mark) != 1 or mark.isalnum() or mark in "+-\n\r"):
+                raise TorchliquidError(f"{name} is {mark!r}: give one character, such as ','")
+        for name in ("separator", "comment"):
+            mark = getattr(self, name)
+            if mark is not None and (len(mark) != 1 or mark.isalnum()):
+                raise TorchliquidError(
+                    f"{name} is {mark!r}: give one character, such as ';' or '#'"
+                )
+        for name in ("skip_rows", "skip_footer"):
+            if getattr(self, name) < 0:
+                raise TorchliquidError(f"{name} is {getattr(self, name)}: give at least 0")
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise TorchliquidError(f"decimal and thousands are both {self.decimal!r}")
