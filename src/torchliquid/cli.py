@@ -175,7 +175,9 @@ def _add_article(parser: argparse.ArgumentParser) -> None:
 
 def _add_split(parser: argparse.ArgumentParser, window: int) -> None:
     group = parser.add_argument_group("split and time")
-    group.add_argument("--horizon", type=int, default=1, help="rows ahead (%(default)s)")
+    group.add_argument(
+        "--horizon", default="1", help="rows ahead, or, of even dates, a time: 6h (%(default)s)"
+    )
     group.add_argument("--train", type=float, default=0.6, help="share of rows (%(default)s)")
     group.add_argument("--valid", type=float, default=0.2, help="share of rows (%(default)s)")
     group.add_argument(
@@ -211,6 +213,20 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--time-format", metavar="FORMAT", help="such as %%d.%%m.%%Y (ISO 8601, or numbers)"
+    )
+    group.add_argument(
+        "--time-zone", metavar="NAME", help="of times that name none, such as Europe/Berlin (UTC)"
+    )
+    group.add_argument(
+        "--every", metavar="WIDTH", help="resample to the mean of each interval, such as 1h"
+    )
+    group.add_argument(
+        "--calendar", metavar="KINDS", help="features of the time predicted: hour,weekday,month"
+    )
+    group.add_argument(
+        "--future",
+        metavar="A,B",
+        help="features whose value at the time predicted is known beforehand, as of a plan",
     )
     group.add_argument(
         "--decimal", metavar="MARK", help="mark before decimals (found column by column)"
@@ -295,10 +311,11 @@ def _csv(options: argparse.Namespace) -> "Task":
     features = tuple(
         name for given in options.features for name in given.split(",") if name.strip()
     )
+    future = [name.strip() for name in (options.future or "").split(",") if name.strip()]
     series = read_table(
         options.file,
         options.target,
-        features,
+        (*features, *(name for name in future if name not in features)),
         options.time,
         missing=options.missing,
         marks=Marks(
@@ -314,6 +331,10 @@ def _csv(options: argparse.Namespace) -> "Task":
         sort=options.sort,
         duplicates=options.duplicates,
         series=options.series,
+        zone=options.time_zone,
+        every=options.every,
+        future=future,
+        calendar=[kind for kind in (options.calendar or "").split(",") if kind],
     )
     options.out = options.out or Path("results") / options.file.stem
     if options.split == "series" and options.series is None:

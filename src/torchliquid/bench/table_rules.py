@@ -1,6 +1,7 @@
 """Rules for the rows of a table: gaps, missing values, spacing, and what is said of them."""
 
 import math
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torchliquid.checks import count
 from torchliquid.data.table import Series
 from torchliquid.data.times import Numbers
+from torchliquid.errors import TorchliquidError
 
 FILLED = 0.1
 """Rows that may be put in where an even grid has gaps, as a share of those that are there."""
@@ -91,6 +93,57 @@ def _with_all_rows(part: Rows, steps: Numbers) -> Rows:
         for given in (part.times, part.dates)
     )
     return Rows(values, times, dates, part.label)
+
+
+def rows_ahead(horizon: int | str, series: Series, parts: list[Rows]) -> int:
+    """The horizon in rows; given in time, such as ``"6h"``, that of evenly spaced dates.
+
+    Raises:
+        TorchliquidError: it is not a whole number of rows, or rows are not evenly spaced dates.
+    """
+    if isinstance(horizon, Integral) or (isinstance(horizon, str) and horizon.isdecimal()):
+        if int(horizon) >= 1:
+            return int(horizon)
+    elif isinstance(horizon, str):
+        return _rows_of_time(horizon, series, parts)
+    raise TorchliquidError(
+        f"horizon is {horizon}: give a whole number of rows to look ahead, at least 1, or a time "
+        "such as 6h"
+    )
+
+
+def _rows_of_time(horizon: str, series: Series, parts: list[Rows]) -> int:
+    import pandas as pd
+
+    try:
+        seconds = pd.Timedelta(horizon).total_seconds()
+    except ValueError as error:
+        raise TorchliquidError(
+            f"horizon is {horizon!r}: give a whole number of rows, at least 1, or a time such as 6h"
+        ) from error
+    gaps = np.concatenate([part.gaps() for part in parts])
+    if series.time_unit != "seconds" or np.abs(gaps / np.median(gaps) - 1).max() >= REGULAR:
+        raise TorchliquidError(
+            f"horizon is {horizon}, but the rows are not evenly spaced dates (--time): give rows, "
+            "or resample with --every"
+        )
+    rows = seconds / float(np.median(gaps))
+    if round(rows) < 1 or abs(rows - round(rows)) > REGULAR:
+        raise TorchliquidError(
+            f"horizon is {horizon}, which is {rows:.3g} rows of {np.median(gaps):g} seconds: give "
+            "a whole number of rows"
+        )
+    return round(rows)
+
+
+def known_beforehand(rows: Rows, columns: list[int], horizon: int) -> Rows:
+    """The rows with these columns moved: beside each row what they are a horizon later."""
+    if not columns:
+        return rows
+    values = rows.values.copy()
+    values[:-horizon, columns] = rows.values[horizon:, columns]
+    values[-horizon:, columns] = np.nan
+    return rows._replace(values=values)
 
 
 def carried_forward(values: Numbers, mean: Numbers) -> Numbers:

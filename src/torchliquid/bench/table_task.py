@@ -3,6 +3,9 @@
 Rows and steps. A series of N rows gives T = N - horizon steps. At step t a model sees row t and
 predicts the target of row t + horizon.
 
+Features that are known beforehand (`Series.future`: a plan, the calendar) are those of row
+t + horizon instead.
+
 Split. The first steps are for training, the next for validation, the rest for testing. A target
 counts only if its own row lies in the same part as its step, so the last ``horizon`` targets of the
 training part, and of the validation part, are NaN: no number of a later part is learnt or chosen
@@ -42,7 +45,9 @@ from torchliquid.bench.table_rules import (
     Rows,
     carried_forward,
     filled,
+    known_beforehand,
     missing_notes,
+    rows_ahead,
     rows_of,
     sentinel_notes,
     spacing,
@@ -63,7 +68,7 @@ SPLITS = ("time", "series")
 def table_task(
     series: Series,
     *,
-    horizon: int = 1,
+    horizon: int | str = 1,
     train: float = 0.6,
     valid: float = 0.2,
     window: int | None = 256,
@@ -75,7 +80,7 @@ def table_task(
 
     Args:
         series: the numbers, the target's column first.
-        horizon: how many rows ahead.
+        horizon: how many rows ahead; or, of evenly spaced dates, how far, such as ``"6h"``.
         train: fraction of the steps for training.
         valid: fraction of the steps for validation; 0: none, the last epoch counts.
         window: training sequences are at most this long; None: one sequence.
@@ -99,13 +104,16 @@ def table_task(
     >>> task.inputs.shape, task.train, task.valid, task.test, task.dt
     ((1, 308, 1), 184, 62, 62, 1.0)
     """
-    _check_arguments(horizon, train, valid, window, dt)
+    _check_arguments(train, valid, window, dt)
     if predict not in ("change", "level"):
         raise TorchliquidError(f"predict is {predict!r}: give 'change' or 'level'")
     if split not in SPLITS:
         raise TorchliquidError(f"split is {split!r}: give 'time' or 'series'")
     window = None if window is None else int(window)  # JSON knows no NumPy integers
     rows, filled_notes = filled(series, rows_of(series), train)
+    horizon = rows_ahead(horizon, series, rows)
+    later = [series.columns.index(name) for name in series.future]
+    rows = [known_beforehand(own, later, horizon) for own in rows]
     lengths = [max(len(own.values) - horizon, 0) for own in rows]
     if split == "time":
         parts = [_parts_in_time(steps, train, valid) for steps in lengths]
@@ -148,7 +156,8 @@ def table_task(
             "dt": None if dt is None else float(dt),
             "predict": predict,
         }
-        | ({} if series.member is None else {"series": series.series, "split": split}),
+        | ({} if series.member is None else {"series": series.series, "split": split})
+        | ({"future": list(series.future)} if series.future else {}),
         inputs=inputs,
         targets=scaled,
         clean=None,
@@ -232,13 +241,7 @@ def _when(rows: list[Rows], horizon: int, order: NDArray[np.int64]) -> Numbers |
     return np.concatenate(each)[order].astype(np.float64)
 
 
-def _check_arguments(
-    horizon: int, train: float, valid: float, window: int | None, dt: float | None
-) -> None:
-    if not (isinstance(horizon, Integral) and horizon >= 1):
-        raise TorchliquidError(
-            f"horizon is {horizon}: give a whole number of rows to look ahead, at least 1"
-        )
+def _check_arguments(train: float, valid: float, window: int | None, dt: float | None) -> None:
     if not (train > 0 and valid >= 0 and train + valid < 1):
         raise TorchliquidError(
             f"train is {train} and valid is {valid}: give fractions, train above 0, valid at least "

@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from torchliquid.checks import visible
 from torchliquid.data.cells import Say, categories, numbers
+from torchliquid.data.dates import as_dates, calendar_columns
 from torchliquid.data.formats import read_columns
 from torchliquid.data.marks import Marks
 from torchliquid.data.text import Columns, is_number
 from torchliquid.data.times import (
     Numbers,
-    as_dates,
     check_order,
     elapsed,
     late_rows,
     merged,
     moments,
+    resampled,
 )
 from torchliquid.errors import TorchliquidError
 
@@ -54,6 +55,7 @@ class Series:
             together, and its times increase. None: there is one series.
         labels: names of the series.
         series: name of the column that tells them apart.
+        future: columns whose value at the time to be predicted is known beforehand.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Series:
     member: NDArray[np.int64] | None = None
     labels: tuple[str, ...] = ()
     series: str | None = None
+    future: tuple[str, ...] = ()
 
 
 def read_table(
@@ -78,19 +81,24 @@ def read_table(
     missing: Sequence[str] = (),
     marks: Marks | None = None,
     time_format: str | None = None,
+    zone: str | None = None,
     sort: bool = False,
     duplicates: str = "refuse",
+    every: str | None = None,
     series: str | None = None,
+    future: Sequence[str] = (),
+    calendar: Sequence[str] = (),
 ) -> Series:
     """Read the columns of a table file that a model is to see.
 
     Cells that are empty, NA or NaN are missing values; true and false count as 1 and 0. Messages
     count data rows from 1, not counting the header.
 
-    Times are numbers, or dates and times in ISO 8601 (``2015-02-04 17:51:00``, ``20150204``, with
-    or without a time zone; UTC without). Dates become seconds since the first row, or, if all are
-    the same moment of a month (monthly, quarterly, yearly tables), months since the first row, so
-    that the unequal lengths of months and years do not count as irregular spacing.
+    Times are numbers, durations (``12:30:00``), or dates in any form that can be read in one way
+    (see `torchliquid.data.dates.as_dates`; UTC without a zone). Dates become seconds since the
+    first row, or, if all are the same moment of a month (monthly, quarterly, yearly tables), months
+    since the first row, so that the unequal lengths of months and years do not count as irregular
+    spacing.
 
     Args:
         path: ``.csv``, ``.tsv``, ``.txt``, ``.parquet``, ``.pq`` or ``.npy``; see
@@ -104,10 +112,17 @@ def read_table(
             ``"-200"`` or ``"?"``; a number means all cells of its value.
         marks: how a text file is written, where it can be read in two ways.
         time_format: how times are written, in `strptime`'s codes, such as ``"%d/%m/%Y %H.%M"``;
-            None: ISO 8601, whole numbers such as 20150204, or numbers.
+            None: found.
+        zone: where clocks show the times that name no zone, such as ``"Europe/Berlin"``: an hour
+            that comes twice as clocks are put back is two hours. None: UTC.
         sort: put the rows in the order of their times; else times that run back are refused.
         duplicates: of several rows with the same time (after sorting) keep the ``"first"``, the
             ``"last"`` or their ``"mean"``; ``"refuse"``: an error says how many there are.
+        every: resample to one row an interval, such as ``"1h"`` (for times that are numbers a
+            number), with the mean of its values.
+        future: features whose value at the time to be predicted is known beforehand.
+        calendar: "hour", "weekday" or "month": of the time to be predicted, each as a sine and a
+            cosine; dates only.
         series: name of a column that tells several series apart, wherever their rows are; None:
             the table is one.
 
@@ -139,7 +154,7 @@ def read_table(
         values += list(found.values())
     wanted = (target, *features)
     stamps = _joined([_find(columns, name, path) for name in timed]) if timed else None
-    table, times, unit, dates = np.stack(values, axis=1), None, None, None
+    table = np.stack(values, axis=1)
     if duplicates not in DUPLICATES:
         raise TorchliquidError(f"duplicates is {duplicates!r}: give {', '.join(DUPLICATES)}")
     member: NDArray[np.int64] | None = None
@@ -148,8 +163,9 @@ def read_table(
         member, labels, order = _told_apart(_find(columns, series, path), series)
         table, stamps = table[order], None if stamps is None else stamps.iloc[order]
     unused = [column for column in columns if column[0] not in {*wanted, *timed, series}]
+    times, unit, dates = None, None, None
     if stamps is not None:
-        ordered = moments(stamps, f"time column {time!r}", time_format)
+        ordered = moments(stamps, f"time column {time!r}", time_format, zone)
         rows, kept = [], []
         for k, part in enumerate(_rows_of(member, len(ordered))):
             own = part[np.argsort(ordered[part], kind="stable")] if sort else part
@@ -157,11 +173,20 @@ def read_table(
                 of = "" if member is None else f" of {series} {labels[k]!r}"
                 apart = _apart_hint(unused, late_rows(ordered), series)
                 check_order(ordered[own], stamps.iloc[own], f"time column {time!r}{of}", apart)
-            rows.append(merged(ordered[own], table[own], duplicates))
+            single = merged(ordered[own], table[own], duplicates)
+            rows.append(single if every is None else resampled(*single, every))
             kept.append(np.full(len(rows[-1][0]), k))
         ordered, table = (np.concatenate(part) for part in zip(*rows, strict=True))
         member = None if member is None else np.concatenate(kept)
         times, unit, dates = elapsed(ordered)
+    elif every is not None:
+        raise TorchliquidError(f"--every {every} needs --time: say which column holds the times")
+    known = _known(future, names)
+    if calendar:
+        more = calendar_columns(dates, calendar, zone)
+        table = np.column_stack([table, *more.values()])
+        names += list(more)
+        known += list(more)
     notes = (
         *said,
         *(_several_series(unused) if series is None else ()),
@@ -179,7 +204,22 @@ def read_table(
         member=member,
         labels=labels,
         series=None if series is None else visible(series),
+        future=tuple(map(visible, known)),
     )
+
+
+def _known(future: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The features, by name, that are known beforehand; of text the columns of its words."""
+    known = []
+    for feature in future:
+        found = [n for n in names[1:] if n == feature or n.startswith(f"{feature}=")]
+        if not found:
+            raise TorchliquidError(
+                f"{feature!r} is to be known beforehand, but is no feature: the features are "
+                f"{', '.join(names[1:]) or 'none'}"
+            )
+        known += found
+    return known
 
 
 def _told_apart(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.data.dates import as_dates
 from torchliquid.errors import TorchliquidError
 
 if TYPE_CHECKING:
@@ -14,11 +15,16 @@ if TYPE_CHECKING:
 
 Numbers = NDArray[np.float64]
 SHOWN_CHARACTERS = 40
-_COMPACT = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_CLOCK = r"\d+:\d{2}(:\d{2}(\.\d+)?)?"
+"""A time without a date: hours, minutes, and maybe seconds since some start."""
+MOST_ROWS = 20
+"""Resampling makes at most so many rows of one."""
 
 
-def moments(cells: pd.Series, what: str, time_format: str | None) -> NDArray[Any]:
-    """The cells as numbers or as dates, whichever more of them are."""
+def moments(
+    cells: pd.Series, what: str, time_format: str | None = None, zone: str | None = None
+) -> NDArray[Any]:
+    """The cells as numbers, as dates (in UTC) or as durations, whichever more of them are."""
     import pandas as pd
 
     missing = np.flatnonzero(cells.isna())
@@ -27,29 +33,85 @@ def moments(cells: pd.Series, what: str, time_format: str | None) -> NDArray[Any
             f"{what} is empty in data row {missing[0] + 1}: fill it in or delete the row"
         )
     if time_format is not None:
-        try:
-            found = pd.to_datetime(cells.astype(str), format=time_format, utc=True, errors="coerce")
-        except ValueError as error:
-            raise TorchliquidError(f"time format {time_format!r} is none: {error}") from error
-        wrong = np.flatnonzero(found.isna())
-        if len(wrong):
-            raise TorchliquidError(
-                f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}, which is "
-                f"not of the form {time_format!r} ({len(wrong)} such rows)"
-            )
-        stamps: NDArray[Any] = found.dt.tz_localize(None).to_numpy()
-        return stamps
-    numbers, stamps = _as_numbers(cells), as_dates(cells)
+        return _of_format(cells, what, time_format, zone)
+    if pd.api.types.is_timedelta64_dtype(cells.dtype):
+        return cells.to_numpy()
+    if not pd.api.types.is_numeric_dtype(cells.dtype):
+        words = cells.astype(str).str.strip()
+        if words.str.fullmatch(_CLOCK).all():
+            return pd.to_timedelta(words.where(words.str.count(":") == 2, words + ":00")).to_numpy()
+    numbers = _as_numbers(cells)
+    try:
+        stamps = as_dates(cells, zone)
+    except TorchliquidError as error:
+        raise TorchliquidError(f"{what}: {error}") from error
     compact = pd.api.types.is_integer_dtype(cells.dtype) and not np.isnat(stamps).any()
     dates = compact or np.isnat(stamps).sum() < np.isnan(numbers).sum()
     wrong = np.flatnonzero(np.isnat(stamps) if dates else ~np.isfinite(numbers))
     if len(wrong):
         raise TorchliquidError(
-            f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}: give finite "
-            "numbers, dates and times like 2015-02-04T17:51:00, or --time-format, such as "
-            "'%d.%m.%Y %H:%M'"
+            f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1} ({len(wrong)} "
+            "such rows): give finite numbers, dates and times like 2015-02-04T17:51:00, or "
+            "--time-format, such as '%d.%m.%Y %H:%M'"
         )
     return stamps if dates else numbers
+
+
+def _of_format(cells: pd.Series, what: str, time_format: str, zone: str | None) -> NDArray[Any]:
+    import pandas as pd
+
+    try:
+        found = pd.to_datetime(cells.astype(str), format=time_format, errors="coerce")
+    except ValueError as error:
+        raise TorchliquidError(f"time format {time_format!r} is none: {error}") from error
+    wrong = np.flatnonzero(found.isna())
+    if len(wrong):
+        raise TorchliquidError(
+            f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}, which is "
+            f"not of the form {time_format!r} ({len(wrong)} such rows)"
+        )
+    return as_dates(found, zone)
+
+
+def resampled(ordered: NDArray[Any], table: Numbers, every: str) -> tuple[NDArray[Any], Numbers]:
+    """One row for each interval: the mean of the values in it, none where there is no row.
+
+    Intervals of dates begin at whole multiples since 1970 (full hours for ``1h``); each is stamped
+    with its beginning, and holds what was known at its end.
+    """
+    dated = ordered.dtype.kind in "mM"
+    width = _width(every, dated=dated)
+    unit = f"{ordered.dtype.kind}8[ns]"
+    numbers = ordered.astype(unit).astype(np.int64) if dated else ordered
+    places = np.floor_divide(numbers, width).astype(np.int64)
+    rows = int(places[-1] - places[0] + 1)
+    if rows > MOST_ROWS * len(ordered):
+        raise TorchliquidError(
+            f"--every {every} makes {rows:,} rows of {len(ordered):,}, most of them empty: give a "
+            "longer interval"
+        )
+    places -= places[0]
+    there = ~np.isnan(table)
+    count, total = np.zeros((rows, table.shape[1])), np.zeros((rows, table.shape[1]))
+    np.add.at(count, places, there)
+    np.add.at(total, places, np.where(there, table, 0.0))
+    begins = (np.floor_divide(numbers[0], width) + np.arange(rows)) * width
+    stamps = begins.astype(np.int64).astype(unit) if dated else begins
+    return stamps, total / np.where(count, count, np.nan)
+
+
+def _width(every: str, *, dated: bool) -> float | int:
+    """An interval in nanoseconds, or in the unit of times that are numbers."""
+    import pandas as pd
+
+    try:
+        width = pd.Timedelta(every).value if dated else float(every)
+    except ValueError as error:
+        wanted = "such as 15min, 1h or 1D" if dated else "a number, as the times are numbers"
+        raise TorchliquidError(f"--every is {every!r}: give {wanted}") from error
+    if not width > 0:
+        raise TorchliquidError(f"--every is {every!r}: give an interval above 0")
+    return width
 
 
 def late_rows(ordered: NDArray[Any]) -> NDArray[np.int64]:
@@ -74,7 +136,7 @@ def check_order(ordered: NDArray[Any], cells: pd.Series, what: str, apart: str) 
             f"{what} is {before} in data row {row} and {after} in data row {row + 1}, the same "
             f"time ({repeated} such rows{f', {back} run back' if back else ''}): give "
             "--duplicates first, last or mean; if the hour repeats as clocks are put back, give "
-            f"times with their zone; {apart}"
+            f"--time-zone; {apart}"
         )
     raise TorchliquidError(
         f"{what} goes back from {before} in data row {row} to {after} in data row {row + 1} "
@@ -105,6 +167,8 @@ def merged(ordered: NDArray[Any], table: Numbers, keep: str) -> tuple[NDArray[An
 
 def elapsed(ordered: NDArray[Any]) -> tuple[Numbers, str | None, Numbers | None]:
     """Increasing times, their unit, and as moments where they are dates."""
+    if ordered.dtype.kind == "m":
+        return ordered / np.timedelta64(1, "s"), "seconds", None
     if ordered.dtype.kind != "M":
         return ordered, None, None
     return *_since_first(ordered), ordered.astype("datetime64[ms]").astype(np.float64) / 1000
@@ -117,42 +181,6 @@ def _as_numbers(cells: pd.Series) -> Numbers:
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells.to_numpy(dtype=np.float64)
     return pd.to_numeric(cells.astype(str), errors="coerce").to_numpy(dtype=np.float64)
-
-
-def _compact(cells: pd.Series) -> NDArray[np.datetime64] | None:
-    """Whole numbers such as 202012, 20201231 or 2020123123 as dates, where all of them are.
-
-    In years from 1800 to 2200: other numbers are counters.
-    """
-    import pandas as pd
-
-    words = cells.astype(str)
-    form = _COMPACT.get(len(words.iloc[0])) if len(words) else None
-    if (
-        form is None
-        or not words.str.fullmatch(rf"(1[89]|2[01])\d{{{len(words.iloc[0]) - 2}}}").all()
-    ):
-        return None
-    stamps = pd.to_datetime(words, format=form, errors="coerce").to_numpy()
-    return None if np.isnat(stamps).any() else stamps
-
-
-def as_dates(cells: pd.Series) -> NDArray[np.datetime64]:
-    """Moments in UTC, NaT where a cell is none."""
-    import pandas as pd
-
-    if pd.api.types.is_integer_dtype(cells.dtype):
-        compact = _compact(cells)
-        if compact is None:
-            return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
-        return compact
-    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
-        stamps = pd.to_datetime(cells, utc=True)
-    elif pd.api.types.is_float_dtype(cells.dtype):
-        return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
-    else:
-        stamps = pd.to_datetime(cells.astype(str), utc=True, format="ISO8601", errors="coerce")
-    return stamps.dt.tz_localize(None).to_numpy()
 
 
 def _since_first(stamps: NDArray[np.datetime64]) -> tuple[Numbers, str]:
