@@ -138,7 +138,7 @@ def _add_protocol(
         "--models", nargs="+", metavar="NAME", help="such as LTC-8 LTC-32-euler LSTM-16 ridge-AR"
     )
     group.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    group.add_argument("--processes", type=int, help="workers; default: one a core")
+    group.add_argument("--processes", type=int, help="workers (one a core, if worth it)")
     store = parser.add_argument_group("results")
     store.add_argument("--out", type=Path, metavar="DIR", help=f"({out})")
     again = store.add_mutually_exclusive_group()

@@ -337,3 +337,13 @@ def test_an_error_in_a_worker_reaches_the_caller(tmp_path, small):
     with pytest.raises(TorchliquidError, match=r"cannot (save to|write) .*models"):
         run(small(), ("GRU-2",), protocol, tmp_path, processes=1, report=spoil)
     assert not files(tmp_path)
+
+
+def test_little_work_starts_no_workers_and_much_does(small, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(runner, "_workers", lambda *given: asked.append(given))
+    run(small(), MODELS, PROTOCOL, tmp_path / "little")
+    assert not asked
+    monkeypatch.setattr(runner, "WORTH_WORKERS", 0.0)
+    run(small(), MODELS, PROTOCOL, tmp_path / "much")
+    assert len(asked) == 1

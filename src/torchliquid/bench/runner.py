@@ -45,6 +45,12 @@ LARGEST_RATE = 1e30
 """The optimiser computes with 32-bit numbers: not far above this it cannot take a step."""
 
 
+WORTH_WORKERS = 5.0
+"""Seconds of training from which worker processes are worth their start, two seconds each."""
+LANE_STEP, EPOCH = 1e-6, 1e-3
+"""Seconds that a step of a lane takes, about, and an epoch besides."""
+
+
 class _StoppedError(Exception):
     """A worker was told to stop."""
 
@@ -68,7 +74,8 @@ def run(
         protocol: how networks are trained.
         folder: of the store.
         fresh: throw away what the folder holds.
-        processes: workers; as many as there are cores and jobs if None; 0 runs in this process.
+        processes: workers; 0 runs in this process; None: as many as there are cores and jobs, and
+            none where training takes little longer than they take to start.
         report: hears of progress, in this process.
         notify: hears what the user should know, such as which models were finished already.
 
@@ -112,7 +119,9 @@ def _run(
     if finished:
         names = ", ".join(model.name for model in finished)
         notify(f"note: finished in {folder} already: {names}; --fresh starts over")
-    processes = min(os.cpu_count() or 1, len(todo)) if processes is None else processes
+    if processes is None:
+        alone = _seconds(task, todo, protocol) < WORTH_WORKERS
+        processes = 0 if alone else min(os.cpu_count() or 1, len(todo))
     workers = _workers(processes, len(todo), notify) if processes and todo else None
     if workers:
         _in_processes(task, todo, protocol, store, workers, report)
@@ -120,6 +129,13 @@ def _run(
         for model in todo:
             job(task, model, protocol, store, _named(report, model.name))
     return store
+
+
+def _seconds(task: Task, models: Sequence[Model], protocol: Protocol) -> float:
+    """How long training takes in one process, very roughly."""
+    trained = [model for model in models if model.kind != "classical"]
+    epochs = sum(passes(model, protocol) for model in trained)
+    return epochs * (EPOCH + LANE_STEP * protocol.lanes * task.train)
 
 
 def job(task: Task, model: Model, protocol: Protocol, store: Store, progress: Progress) -> None:

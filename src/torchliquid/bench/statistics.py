@@ -57,12 +57,12 @@ def median_interval(values: ArrayLike) -> Estimate:
     >>> median_interval([2.0] * 10)
     Estimate(figure=2.0, low=2.0, high=2.0)
     """
-    from scipy.stats import bootstrap
-
     found = np.asarray(values, dtype=np.float64)
     figure = float(np.median(found)) if np.isfinite(found).all() else np.nan
     if len(found) < LEAST or not np.isfinite(figure):
         return Estimate(figure, np.nan, np.nan)
+    from scipy.stats import bootstrap  # it takes most of a second
+
     result = bootstrap(
         (found,),
         np.median,

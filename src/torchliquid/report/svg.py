@@ -37,7 +37,7 @@ def to_png(figure: Figure) -> bytes:
             text.set_parse_math(True)
     with drawing():
         # An inch of the drawing holds 72 px of type: the file is as sharp as print needs.
-        figure.savefig(buffer, format="png", dpi=200)
+        figure.savefig(buffer, format="png", dpi=200, pil_kwargs={"compress_level": 3})
     return buffer.getvalue()
 
 
