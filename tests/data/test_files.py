@@ -168,3 +168,26 @@ def test_all_features_are_those_that_can_be_read_as_numbers(write):
     content = "t,y,a,b,c,d\n0,1,?,yes,x,5%\n1,2,3,no,z,6%\n2,3,4,no,w,7%\n"
     series = read_table(write(content), "y", ["all"], "t")
     assert series.columns == ("y", "a", "b", "d")
+
+
+# --- odd files, in our words --------------------------------------------------------------------
+
+LONG = "t,y\n" + "".join(f"{k},{k % 7}\n" for k in range(60))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (LONG.replace("40,5\n", "40,5,9\n"), "has 3 cells in line 42 .* its header names 2"),
+        (LONG.replace("40,5\n", '40,"5\n'), "a quotation mark in data row 41 that is never closed"),
+        (LONG.encode("utf-16-le"), "give --encoding utf-16-le"),
+        (
+            "Station;Foo\nHeight;3\nt;y;z\n1;2;3\n",
+            "the first lines are no table, give --skip",
+        ),
+        (bytes(range(256)) * 20, "is not text in UTF-8"),
+    ],
+)
+def test_odd_files(write, content, said):
+    with pytest.raises(TorchliquidError, match=said):
+        read_table(write(content), "y")

@@ -29,9 +29,9 @@ from torchliquid import __version__
 from torchliquid.bench.classical import METHODS
 from torchliquid.bench.models import Model, find
 from torchliquid.bench.probe import probe
-from torchliquid.bench.scoring import score
+from torchliquid.bench.scoring import per_lane, score
 from torchliquid.bench.store import Run, Store, hold
-from torchliquid.bench.task import Array, Task
+from torchliquid.bench.task import Task
 from torchliquid.bench.training import Progress, Protocol, seconds_alone, train
 from torchliquid.bench.tuning import is_tuned, passes, tune, tuned
 from torchliquid.bench.windows import predict
@@ -166,7 +166,7 @@ def compute(
     """A model's rows, and its trained lanes."""
     if model.kind == "classical":
         carry, reset, parameters, notes = METHODS[model.name][1](task)
-        rows = score(task, _per_lane(carry, protocol.lanes), _per_lane(reset, protocol.lanes))
+        rows = score(task, per_lane(carry, protocol.lanes), per_lane(reset, protocol.lanes))
         progress(protocol.epochs)
         facts = _facts(model, parameters, protocol) | {"notes": list(notes)}
         return Run(model.name, facts, dict(rows)), None
@@ -219,11 +219,6 @@ def _facts(model: Model, parameters: int, protocol: Protocol) -> dict[str, Any]:
         "seconds_per_epoch": None,
         "threads": torch.get_num_threads(),
     }
-
-
-def _per_lane(prediction: Array, lanes: int) -> Array:
-    """One row a lane, also where all lanes see the same data and so predict the same."""
-    return np.ascontiguousarray(np.broadcast_to(prediction, (lanes, prediction.shape[1])))
 
 
 def _typical_lane(errors: Any) -> int:

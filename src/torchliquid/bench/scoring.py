@@ -64,3 +64,8 @@ def score(
         "prediction_carry": carry,
         "prediction_reset": reset,
     }
+
+
+def per_lane(prediction: Array, lanes: int) -> Array:
+    """One row a lane, also where all lanes see the same data and so predict the same."""
+    return np.ascontiguousarray(np.broadcast_to(prediction, (lanes, prediction.shape[1])))

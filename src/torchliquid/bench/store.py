@@ -189,9 +189,12 @@ class Store:
         held, asked = _flatten(facts["settings"]), _flatten(self.settings)
         for key in held | asked:
             if held.get(key) != asked.get(key):
+                values = f"{key} is {held.get(key)} there, {asked.get(key)} here"
+                if key == "task.sha256":
+                    values = "of a table with other numbers"
                 raise TorchliquidError(
-                    f"{self.folder} holds results of another benchmark ({key} is {held.get(key)} "
-                    f"there, {asked.get(key)} here): give another --out, or --fresh to replace them"
+                    f"{self.folder} holds results of another benchmark ({values}): give another "
+                    "--out, or --fresh to replace them"
                 )
         return facts, arrays
 

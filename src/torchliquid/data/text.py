@@ -56,7 +56,10 @@ def read_text(content: bytes, marks: Marks, say: Say) -> Columns:
         low_memory=False,
     )
     given = marks.decimal is not None or marks.thousands is not None
-    table = read(io.StringIO(text), decimal=marks.decimal or ".", thousands=marks.thousands)
+    try:
+        table = read(io.StringIO(text), decimal=marks.decimal or ".", thousands=marks.thousands)
+    except pd.errors.ParserError as error:
+        raise TorchliquidError(_in_our_words(str(error), separator)) from error
     table = _without_foot(table, say)
     columns = [table[place] for place in range(len(names))]
     if separator != "," and not given:
@@ -71,6 +74,21 @@ def read_text(content: bytes, marks: Marks, say: Say) -> Columns:
     return list(zip(names, columns, strict=True))
 
 
+def _in_our_words(error: str, separator: str) -> str:
+    """What pandas says of a table that it cannot read."""
+    cells = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", error)
+    if cells:
+        return (
+            f"has {cells[3]} cells in line {cells[2]} (counted from the names), but its header "
+            f"names {cells[1]}: quote cells that hold {separator!r}; of lines that are no rows, "
+            "see --comment and --skip-footer"
+        )
+    quote = re.search(r"EOF inside string starting at row (\d+)", error)
+    if quote:
+        return f"has a quotation mark in data row {int(quote[1])} that is never closed: close it"
+    return f"cannot be read as a table ({' '.join(error.split())}): mend the file"
+
+
 def _decoded(content: bytes, marks: Marks) -> str:
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
@@ -80,6 +98,10 @@ def _decoded(content: bytes, marks: Marks) -> str:
         raise TorchliquidError(
             f"is not text in {named}: save it in UTF-8, or give --encoding, such as latin-1"
         ) from error
+    if "\0" in text[:1000]:
+        raise TorchliquidError(
+            "holds NUL characters in its first lines, as UTF-16 does: give --encoding utf-16-le"
+        )
     text = text.lstrip("\ufeff")
     if "\r" in text:  # every kind of line end
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -249,5 +271,6 @@ def _fit_names(header: list[str], rows: list[list[str]], separator: str) -> list
     number, row = next((i, row) for i, row in enumerate(rows, 1) if len(row) > len(header))
     raise TorchliquidError(
         f"has {len(row)} cells in data row {number}, but its header names {len(header)}: name every"
-        f" column in the first line, and quote cells that hold {separator!r}"
+        f" column in the first line, and quote cells that hold {separator!r}; where the first "
+        "lines are no table, give --skip-rows"
     )
