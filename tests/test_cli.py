@@ -231,7 +231,17 @@ def test_show_task_says_what_would_happen(idle, capsys):
     given = ["--target", "y", "--features", "a", "--time", "time", "--show-task"]
     assert main(["bench", "csv", path, *given]) == 0
     text = capsys.readouterr().out
-    assert len(text.splitlines()) <= 12
+    assert len(text.splitlines()) <= 20
+    for words in (
+        "y: ",
+        "a: ",
+        "1 missing",
+        "gaps        1 to 1",
+        "test from 48",
+        "row 3 ",
+        "about ",
+    ):
+        assert words in text
     lines = dict(line.split(maxsplit=1) for line in text.splitlines())
     assert lines["target"] == "y, 1 row ahead; features: a"
     assert lines["time"].startswith("time, targets from ")

@@ -336,7 +336,7 @@ def _csv(options: argparse.Namespace) -> "Task":
         future=future,
         calendar=[kind for kind in (options.calendar or "").split(",") if kind],
     )
-    options.out = options.out or Path("results") / options.file.stem
+    options.out, options.table = options.out or Path("results") / options.file.stem, series
     if options.split == "series" and options.series is None:
         raise TorchliquidError("--split series needs --series COLUMN, which tells them apart")
     return table_task(series, split=options.split, **_split(options))
@@ -361,7 +361,7 @@ def _bench(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from torchliquid.bench.models import DEFAULT, DEFAULT_OF_TABLES
-    from torchliquid.bench.runner import check, run
+    from torchliquid.bench.runner import check, run, training_seconds
     from torchliquid.bench.store import hold, write_whole
     from torchliquid.bench.summary import summarise
     from torchliquid.bench.tuning import passes
@@ -377,7 +377,9 @@ def _bench(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(task.spec, indent=2))
             return 0
-        for name, words in outline(task, models, asdict(protocol), options.out):
+        table = getattr(options, "table", None)
+        seconds = training_seconds(task, chosen, protocol)
+        for name, words in outline(task, models, asdict(protocol), options.out, seconds, table):
             print(f"{name:11} {words}")
         return 0
     if options.json:

@@ -47,7 +47,7 @@ LARGEST_RATE = 1e30
 
 WORTH_WORKERS = 5.0
 """Seconds of training from which worker processes are worth their start, two seconds each."""
-LANE_STEP, EPOCH = 1e-6, 1e-3
+LANE_STEP, EPOCH = 2e-7, 5e-4
 """Seconds that a step of a lane takes, about, and an epoch besides."""
 
 
@@ -120,7 +120,7 @@ def _run(
         names = ", ".join(model.name for model in finished)
         notify(f"note: finished in {folder} already: {names}; --fresh starts over")
     if processes is None:
-        alone = _seconds(task, todo, protocol) < WORTH_WORKERS
+        alone = training_seconds(task, todo, protocol) < WORTH_WORKERS
         processes = 0 if alone else min(os.cpu_count() or 1, len(todo))
     workers = _workers(processes, len(todo), notify) if processes and todo else None
     if workers:
@@ -131,7 +131,7 @@ def _run(
     return store
 
 
-def _seconds(task: Task, models: Sequence[Model], protocol: Protocol) -> float:
+def training_seconds(task: Task, models: Sequence[Model], protocol: Protocol) -> float:
     """How long training takes in one process, very roughly."""
     trained = [model for model in models if model.kind != "classical"]
     epochs = sum(passes(model, protocol) for model in trained)
