@@ -211,3 +211,25 @@ def test_a_calendar_is_that_of_the_row_predicted(read):
 def test_a_plan_must_be_a_feature(read):
     with pytest.raises(TorchliquidError, match="'z' is to be known beforehand, but is no feature"):
         read(range(10), future=["z"])
+
+
+@pytest.mark.parametrize(
+    ("content", "time", "first", "gaps"),
+    [
+        ("year,quarter,y\n1959,4,1\n1960,1,2\n1960,2,3\n", "year,quarter", "1959-10-01", [3, 3]),
+        ("Year,Month,y\n1959.0,12.0,1\n1960.0,1.0,2\n", "Year,Month", "1959-12-01", [1]),
+        ("year,month,day,hour,y\n2020,2,29,23,1\n2020,3,1,0,2\n", "year,month,day,hour",
+         "2020-02-29 23:00", [HOUR]),
+    ],
+)  # fmt: skip
+def test_dates_in_columns_of_numbers(tmp_path, content, time, first, gaps):
+    (tmp_path / "t.csv").write_text(content)
+    series = read_table(tmp_path / "t.csv", "y", time=time)
+    assert series.dates[0] == moment(first)
+    assert np.diff(series.times).tolist() == gaps
+
+
+def test_numbers_that_are_no_date(tmp_path):
+    (tmp_path / "t.csv").write_text("year,quarter,y\n1959,4,1\n1960,5,2\n")
+    with pytest.raises(TorchliquidError, match="empty or no date in data row 2"):
+        read_table(tmp_path / "t.csv", "y", time="year,quarter")

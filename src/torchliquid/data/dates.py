@@ -153,6 +153,26 @@ def _compact(cells: pd.Series) -> NDArray[Any] | None:
     return None if np.isnat(stamps).any() else stamps
 
 
+CLOCK_COLUMNS = ("year", "quarter", "month", "day", "hour", "minute", "second")
+
+
+def of_numbers(columns: dict[str, pd.Series]) -> pd.Series:
+    """Dates whose year, month (or quarter), day, hour ... stand in columns of their own.
+
+    >>> import pandas as pd
+    >>> of_numbers({"year": pd.Series([1959]), "quarter": pd.Series([2])})[0]
+    Timestamp('1959-04-01 00:00:00')
+    """
+    import pandas as pd
+
+    numbers = {name: pd.to_numeric(cells, errors="coerce") for name, cells in columns.items()}
+    if "quarter" in numbers:
+        quarter = numbers.pop("quarter")
+        numbers["month"] = (3 * quarter - 2).where(quarter.isin([1, 2, 3, 4]))
+    parts = pd.DataFrame({"month": 1, "day": 1} | numbers)
+    return pd.to_datetime(parts, errors="coerce")
+
+
 CALENDAR = ("hour", "weekday", "month")
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from torchliquid.checks import visible
 from torchliquid.data.cells import Say, categories, numbers
-from torchliquid.data.dates import as_dates, calendar_columns
+from torchliquid.data.dates import CLOCK_COLUMNS, as_dates, calendar_columns, of_numbers
 from torchliquid.data.formats import read_columns
 from torchliquid.data.marks import Marks
 from torchliquid.data.text import Columns, is_number
@@ -153,7 +153,7 @@ def read_table(
         names += list(found)
         values += list(found.values())
     wanted = (target, *features)
-    stamps = _joined([_find(columns, name, path) for name in timed]) if timed else None
+    stamps = _joined({name: _find(columns, name, path) for name in timed}) if timed else None
     table = np.stack(values, axis=1)
     if duplicates not in DUPLICATES:
         raise TorchliquidError(f"duplicates is {duplicates!r}: give {', '.join(DUPLICATES)}")
@@ -313,11 +313,14 @@ def _parts(columns: Columns, time: str | None) -> list[str]:
     return [name.strip() for name in time.split(",")]
 
 
-def _joined(columns: list[pd.Series]) -> pd.Series:
-    """The column of times, several as one."""
-    first, *others = columns
+def _joined(columns: dict[str, pd.Series]) -> pd.Series:
+    """The column of times, several as one: of year, month, day ... in numbers, or as words."""
+    first, *others = columns.values()
     if not others:
         return first
+    named = {name.strip().lower(): cells for name, cells in columns.items()}
+    if set(named) <= set(CLOCK_COLUMNS) and "year" in named:
+        return of_numbers(named)
     joined, there = first.astype(str), first.notna()
     for cells in others:
         joined, there = joined + " " + cells.astype(str), there & cells.notna()

@@ -30,7 +30,7 @@ def moments(
     missing = np.flatnonzero(cells.isna())
     if len(missing):
         raise TorchliquidError(
-            f"{what} is empty in data row {missing[0] + 1}: fill it in or delete the row"
+            f"{what} is empty or no date in data row {missing[0] + 1}: fill it in or delete the row"
         )
     if time_format is not None:
         return _of_format(cells, what, time_format, zone)
