@@ -265,7 +265,7 @@ def test_numbers_stay_numbers(write, cells):
         ("y\n1\ninf", {"target": "y"}, ["target 'y'", "inf in data row 2", "finite"]),
         ("y\n1\n2\n-1e999", {"target": "y"}, ["-inf in data row 3", "finite"]),
         ("y,a\n1,\n2,", {"target": "y", "features": ["a"]}, ["feature 'a'", "no value at all"]),
-        ("t,y\n1,1\n,2", {"target": "y", "time": "t"}, ["'t'", "empty in data row 2", "fill"]),
+        ("t,y\n1,1\n,2", {"target": "y", "time": "t"}, ["'t'", "no date in data row 2", "fill"]),
         (
             "t,y\n2020-01-01,1\n01/02/2020,2",
             {"target": "y", "time": "t"},
