@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from torchliquid import environment
-from torchliquid.bench.models import find
-from torchliquid.bench.scoring import mse
-from torchliquid.bench.task import Task, article_task
-from torchliquid.bench.training import Protocol, train
-from torchliquid.bench.windows import predict
+from torchliquid.bench.running.models import find
+from torchliquid.bench.running.scoring import mse
+from torchliquid.bench.running.training import Protocol, train
+from torchliquid.bench.running.windows import predict
+from torchliquid.bench.tasks.task import Task, article_task
 from torchliquid.data.published import CURVES, NUMBERS
 from torchliquid.data.sines import SumOfSines
 

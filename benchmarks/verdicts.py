@@ -17,12 +17,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from torchliquid import environment
-from torchliquid.bench.models import find
-from torchliquid.bench.scoring import score
-from torchliquid.bench.statistics import median_interval, paired_ratio
-from torchliquid.bench.task import article_task
-from torchliquid.bench.training import Protocol, train
-from torchliquid.bench.windows import predict
+from torchliquid.bench.judging.statistics import median_interval, paired_ratio
+from torchliquid.bench.running.models import find
+from torchliquid.bench.running.scoring import score
+from torchliquid.bench.running.training import Protocol, train
+from torchliquid.bench.running.windows import predict
+from torchliquid.bench.tasks.task import article_task
 from torchliquid.data.presets import PRESETS
 from torchliquid.data.sines import SumOfSines
 

@@ -42,13 +42,17 @@ WRONG = [
         "torchliquid.nn",
     ),  # through the front door
     ("nn.layer", "import torchliquid.insight", "torchliquid.insight"),
-    ("nn.pack", "def late():\n    from torchliquid.bench import task", "torchliquid.bench"),
-    ("insight", "from torchliquid.bench import training", "torchliquid.bench"),
+    ("nn.pack", "def late():\n    from torchliquid.bench.tasks import task", "torchliquid.bench"),
+    ("insight", "from torchliquid.bench.running import training", "torchliquid.bench"),
     ("data.sines", "from torchliquid.nn import LTC", "torchliquid.nn"),
     ("data.sines", "from torchliquid.functional import ltc", "torchliquid.functional"),
-    ("bench.task", "from torchliquid import report", "torchliquid.report"),
-    ("report", "from torchliquid.bench.training import train", "torchliquid.bench.training"),
-    ("report", "from torchliquid.bench import runner", "torchliquid.bench.runner"),
+    ("bench.tasks.task", "from torchliquid import report", "torchliquid.report"),
+    (
+        "report",
+        "from torchliquid.bench.running.training import train",
+        "torchliquid.bench.running.training",
+    ),
+    ("report", "from torchliquid.bench.running import runner", "torchliquid.bench.running.runner"),
     ("report", "from torchliquid.cli import main", "torchliquid.cli"),
 ]
 

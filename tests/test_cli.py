@@ -11,7 +11,7 @@ import torch
 
 import torchliquid.report
 from torchliquid import __version__
-from torchliquid.bench import runner, windows
+from torchliquid.bench.running import runner, windows
 from torchliquid.cli import main
 
 QUICK = ("--lanes", "2", "--epochs", "2", "--processes", "0")

@@ -18,8 +18,8 @@ from torchliquid.checks import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from torchliquid.bench.task import Task
-    from torchliquid.bench.training import Protocol
+    from torchliquid.bench.running.training import Protocol
+    from torchliquid.bench.tasks.task import Task
 
 BAD_INPUT = 2
 """Exit codes besides 0."""
@@ -276,7 +276,7 @@ def _add_sunspots(parser: argparse.ArgumentParser) -> None:
 
 
 def _article(options: argparse.Namespace) -> "Task":
-    from torchliquid.bench.task import article_task
+    from torchliquid.bench.tasks.task import article_task
     from torchliquid.data.presets import PRESETS
     from torchliquid.data.sines import SumOfSines
 
@@ -304,7 +304,7 @@ def _pairs(sines: str) -> tuple[tuple[float, float], ...]:
 
 
 def _csv(options: argparse.Namespace) -> "Task":
-    from torchliquid.bench.table_task import table_task
+    from torchliquid.bench.tasks.table_task import table_task
     from torchliquid.data.marks import Marks
     from torchliquid.data.table import read_table
 
@@ -343,7 +343,7 @@ def _csv(options: argparse.Namespace) -> "Task":
 
 
 def _sunspots(options: argparse.Namespace) -> "Task":
-    from torchliquid.bench.table_task import table_task
+    from torchliquid.bench.tasks.table_task import table_task
     from torchliquid.data.sunspots import sunspots
 
     options.out = options.out or Path("results/sunspots")
@@ -360,11 +360,11 @@ def _bench(options: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from torchliquid.bench.models import DEFAULT, DEFAULT_OF_TABLES
-    from torchliquid.bench.runner import check, run, training_seconds
-    from torchliquid.bench.store import hold, write_whole
-    from torchliquid.bench.summary import summarise
-    from torchliquid.bench.tuning import passes
+    from torchliquid.bench.judging.summary import summarise
+    from torchliquid.bench.running.models import DEFAULT, DEFAULT_OF_TABLES
+    from torchliquid.bench.running.runner import check, run, training_seconds
+    from torchliquid.bench.running.store import hold, write_whole
+    from torchliquid.bench.running.tuning import passes
     from torchliquid.report import terminal_tables, write_report
     from torchliquid.report.outline import outline
 
@@ -414,8 +414,8 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _protocol(options: argparse.Namespace) -> "Protocol":
     """How to train; what the user gave, and all of it without a validation part, is not tuned."""
-    from torchliquid.bench.training import Protocol
-    from torchliquid.bench.tuning import FIRST
+    from torchliquid.bench.running.training import Protocol
+    from torchliquid.bench.running.tuning import FIRST
 
     rate = FIRST.learning_rate if options.lr is None else options.lr
     protocol = Protocol(options.lanes, options.epochs, rate, options.seed, trials=1, tuned=())

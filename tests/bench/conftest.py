@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from torchliquid.bench.task import Task, article_task
+from torchliquid.bench.tasks.task import Task, article_task
 from torchliquid.data.sines import SumOfSines
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from torch import nn
 
-from torchliquid.bench import statistics
-from torchliquid.bench.claims import article_claims
-from torchliquid.bench.probe import AFTER, BEFORE
-from torchliquid.bench.settled import settled_claims
-from torchliquid.bench.store import Run
-from torchliquid.bench.task import article_task
+from torchliquid.bench.judging import statistics
+from torchliquid.bench.judging.claims import article_claims
+from torchliquid.bench.judging.settled import settled_claims
+from torchliquid.bench.running.probe import AFTER, BEFORE
+from torchliquid.bench.running.store import Run
+from torchliquid.bench.tasks.task import article_task
 from torchliquid.data.sines import SumOfSines
 
 LANES, NEURONS = 24, 8

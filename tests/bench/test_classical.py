@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from torchliquid.bench import classical
-from torchliquid.bench.classical import (
+from torchliquid.bench.running import classical
+from torchliquid.bench.running.classical import (
     ORDERS,
     PENALTIES,
     choices,
@@ -18,8 +18,8 @@ from torchliquid.bench.classical import (
     season,
     seasonal,
 )
-from torchliquid.bench.table_task import table_task
-from torchliquid.bench.task import Task
+from torchliquid.bench.tasks.table_task import table_task
+from torchliquid.bench.tasks.task import Task
 from torchliquid.data.table import Series
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from torchliquid.bench import runner
-from torchliquid.bench.runner import run
-from torchliquid.bench.store import Store, hold
-from torchliquid.bench.training import Protocol
+from torchliquid.bench.running import runner
+from torchliquid.bench.running.runner import run
+from torchliquid.bench.running.store import Store, hold
+from torchliquid.bench.running.training import Protocol
 from torchliquid.cli import main
 from torchliquid.errors import TorchliquidError
 
@@ -83,7 +83,7 @@ def test_a_worker_does_not_read_its_settings_from_the_folder(done, small):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from torchliquid.bench.store import hold
+from torchliquid.bench.running.store import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

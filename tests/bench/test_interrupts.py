@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import torchliquid.report
-from torchliquid.bench.runner import _interrupts_blocked, _signals_kept
+from torchliquid.bench.running.runner import _interrupts_blocked, _signals_kept
 from torchliquid.cli import main
 
 MODELS = "persistence,LSTM-2"

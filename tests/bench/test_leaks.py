@@ -8,10 +8,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from torchliquid.bench.models import find
-from torchliquid.bench.runner import compute
-from torchliquid.bench.table_task import table_task
-from torchliquid.bench.training import Protocol
+from torchliquid.bench.running.models import find
+from torchliquid.bench.running.runner import compute
+from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.data.table import Series
 
 pytestmark = pytest.mark.filterwarnings("ignore::torchliquid.errors.LongStepWarning")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench import probe as module
-from torchliquid.bench.models import find
-from torchliquid.bench.probe import AFTER, BEFORE, JUMP, SPIKE, probe
-from torchliquid.bench.training import Protocol, train
+from torchliquid.bench.running import probe as module
+from torchliquid.bench.running.models import find
+from torchliquid.bench.running.probe import AFTER, BEFORE, JUMP, SPIKE, probe
+from torchliquid.bench.running.training import Protocol, train
 from torchliquid.nn import Pack
 
 EVENTS = ("jump_up", "jump_down", "spike_up", "spike_down")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import torchliquid as tl
-from torchliquid.bench import runner
-from torchliquid.bench.runner import run
-from torchliquid.bench.summary import summarise
-from torchliquid.bench.training import Protocol
-from torchliquid.bench.windows import predict
+from torchliquid.bench.judging.summary import summarise
+from torchliquid.bench.running import runner
+from torchliquid.bench.running.runner import run
+from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.running.windows import predict
 from torchliquid.errors import TorchliquidError
 
 MODELS = ("LTC-2", "LSTM-2", "ridge-AR", "persistence")
@@ -63,7 +63,7 @@ def assert_equal_rows(one, other):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run of all kinds of models, and what it was heard to report."""
-    from torchliquid.bench.task import article_task
+    from torchliquid.bench.tasks.task import article_task
     from torchliquid.data.sines import SumOfSines
 
     task = article_task(SumOfSines(steps=60, train=40), lanes=3, seed=0)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench import windows
-from torchliquid.bench.classical import METHODS
-from torchliquid.bench.models import find
-from torchliquid.bench.probe import probe
-from torchliquid.bench.runner import compute
-from torchliquid.bench.table_task import table_task
-from torchliquid.bench.training import Protocol, train
-from torchliquid.bench.windows import later_windows, predict, training_windows
+from torchliquid.bench.running import windows
+from torchliquid.bench.running.classical import METHODS
+from torchliquid.bench.running.models import find
+from torchliquid.bench.running.probe import probe
+from torchliquid.bench.running.runner import compute
+from torchliquid.bench.running.training import Protocol, train
+from torchliquid.bench.running.windows import later_windows, predict, training_windows
+from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.data.table import Series
 from torchliquid.errors import TorchliquidError
 

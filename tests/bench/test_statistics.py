@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from torchliquid.bench import statistics
-from torchliquid.bench.statistics import (
+from torchliquid.bench.judging import statistics
+from torchliquid.bench.judging.statistics import (
     BOUND,
     Estimate,
     finite,

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from torchliquid import __version__
-from torchliquid.bench.models import DEFAULT
-from torchliquid.bench.runner import run
-from torchliquid.bench.store import Run, Store
-from torchliquid.bench.summary import summarise
-from torchliquid.bench.training import Protocol
+from torchliquid.bench.judging.summary import summarise
+from torchliquid.bench.running.models import DEFAULT
+from torchliquid.bench.running.runner import run
+from torchliquid.bench.running.store import Run, Store
+from torchliquid.bench.running.training import Protocol
 
 QUANTILES = {"median", "q10", "q90"}
 MEASURES = ("train_mse", "test_mse_reset", "test_mse_carry")
@@ -41,7 +41,7 @@ def stored(folder, task, rows, lanes=5):
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """The summary of a run of the default models, as small as can be."""
-    from torchliquid.bench.task import article_task
+    from torchliquid.bench.tasks.task import article_task
     from torchliquid.data.sines import SumOfSines
 
     task = article_task(SumOfSines(steps=40, train=25), lanes=5, seed=0)

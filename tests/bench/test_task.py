@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench.models import DEFAULT, find
-from torchliquid.bench.task import article_task
-from torchliquid.bench.windows import inputs_for
+from torchliquid.bench.running.models import DEFAULT, find
+from torchliquid.bench.running.windows import inputs_for
+from torchliquid.bench.tasks.task import article_task
 from torchliquid.data.sines import SumOfSines
 
 

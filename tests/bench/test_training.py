@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench import training
-from torchliquid.bench.models import find
-from torchliquid.bench.task import article_task
-from torchliquid.bench.training import Protocol, train
-from torchliquid.bench.windows import inputs_for, predict, training_windows
+from torchliquid.bench.running import training
+from torchliquid.bench.running.models import find
+from torchliquid.bench.running.training import Protocol, train
+from torchliquid.bench.running.windows import inputs_for, predict, training_windows
+from torchliquid.bench.tasks.task import article_task
 from torchliquid.data.sines import SumOfSines
 from torchliquid.errors import TorchliquidError
 

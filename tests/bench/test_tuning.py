@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench.models import find
-from torchliquid.bench.runner import compute
-from torchliquid.bench.training import Protocol, Trial, train
-from torchliquid.bench.tuning import DTS, FIRST, RATES, is_tuned, trials_of, tune, tuned
+from torchliquid.bench.running.models import find
+from torchliquid.bench.running.runner import compute
+from torchliquid.bench.running.training import Protocol, Trial, train
+from torchliquid.bench.running.tuning import DTS, FIRST, RATES, is_tuned, trials_of, tune, tuned
 
 NAMES = ("LTC-2", "LTC-2-euler", "LSTM-2", "GRU-2")
 
@@ -96,7 +96,7 @@ def test_the_choice_is_the_best_on_validation_and_knows_no_test_part(table, name
 
 def test_a_liquid_model_finds_the_dt_that_a_task_needs():
     """y[t+1] = f[t], independent: at dt 0.1 a state forgets far too slowly for it."""
-    from torchliquid.bench.table_task import table_task
+    from torchliquid.bench.tasks.table_task import table_task
     from torchliquid.data.table import Series
 
     f = np.random.default_rng(1).standard_normal(1200)

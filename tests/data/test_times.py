@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from torchliquid.bench.table_task import table_task
+from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.data.table import Series, read_table
 from torchliquid.errors import TorchliquidError
 

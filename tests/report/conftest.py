@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from torchliquid.bench.models import DEFAULT, find
-from torchliquid.bench.probe import AFTER, BEFORE
-from torchliquid.bench.store import Run, Store
-from torchliquid.bench.summary import summarise
-from torchliquid.bench.task import Task, article_task
+from torchliquid.bench.judging.summary import summarise
+from torchliquid.bench.running.models import DEFAULT, find
+from torchliquid.bench.running.probe import AFTER, BEFORE
+from torchliquid.bench.running.store import Run, Store
+from torchliquid.bench.tasks.task import Task, article_task
 from torchliquid.data.sines import SumOfSines
 from torchliquid.report import page as page_module
 from torchliquid.report import write_report

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import RendererAgg
 
-from torchliquid.bench.models import DEFAULT
-from torchliquid.bench.probe import BEFORE
+from torchliquid.bench.running.models import DEFAULT
+from torchliquid.bench.running.probe import BEFORE
 from torchliquid.data.published import CURVES
 from torchliquid.report.figures_differences import paired_differences
 from torchliquid.report.figures_prediction import prediction, thin

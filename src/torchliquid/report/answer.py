@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from torchliquid.bench.models import REFERENCES
+from torchliquid.bench.running.models import REFERENCES
 from torchliquid.checks import count
 from torchliquid.report.material import rivals
 from torchliquid.report.numbers import claim_figure, interval, number, two_decimals

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from torchliquid.bench.statistics import BOUND, paired_ratio
+from torchliquid.bench.judging.statistics import BOUND, paired_ratio
 from torchliquid.report.answer import contrast
 from torchliquid.report.forest import FAR, draw_ratio
 from torchliquid.report.material import STATES, Floats, Material, Omitted, Picture

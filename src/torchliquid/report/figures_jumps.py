@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from torchliquid.bench.store import BEFORE
+from torchliquid.bench.running.store import BEFORE
 from torchliquid.report.figures_tau import TAU_SYS, articles_first
 from torchliquid.report.material import Floats, Material, Omitted, Picture, quantiles
 from torchliquid.report.numbers import number

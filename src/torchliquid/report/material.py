@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from torchliquid.bench.store import Run, Store
-from torchliquid.bench.task import Task
+from torchliquid.bench.running.store import Run, Store
+from torchliquid.bench.tasks.task import Task
 from torchliquid.checks import count
 
 Floats = NDArray[np.float64]

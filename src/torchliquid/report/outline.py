@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from torchliquid.bench.task import Task
+from torchliquid.bench.tasks.task import Task
 from torchliquid.data.table import Series
 
 MOST_COLUMNS, FIRST_ROWS = 20, 3

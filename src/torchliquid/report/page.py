@@ -8,8 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from torchliquid.bench.models import NAME
-from torchliquid.bench.store import Store, write_whole
+from torchliquid.bench.running.models import NAME
+from torchliquid.bench.running.store import Store, write_whole
 from torchliquid.checks import count
 from torchliquid.report import tables
 from torchliquid.report.answer import answers
@@ -55,7 +55,7 @@ def write_report(store: Store, summary: dict[str, Any]) -> Path:
 
     Args:
         store: holds the runs that the summary speaks of.
-        summary: as `torchliquid.bench.summary.summarise` computes it.
+        summary: as `torchliquid.bench.judging.summary.summarise` computes it.
 
     Returns:
         The path of ``report.html``. ``figures/`` beside it holds each figure as SVG and PNG.

@@ -9,7 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from torchliquid.bench.statistics import LEAST
+from torchliquid.bench.judging.statistics import LEAST
 from torchliquid.checks import count
 from torchliquid.report.numbers import claim_figure, number, spread, two_decimals
 

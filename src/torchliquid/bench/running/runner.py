@@ -26,15 +26,15 @@ import numpy as np
 import torch
 
 from torchliquid import __version__
-from torchliquid.bench.classical import METHODS
-from torchliquid.bench.models import Model, find
-from torchliquid.bench.probe import probe
-from torchliquid.bench.scoring import per_lane, score
-from torchliquid.bench.store import Run, Store, hold
-from torchliquid.bench.task import Task
-from torchliquid.bench.training import Progress, Protocol, seconds_alone, train
-from torchliquid.bench.tuning import is_tuned, passes, tune, tuned
-from torchliquid.bench.windows import predict
+from torchliquid.bench.running.classical import METHODS
+from torchliquid.bench.running.models import Model, find
+from torchliquid.bench.running.probe import probe
+from torchliquid.bench.running.scoring import per_lane, score
+from torchliquid.bench.running.store import Run, Store, hold
+from torchliquid.bench.running.training import Progress, Protocol, seconds_alone, train
+from torchliquid.bench.running.tuning import is_tuned, passes, tune, tuned
+from torchliquid.bench.running.windows import predict
+from torchliquid.bench.tasks.task import Task
 from torchliquid.environment import describe
 from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.nn import Pack, save
@@ -70,7 +70,7 @@ def run(
 
     Args:
         task: what to predict.
-        models: names, see `torchliquid.bench.models`.
+        models: names, see `torchliquid.bench.running.models`.
         protocol: how networks are trained.
         folder: of the store.
         fresh: throw away what the folder holds.

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchliquid.bench.models import Model
-from torchliquid.bench.store import AFTER, BEFORE
-from torchliquid.bench.task import Task
-from torchliquid.bench.windows import Steps, along, inputs_for
+from torchliquid.bench.running.models import Model
+from torchliquid.bench.running.store import AFTER, BEFORE
+from torchliquid.bench.running.windows import Steps, along, inputs_for
+from torchliquid.bench.tasks.task import Task
 from torchliquid.insight import time_constants
 from torchliquid.nn import Pack
 from torchliquid.nn.ltc import LTC

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.claims import article_claims
-from torchliquid.bench.classical import METHODS
-from torchliquid.bench.models import DEFAULT_OF_TABLES, REFERENCES
-from torchliquid.bench.scoring import per_lane, score
-from torchliquid.bench.settled import settled_claims
-from torchliquid.bench.statistics import (
+from torchliquid.bench.judging.claims import article_claims
+from torchliquid.bench.judging.settled import settled_claims
+from torchliquid.bench.judging.statistics import (
     BOUND,
     finite,
     median_interval,
     paired_ratio,
     quantiles,
 )
-from torchliquid.bench.store import Run, Store
-from torchliquid.bench.task import Task
+from torchliquid.bench.running.classical import METHODS
+from torchliquid.bench.running.models import DEFAULT_OF_TABLES, REFERENCES
+from torchliquid.bench.running.scoring import per_lane, score
+from torchliquid.bench.running.store import Run, Store
+from torchliquid.bench.tasks.task import Task
 from torchliquid.environment import describe
 
 SCHEMA = 1

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from torchliquid.bench.claims import ARTICLE
-from torchliquid.bench.store import Run
-from torchliquid.bench.task import Task
+from torchliquid.bench.judging.claims import ARTICLE
+from torchliquid.bench.running.store import Run
+from torchliquid.bench.tasks.task import Task
 
 _HOLDS, _FAILS = "holds", "does not hold"
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchliquid.bench.models import Model
-from torchliquid.bench.task import Array, Task
+from torchliquid.bench.running.models import Model
+from torchliquid.bench.tasks.task import Array, Task
 from torchliquid.nn import Pack, SequenceModel
 
 Steps = NDArray[np.int64]

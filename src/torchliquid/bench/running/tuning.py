@@ -11,9 +11,9 @@ import warnings
 
 import numpy as np
 
-from torchliquid.bench.models import Model
-from torchliquid.bench.task import Task
-from torchliquid.bench.training import Progress, Protocol, Trial, train
+from torchliquid.bench.running.models import Model
+from torchliquid.bench.running.training import Progress, Protocol, Trial, train
+from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning
 
 RATES = (1e-3, 5e-2)

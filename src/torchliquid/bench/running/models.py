@@ -1,8 +1,8 @@
 """The models a benchmark compares, by name.
 
 Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
-``LSTM-16``, ``GRU-4``, and those of `torchliquid.bench.classical`; any number of neurons may stand
-there.
+``LSTM-16``, ``GRU-4``, and those of `torchliquid.bench.running.classical`; any number of neurons
+may stand there.
 """
 
 import difflib
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torchliquid.bench.classical import METHODS
-from torchliquid.bench.task import Task
+from torchliquid.bench.running.classical import METHODS
+from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional import SOLVERS
 from torchliquid.nn import CELLS, SequenceModel

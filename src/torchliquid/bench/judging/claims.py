@@ -1,7 +1,7 @@
 """What is claimed of liquid networks, each with a verdict computed from the rows.
 
-What a formula settles is in `torchliquid.bench.settled`. The contrasts, thresholds and margins
-below are fixed before any run (see ``docs/method.md``).
+What a formula settles is in `torchliquid.bench.judging.settled`. The contrasts, thresholds and
+margins below are fixed before any run (see ``docs/method.md``).
 A claim holds if the whole interval lies where the claim says, does not hold if the whole interval
 lies elsewhere, and otherwise nobody can tell.
 """
@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from torchliquid.bench.statistics import (
+from torchliquid.bench.judging.statistics import (
     Estimate,
     finite,
     median_interval,
     paired_ratio,
     verdict,
 )
-from torchliquid.bench.store import BEFORE, Run
+from torchliquid.bench.running.store import BEFORE, Run
 
 Runs = Mapping[str, Run]
 

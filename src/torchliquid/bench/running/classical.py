@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.task import Array, Task
+from torchliquid.bench.tasks.task import Array, Task
 
 ORDERS = (1, 2, 4, 8, 16, 32)
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)

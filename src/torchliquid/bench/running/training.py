@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchliquid.bench.models import Model
-from torchliquid.bench.task import Task
-from torchliquid.bench.windows import (
+from torchliquid.bench.running.models import Model
+from torchliquid.bench.running.windows import (
     Windows,
     later_windows,
     length_of,
     reset_windows,
     training_windows,
 )
+from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning
 from torchliquid.nn import Pack
 
@@ -47,7 +47,7 @@ class Protocol:
         learning_rate: Adam's, the same for all networks.
         seed: the initial weights of lane i follow from ``(seed, i)``.
         trials: settings that each network tries on the validation part before; 1: none.
-        tuned: what the trials vary, see `torchliquid.bench.tuning`.
+        tuned: what the trials vary, see `torchliquid.bench.running.tuning`.
     """
 
     lanes: int = 24

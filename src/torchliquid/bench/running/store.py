@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.task import Task
+from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 
 Arrays = dict[str, NDArray[Any]]
 
 BEFORE, AFTER = 10, 20
-"""Samples of a probe (see `torchliquid.bench.probe`) before the event, and from the event on."""
+"""Samples of a probe (`torchliquid.bench.running.probe`) before the event, and from it on."""
 _FOLDERS = ("runs", "models", "figures")
 
 
@@ -48,7 +48,7 @@ class Run:
     - ``prediction_carry`` (S, T), ``prediction_reset`` (S, N).
     - trained models: ``curve_epoch`` (E,), ``curve_train``, ``curve_reset``, ``curve_carry``,
       with validation ``curve_valid`` (E, S), ``chosen_epoch`` (S,).
-    - liquid models: see `torchliquid.bench.probe.probe`.
+    - liquid models: see `torchliquid.bench.running.probe.probe`.
     """
 
     model: str

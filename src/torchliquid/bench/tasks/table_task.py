@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.table_rules import (
+from torchliquid.bench.tasks.table_rules import (
     Rows,
     carried_forward,
     filled,
@@ -53,7 +53,7 @@ from torchliquid.bench.table_rules import (
     spacing,
     still_note,
 )
-from torchliquid.bench.task import Array, Task
+from torchliquid.bench.tasks.task import Array, Task
 from torchliquid.checks import count
 from torchliquid.data.table import Series
 from torchliquid.data.times import Numbers
@@ -85,7 +85,7 @@ def table_task(
         valid: fraction of the steps for validation; 0: none, the last epoch counts.
         window: training sequences are at most this long; None: one sequence.
         dt: what liquid layers get as time between two rows one (median) gap apart; None: 1, to be
-            tuned (see `torchliquid.bench.tuning`).
+            tuned (see `torchliquid.bench.running.tuning`).
         predict: ``"change"``: models predict the change from the current value, in its training
             standard deviations, so that persistence is where they start; ``"level"``: the value.
         split: of several series: ``"time"``: each is split in time; ``"series"``: whole series are

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.task import Array, Task
+from torchliquid.bench.tasks.task import Array, Task
 
 DIVERGED = 10.0
 """A lane has diverged if its training error is not finite or above so many times the variance."""

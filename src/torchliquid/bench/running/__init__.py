@@ -1,0 +1,1 @@
+"""Models, their training and what they said, kept in a store."""
