@@ -257,7 +257,7 @@ def test_notes_on_the_data_are_said(plain, capsys):
     table = ["t.csv", "--target", "y", "--features", "a", "--time", "time"]
     assert main(["bench", "csv", *table, *QUICK, *CLASSICAL]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("note: ")
+    assert "gaps: 1 to 1, median 1\nnote: " in out
     assert "missing" in out.splitlines()[0]
 
 

@@ -366,18 +366,18 @@ def _bench(options: argparse.Namespace) -> int:
     from torchliquid.bench.running.store import hold, write_whole
     from torchliquid.bench.running.tuning import passes
     from torchliquid.report import terminal_tables, write_report
-    from torchliquid.report.outline import outline
+    from torchliquid.report.outline import gap_words, outline, time_words
 
     task: Task = options.task(options)
     default = DEFAULT if task.is_articles else DEFAULT_OF_TABLES
     models = default if options.models is None else ",".join(options.models).split(",")
     protocol = _protocol(options)
     chosen = check(models, protocol, options.processes)
+    if options.show_task and options.json:
+        print(json.dumps(task.spec, indent=2))
+        return 0
+    table = getattr(options, "table", None)
     if options.show_task:
-        if options.json:
-            print(json.dumps(task.spec, indent=2))
-            return 0
-        table = getattr(options, "table", None)
         seconds = training_seconds(task, chosen, protocol)
         for name, words in outline(task, models, asdict(protocol), options.out, seconds, table):
             print(f"{name:11} {words}")
@@ -387,6 +387,9 @@ def _bench(options: argparse.Namespace) -> int:
     # a pipe has no width of its own: what the tables need; no markup: columns may be named "[b]"
     width = None if sys.stdout.isatty() else 100
     console = Console(width=width, markup=False, highlight=False)
+    if table is not None:
+        for name, words in (*time_words(task), *gap_words(table)):
+            console.print(f"{name}: {words}", soft_wrap=True)
     for note in task.notes:
         console.print(f"note: {note}", soft_wrap=True)
     with hold(options.out):

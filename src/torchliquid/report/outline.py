@@ -106,22 +106,38 @@ def _table_words(task: Task) -> list[tuple[str, str]]:
         lengths = [len(line) for line in task.timelines()]
         lines.append(("series", f"{len(lengths)} told apart by {spec['series']}, of {min(lengths)} "
                       f"to {max(lengths)} steps, split by {spec['split']}"))  # fmt: skip
-    if task.times is not None:
-        first, last = (_moment(task, float(end(task.times))) for end in (np.min, np.max))
-        spacing = "evenly spaced" if isinstance(task.dt, float) else "unevenly spaced"
-        lines.append(("time", f"{spec['time']}, targets from {first} to {last}, {spacing}"))
-        if not task.labels:
-            parts = {"train": 0, "validation": task.train, "test": task.train + task.valid}
-            starts = ", ".join(
-                f"{name} from {_moment(task, float(task.times[start]))}"
-                for name, start in parts.items()
-                if name != "validation" or task.valid
-            )
-            lines.append(("split", starts))
-    else:
-        lines.append(("time", "no column of time: rows count as evenly spaced"))
+    lines += time_words(task)
     lines.append(("targets", f"{missing:,} of {task.steps:,} are missing or at a border of parts"))
     return lines
+
+
+def time_words(task: Task) -> list[tuple[str, str]]:
+    """First and last time, and where each part begins; without times, that there are none."""
+    if task.times is None:
+        return [("time", "no column of time: rows count as evenly spaced")]
+    first, last = (_moment(task, float(end(task.times))) for end in (np.min, np.max))
+    spacing = "evenly spaced" if isinstance(task.dt, float) else "unevenly spaced"
+    lines = [("time", f"{task.spec['time']}, targets from {first} to {last}, {spacing}")]
+    if not task.labels:
+        parts = {"train": 0, "validation": task.train, "test": task.train + task.valid}
+        starts = ", ".join(
+            f"{name} from {_moment(task, float(task.times[start]))}"
+            for name, start in parts.items()
+            if name != "validation" or task.valid
+        )
+        lines.append(("split", starts))
+    return lines
+
+
+def gap_words(series: Series) -> list[tuple[str, str]]:
+    """The gaps between rows, of series with times."""
+    if series.times is None:
+        return []
+    gaps = np.diff(series.times)
+    inside = gaps if series.member is None else gaps[np.diff(series.member) == 0]
+    unit = f" {series.time_unit}" if series.time_unit else ""
+    words = f"{inside.min():g} to {inside.max():g}, median {np.median(inside):g}{unit}"
+    return [("gaps", words)]
 
 
 def _column_words(series: Series) -> list[tuple[str, str]]:
@@ -137,13 +153,7 @@ def _column_words(series: Series) -> list[tuple[str, str]]:
         )  # fmt: skip
     if len(series.columns) > MOST_COLUMNS:
         lines.append(("column", f"and {len(series.columns) - MOST_COLUMNS} more"))
-    if series.times is not None:
-        gaps = np.diff(series.times)
-        inside = gaps if series.member is None else gaps[np.diff(series.member) == 0]
-        lines.append(
-            ("gaps", f"{inside.min():g} to {inside.max():g}, median {np.median(inside):g}"
-             + (f" {series.time_unit}" if series.time_unit else ""))
-        )  # fmt: skip
+    lines += gap_words(series)
     for row in range(min(FIRST_ROWS, len(series.values))):
         cells = ", ".join(
             "missing" if np.isnan(v) else f"{v:g}" for v in series.values[row, :MOST_COLUMNS]
