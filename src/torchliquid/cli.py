@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_article(tasks.add_parser("article", help="the article's noisy sum of sines"))
     _add_csv(tasks.add_parser("csv", help="your own table: CSV or Parquet"))
     _add_sunspots(tasks.add_parser("sunspots", help="yearly sunspot numbers, 1700 to 2008"))
+    _add_suites(tasks)
     return parser
 
 
@@ -273,6 +274,83 @@ def _add_sunspots(parser: argparse.ArgumentParser) -> None:
     _add_split(parser, window=256)
     _add_protocol(parser, "results/sunspots", lanes=24, epochs=500, tuned=True)
     parser.set_defaults(command=_bench, task=_sunspots)
+
+
+def _add_suites(tasks: Any) -> None:
+    """Commands on suite files; see `torchliquid.bench.suites.suite` for what they may say."""
+    about = {
+        "run": ("run a suite file: tasks, models, planned contrasts", _run_suite),
+        "status": ("what of a suite is finished", _suite_status),
+        "list": ("the suite files of a folder", _list_suites),
+    }
+    for name, (words, command) in about.items():
+        parser = tasks.add_parser(name, help=words)
+        parser.set_defaults(command=command)
+        if name == "list":
+            parser.add_argument(
+                "folder", type=Path, nargs="?", default=Path("suites"), help="(%(default)s)"
+            )
+            continue
+        parser.add_argument("suite", type=Path, metavar="FILE.toml")
+        parser.add_argument("--out", type=Path, metavar="DIR", help="(results/NAME)")
+        if name == "run":
+            parser.add_argument("--processes", type=int, help="workers (one a core, if worth it)")
+
+
+def _run_suite(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from torchliquid.bench.suites.drive import run_suite
+    from torchliquid.bench.suites.suite import read_suite
+    from torchliquid.report import write_report
+    from torchliquid.report.tables import suite_tables
+
+    suite = read_suite(options.suite)
+    out = options.out or Path("results") / suite.name
+    console = Console(width=None if sys.stdout.isatty() else 100, markup=False, highlight=False)
+    result = run_suite(
+        suite,
+        out,
+        processes=options.processes,
+        say=lambda text: console.print(text, soft_wrap=True),
+        draw=write_report,
+    )
+    for table in suite_tables(result):
+        console.print(table)
+    failed = [name for name, task in result["tasks"].items() if task["status"] != "ok"]
+    console.print(f"results: {out / 'suite.json'}", soft_wrap=True)
+    if failed:
+        raise TorchliquidError(
+            f"{len(failed)} of {len(suite.tasks)} tasks failed ({', '.join(failed)}): mend them "
+            "and call again; what had finished is kept"
+        )
+    return 0
+
+
+def _suite_status(options: argparse.Namespace) -> int:
+    from torchliquid.bench.suites.drive import status
+    from torchliquid.bench.suites.suite import read_suite
+
+    suite = read_suite(options.suite)
+    out = options.out or Path("results") / suite.name
+    print(f"{suite.title}: {len(suite.tasks)} tasks, {len(suite.models)} models")
+    for name, folder, done, reason in status(suite, out):
+        where = f", {folder}" if folder is not None and done else ""
+        words = reason or f"{len(done)} of {len(suite.models)} models finished{where}"
+        print(f"{name:16} {words}")
+    return 0
+
+
+def _list_suites(options: argparse.Namespace) -> int:
+    from torchliquid.bench.suites.suite import read_suite
+
+    files = sorted(options.folder.glob("*.toml"))
+    if not files:
+        raise TorchliquidError(f"{options.folder} holds no suite file (*.toml): give a folder")
+    for path in files:
+        suite = read_suite(path)
+        print(f"{path}: {suite.title} ({len(suite.tasks)} tasks, {len(suite.models)} models)")
+    return 0
 
 
 def _article(options: argparse.Namespace) -> "Task":

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from torchliquid.bench.judging.statistics import LEAST
 from torchliquid.checks import count
-from torchliquid.report.numbers import claim_figure, number, spread, two_decimals
+from torchliquid.report.numbers import claim_figure, interval, number, spread, two_decimals
 
 _VERDICTS = ("holds", "does not hold", "cannot tell")
 _STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD}
@@ -307,3 +307,14 @@ def markdown_results(summary: Mapping[str, Any]) -> str:
 def markdown(lines: list[list[str]]) -> str:
     """Cells as a Markdown table; the second line are the rules below the headings."""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def suite_tables(result: Mapping[str, Any]) -> list[Table]:
+    """What became of a suite, for a terminal: its planned contrasts, task by task."""
+    table = Table(title=f"{result['title']}: planned contrasts, ratio of test MSEs", **_STYLE)
+    for heading in ("task", "first", "second", "state", "ratio [95 %]", "verdict"):
+        table.add_column(heading)
+    for row in result["contrasts"]:
+        ratio = f"{number(row['ratio'])} {interval(row['interval'])}".strip()
+        table.add_row(row["task"], row["first"], row["second"], row["state"], ratio, row["verdict"])
+    return [table] if result["contrasts"] else []

@@ -1,0 +1,105 @@
+"""Run a suite: every task in a folder named after all that defines it, whatever becomes of others.
+
+    OUT/TASK-HASH/     a store, as of a single benchmark, with its summary and report
+    OUT/suite.json     what became of each task, and the planned contrasts
+
+The hash is of task, protocol and version of torchliquid: a finished run is never repeated, and a
+changed one never mixed in with it.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torchliquid import __version__
+from torchliquid.bench.judging.summary import summarise
+from torchliquid.bench.running.runner import run
+from torchliquid.bench.running.store import Store, hold, write_whole
+from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.suites.suite import Suite, TaskEntry
+from torchliquid.bench.suites.verdicts import verdicts
+from torchliquid.bench.tasks.task import Task
+from torchliquid.errors import TorchliquidError
+
+Say = Callable[[str], None]
+Draw = Callable[[Store, dict[str, Any]], Path]
+
+
+def folder_of(out: Path, entry: TaskEntry, task: Task, protocol: Protocol) -> Path:
+    """Where a task's runs go: a name, and a hash of all that defines them."""
+    whole = {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
+    digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    return out / f"{entry.name}-{digest[:12]}"
+
+
+def status(suite: Suite, out: Path) -> list[tuple[str, Path | None, list[str], str]]:
+    """Of each task: its name, folder, models that are finished, and what went wrong reading it."""
+    found: list[tuple[str, Path | None, list[str], str]] = []
+    for entry in suite.tasks:
+        try:
+            task, protocol = entry.build(suite.protocol)
+        except TorchliquidError as error:
+            found.append((entry.name, None, [], str(error)))
+            continue
+        folder = folder_of(out, entry, task, protocol)
+        done = {path.stem for path in (folder / "runs").glob("*.safetensors")}
+        found.append((entry.name, folder, [m for m in suite.models if m in done], ""))
+    return found
+
+
+def run_suite(
+    suite: Suite,
+    out: Path,
+    *,
+    processes: int | None = None,
+    say: Say = lambda text: None,
+    draw: Draw | None = None,
+) -> dict[str, Any]:
+    """Run what is not yet finished, and write ``suite.json``.
+
+    A task that fails (a table that cannot be read, a full disk, a worker that dies) is recorded
+    with its reason, and the others go on; the next call tries it again.
+
+    Args:
+        suite: see `torchliquid.bench.suites.suite.read_suite`.
+        out: folder of the suite's results.
+        processes: see `torchliquid.bench.running.runner.run`.
+        say: hears what is under way.
+        draw: writes a task's report from its store and summary.
+
+    Returns:
+        What ``suite.json`` holds: ``suite``, ``title``, ``models``, ``tasks`` (for each ``status``,
+        ``reason``, ``folder``) and ``contrasts``.
+    """
+    with hold(out):
+        tasks: dict[str, dict[str, Any]] = {}
+        summaries: dict[str, dict[str, Any]] = {}
+        for place, entry in enumerate(suite.tasks, start=1):
+            say(f"{place} of {len(suite.tasks)}: {entry.name}")
+            try:
+                task, protocol = entry.build(suite.protocol)
+                folder = folder_of(out, entry, task, protocol)
+                store = run(task, suite.models, protocol, folder, processes=processes)
+                summary = summarise(store)
+                text = json.dumps(summary, indent=2) + "\n"
+                write_whole(folder / "summary.json", text.encode())
+                if draw is not None:
+                    draw(store, summary)
+            except TorchliquidError as error:
+                say(f"{entry.name} failed: {error}")
+                tasks[entry.name] = {"status": "error", "reason": str(error), "folder": None}
+                continue
+            summaries[entry.name] = summary
+            tasks[entry.name] = {"status": "ok", "reason": "", "folder": folder.name}
+        result = {
+            "suite": suite.name,
+            "title": suite.title,
+            "models": list(suite.models),
+            "tasks": tasks,
+            "contrasts": verdicts(suite, summaries),
+        }
+        write_whole(out / "suite.json", (json.dumps(result, indent=2) + "\n").encode())
+        return result

@@ -1,0 +1,276 @@
+"""A suite file, read and checked: what is to be compared on which tasks, and how.
+
+::
+
+    title = "Quick look"
+    models = ["LTC-8", "LSTM-16", "ridge-AR", "persistence"]
+
+    [protocol]               # see torchliquid.bench.running.training.Protocol
+    lanes = 8
+    epochs = 300
+    trials = 6
+
+    [tasks.sunspots]         # kind: article, sunspots or table; the name, if it is one of them
+    horizon = 1
+
+    [tasks.room]
+    kind = "table"
+    file = "room.csv"        # beside the suite file
+    target = "CO2"
+    features = ["Light"]
+
+    [[contrasts]]            # planned before the run
+    first = "LTC-8"
+    second = "LSTM-16"
+    state = "carry"          # or "reset"
+    tasks = ["sunspots"]     # all, if left out
+    margin = 0.1             # ratios within 1 / 1.1 and 1.1 count as equal
+"""
+
+import dataclasses
+import difflib
+import inspect
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torchliquid.bench.running.models import find
+from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.tasks.table_task import table_task
+from torchliquid.bench.tasks.task import Task, article_task
+from torchliquid.data.presets import ARTICLE, PRESETS
+from torchliquid.data.sines import SumOfSines
+from torchliquid.data.sunspots import sunspots
+from torchliquid.errors import TorchliquidError
+
+STATES = ("carry", "reset")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SPLIT = frozenset(inspect.signature(table_task).parameters) - {"series"}
+_READING = frozenset(
+    ["features", "time", "missing", "time_format", "zone", "sort", "duplicates", "every", "series",
+     "future", "calendar"]
+)  # fmt: skip
+_LISTS = frozenset(["features", "missing", "future", "calendar"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """Two models whose test errors are to be compared, as planned.
+
+    Args:
+        first: a model of the suite.
+        second: another.
+        state: ``"carry"`` or ``"reset"``, the state at the start of the test stretch.
+        tasks: names; None: all.
+        margin: ratios of MSEs from 1 / (1 + margin) to 1 + margin count as equal.
+    """
+
+    first: str
+    second: str
+    state: str = "carry"
+    tasks: tuple[str, ...] | None = None
+    margin: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskEntry:
+    """A task by name, and how it is made; reading a table waits until it is asked for."""
+
+    name: str
+    kind: str
+    options: Mapping[str, Any]
+    folder: Path
+
+    def build(self, protocol: Protocol) -> tuple[Task, Protocol]:
+        """The task, and the protocol that goes with it: without validation nothing is tuned."""
+        try:
+            task = _KINDS[self.kind][1](self, protocol)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, TorchliquidError):
+                raise
+            raise TorchliquidError(
+                f"task {self.name!r} has a value of another type than is wanted ({error})"
+            ) from error
+        if not task.valid:
+            return task, dataclasses.replace(protocol, trials=1, tuned=())
+        return task, protocol
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """All that a suite file says."""
+
+    name: str
+    title: str
+    models: tuple[str, ...]
+    protocol: Protocol
+    tasks: tuple[TaskEntry, ...]
+    contrasts: tuple[Contrast, ...]
+
+
+def read_suite(path: Path | str) -> Suite:
+    """Read and check a suite file; nothing is run, and no table is opened.
+
+    Raises:
+        TorchliquidError: the file cannot be read, or says something that nobody understands: a key,
+            a model or a task that is unknown, a list that is empty, a value of another type.
+    """
+    path = Path(path)
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TorchliquidError(
+            f"cannot read {path} ({error.strerror}): give the path of a suite file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TorchliquidError(f"{path} is no TOML ({error}): mend the file") from error
+    try:
+        return _suite(path, given)
+    except TorchliquidError as error:
+        raise TorchliquidError(f"{path}: {error}") from error
+
+
+def _suite(path: Path, given: dict[str, Any]) -> Suite:
+    _known(given, {"title", "models", "protocol", "tasks", "contrasts"}, "a suite")
+    models = _texts(given.get("models"), "models")
+    find(models)
+    tables = given.get("tasks", {})
+    if not isinstance(tables, dict) or not tables:
+        raise TorchliquidError("there is no task: give a table such as [tasks.sunspots]")
+    tasks = tuple(_task(name, options, path.parent) for name, options in tables.items())
+    names = {task.name for task in tasks}
+    listed = given.get("contrasts", [])
+    contrasts = tuple(_contrast(entry, models, names) for entry in listed)
+    return Suite(
+        name=path.stem,
+        title=str(given.get("title", path.stem)),
+        models=models,
+        protocol=_protocol(given.get("protocol", {})),
+        tasks=tasks,
+        contrasts=contrasts,
+    )
+
+
+def _protocol(given: Any) -> Protocol:
+    fields = {field.name: field.type for field in dataclasses.fields(Protocol)}
+    _table(given, "protocol")
+    _known(given, set(fields) - {"tuned"}, "[protocol]")
+    for key, value in given.items():
+        wanted = (int, float) if key == "learning_rate" else int
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise TorchliquidError(f"protocol.{key} is {value!r}: give a number")
+    tuned = ("dt",) if "learning_rate" in given else ("learning_rate", "dt")
+    protocol = Protocol(**given)
+    return dataclasses.replace(protocol, tuned=tuned if protocol.trials > 1 else ())
+
+
+def _task(name: str, options: Any, folder: Path) -> TaskEntry:
+    _table(options, f"tasks.{name}")
+    if not _NAME.fullmatch(name):
+        raise TorchliquidError(
+            f"task {name!r}: names are of letters, digits, dots and dashes, as of a folder"
+        )
+    kind = options.get("kind", name)
+    if kind not in _KINDS:
+        raise TorchliquidError(
+            f"task {name!r} has kind {kind!r}{_nearest(str(kind), _KINDS)}: give kind = one of "
+            f"{', '.join(_KINDS)}"
+        )
+    own = {key: value for key, value in options.items() if key != "kind"}
+    _known(own, _KINDS[kind][0], f"a task of kind {kind!r}")
+    for key in _LISTS & set(own):
+        _texts(own[key], f"{key} of task {name!r}")
+    for key in {"file", "target"} & _KINDS[kind][0]:
+        if key not in own:
+            raise TorchliquidError(f"task {name!r} has no {key}: a table needs file and target")
+    return TaskEntry(name, kind, own, folder)
+
+
+def _contrast(given: Any, models: tuple[str, ...], tasks: set[str]) -> Contrast:
+    _table(given, "contrasts")
+    fields = {field.name for field in dataclasses.fields(Contrast)}
+    _known(given, fields, "a contrast")
+    for key in ("first", "second"):
+        if given.get(key) not in models:
+            raise TorchliquidError(
+                f"a contrast's {key} is {given.get(key)!r}, no model of the suite"
+                f"{_nearest(str(given.get(key)), models)}"
+            )
+    if given["first"] == given["second"]:
+        raise TorchliquidError(f"a contrast compares {given['first']} with itself")
+    if given.get("state", "carry") not in STATES:
+        raise TorchliquidError(f"a contrast's state is {given['state']!r}: give carry or reset")
+    named = None if "tasks" not in given else _texts(given["tasks"], "a contrast's tasks")
+    for name in named or ():
+        if name not in tasks:
+            raise TorchliquidError(f"a contrast names task {name!r}, which there is none of"
+                                   f"{_nearest(name, tasks)}")  # fmt: skip
+    margin = given.get("margin", 0.1)
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < 10:
+        raise TorchliquidError(
+            f"a contrast's margin is {margin!r}: give a number from 0 on, as 0.1"
+        )
+    return Contrast(**(given | {"tasks": named}))
+
+
+def _table(given: Any, what: str) -> None:
+    if not isinstance(given, dict):
+        raise TorchliquidError(f"{what} is {given!r}: give a table of keys and values")
+
+
+def _texts(given: Any, what: str) -> tuple[str, ...]:
+    if not isinstance(given, list) or not given or not all(isinstance(t, str) for t in given):
+        raise TorchliquidError(f"{what} is {given!r}: give a list of names, at least one")
+    return tuple(given)
+
+
+def _known(given: Mapping[str, Any], known: set[str] | frozenset[str], what: str) -> None:
+    for key in given:
+        if key not in known:
+            raise TorchliquidError(
+                f"{what} has no key {key!r}{_nearest(key, known)}: it knows "
+                f"{', '.join(sorted(known))}"
+            )
+
+
+def _nearest(given: str, known: Any) -> str:
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _article(entry: TaskEntry, protocol: Protocol) -> Task:
+    options = dict(entry.options)
+    name = options.pop("preset", ARTICLE)
+    if name not in PRESETS:
+        raise TorchliquidError(f"preset is {name!r}: give one of {', '.join(PRESETS)}")
+    window = options.pop("window", None)
+    sines = tuple((float(a), float(w)) for a, w in options.pop("sines", PRESETS[name].sines))
+    signal = {"sigma": PRESETS[name].sigma} | options
+    return article_task(SumOfSines(sines, **signal), protocol.lanes, protocol.seed, window=window)
+
+
+def _sunspots(entry: TaskEntry, protocol: Protocol) -> Task:
+    return table_task(sunspots(), **entry.options)
+
+
+def _table_file(entry: TaskEntry, protocol: Protocol) -> Task:
+    from torchliquid.data.table import read_table
+
+    options = dict(entry.options)
+    file, target = options.pop("file"), options.pop("target")
+    reading = {key: options.pop(key) for key in list(options) if key in _READING}
+    series = read_table(entry.folder / file, target, **reading)
+    return table_task(series, **options)
+
+
+_KINDS: dict[str, tuple[frozenset[str], Callable[[TaskEntry, Protocol], Task]]] = {
+    "article": (
+        frozenset(["preset", "sines", "sigma", "steps", "train", "span", "window"]),
+        _article,
+    ),
+    "sunspots": (_SPLIT - {"split"}, _sunspots),
+    "table": (_SPLIT | _READING | {"file", "target"}, _table_file),
+}
+"""What a task of each kind may say, and how it is made."""

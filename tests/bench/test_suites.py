@@ -1,0 +1,235 @@
+"""Suite files: read strictly, run task by task, resumed, and judged as planned."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from torchliquid.bench.suites.drive import run_suite, status
+from torchliquid.bench.suites.suite import read_suite
+from torchliquid.bench.suites.verdicts import judge
+from torchliquid.cli import main
+from torchliquid.errors import TorchliquidError
+
+SUITE = """
+title = "A small one"
+models = ["LTC-2", "ridge-AR", "persistence"]
+[protocol]
+lanes = 6
+epochs = 3
+trials = 2
+[tasks.article]
+steps = 60
+train = 40
+[tasks.sunspots]
+horizon = 2
+[tasks.mine]
+kind = "table"
+file = "mine.csv"
+target = "y"
+features = ["all"]
+[[contrasts]]
+first = "LTC-2"
+second = "persistence"
+[[contrasts]]
+first = "persistence"
+second = "LTC-2"
+tasks = ["sunspots"]
+state = "reset"
+margin = 0.5
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def call(text=SUITE, rows=90):
+        rng = np.random.default_rng(0)
+        lines = [f"{a:.4f},{b:.4f}" for a, b in rng.standard_normal((rows, 2)).cumsum(axis=0)]
+        (tmp_path / "mine.csv").write_text("y,a\n" + "\n".join(lines) + "\n")
+        path = tmp_path / "small.toml"
+        path.write_text(text)
+        return path
+
+    return call
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def test_what_a_file_says(write):
+    suite = read_suite(write())
+    assert (suite.name, suite.title) == ("small", "A small one")
+    assert suite.models == ("LTC-2", "ridge-AR", "persistence")
+    assert (suite.protocol.lanes, suite.protocol.trials) == (6, 2)
+    assert [(t.name, t.kind) for t in suite.tasks] == [
+        ("article", "article"), ("sunspots", "sunspots"), ("mine", "table")]  # fmt: skip
+    assert suite.contrasts[0].tasks is None
+    assert suite.contrasts[1].margin == 0.5
+    article, protocol = suite.tasks[0].build(suite.protocol)
+    assert (article.steps, article.train, protocol.trials) == (60, 40, 1)  # nothing to tune on
+    sunspots, protocol = suite.tasks[1].build(suite.protocol)
+    assert (sunspots.spec["horizon"], protocol.trials) == (2, 2)
+    mine, _ = suite.tasks[2].build(suite.protocol)
+    assert mine.spec["features"] == ["a"]
+
+
+def test_the_shipped_suites_can_be_read():
+    from pathlib import Path
+
+    files = sorted((Path(__file__).parents[2] / "suites").glob("*.toml"))
+    assert files
+    for path in files:
+        suite = read_suite(path)
+        assert suite.contrasts
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("title", "titel", "no key 'titel' .did you mean 'title'"),
+        ('"LTC-2", ', '"LTC2", ', "model 'LTC2' is unknown"),
+        ('models = ["LTC-2", "ridge-AR", "persistence"]', "models = []", "at least one"),
+        ('models = ["LTC-2", "ridge-AR", "persistence"]', "models = 3", "give a list of names"),
+        ('"ridge-AR"', '"LTC-2"', "named twice"),
+        ("lanes = 6", "lane = 6", r"\[protocol\] has no key 'lane' .did you mean 'lanes'"),
+        ("lanes = 6", 'lanes = "six"', "protocol.lanes is 'six': give a number"),
+        ("[tasks.mine]", "[tasks.sunspots]", "is no TOML"),
+        ('kind = "table"', 'kind = "tabel"', "kind 'tabel' .did you mean 'table'"),
+        ('kind = "table"', "", "kind 'mine'"),
+        ("horizon = 2", "horizont = 2", "did you mean 'horizon'"),
+        ('target = "y"', "", "has no target: a table needs file and target"),
+        ('features = ["all"]', 'features = "all"', "features of task 'mine'.*list of names"),
+        ('tasks = ["sunspots"]', 'tasks = ["sunspot"]', "did you mean 'sunspots'"),
+        ('tasks = ["sunspots"]', "tasks = []", "at least one"),
+        ('state = "reset"', 'state = "rest"', "give carry or reset"),
+        ("margin = 0.5", "margin = -1", "margin is -1"),
+        ("margin = 0.5", "margins = 1", "did you mean 'margin'"),
+        ('first = "LTC-2"', 'first = "LTC-3"', "no model of the suite .did you mean 'LTC-2'"),
+        ('first = "LTC-2"', 'first = "persistence"', "compares persistence with itself"),
+        ("[tasks.mine]", '[tasks."../mine"]', "names are of letters"),
+    ],
+)
+def test_mistakes_in_a_file(write, old, new, said):
+    assert old in SUITE
+    with pytest.raises(TorchliquidError, match=said) as caught:
+        read_suite(write(SUITE.replace(old, new, 1)))
+    assert "small.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_task_and_no_file(write, tmp_path):
+    with pytest.raises(TorchliquidError, match="there is no task"):
+        read_suite(write('models = ["LTC-2"]\n'))
+    with pytest.raises(TorchliquidError, match=r"cannot read .*none.toml"):
+        read_suite(tmp_path / "none.toml")
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+def test_a_suite_runs_resumes_and_keeps_changed_runs_apart(write, tmp_path, monkeypatch):
+    suite, out = read_suite(write()), tmp_path / "out"
+    heard = []
+    first = run_suite(suite, out, processes=0, say=heard.append)
+    assert heard == ["1 of 3: article", "2 of 3: sunspots", "3 of 3: mine"]
+    assert {name: task["status"] for name, task in first["tasks"].items()} == {
+        "article": "ok", "sunspots": "ok", "mine": "ok"}  # fmt: skip
+    assert json.loads((out / "suite.json").read_text()) == first
+    for name, folder, done, reason in status(suite, out):
+        assert folder.name == first["tasks"][name]["folder"]
+        assert done == list(suite.models)
+        assert not reason
+        assert (folder / "summary.json").exists()
+
+    from torchliquid.bench.running import runner
+
+    def fail(*_):
+        raise AssertionError("a finished run was repeated")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "job", fail)
+        assert run_suite(suite, out, processes=0)["contrasts"] == first["contrasts"]
+    longer = dataclasses.replace(suite, protocol=dataclasses.replace(suite.protocol, epochs=4))
+    second = run_suite(longer, out, processes=0)
+    for name, task in second["tasks"].items():
+        assert task["folder"] != first["tasks"][name]["folder"]
+        assert (out / first["tasks"][name]["folder"]).exists()
+
+
+def test_a_table_with_other_numbers_is_another_run(write, tmp_path):
+    suite = read_suite(write())
+    before = status(suite, tmp_path)[2][1]
+    write(rows=91)
+    assert status(suite, tmp_path)[2][1] != before
+
+
+def test_a_task_that_fails_leaves_the_others(write, tmp_path):
+    suite, out = read_suite(write()), tmp_path / "out"
+    (tmp_path / "mine.csv").write_text("y,a\n1,2\n")
+    result = run_suite(suite, out, processes=0)
+    assert result["tasks"]["mine"]["status"] == "error"
+    assert "1 rows, which leave 0 targets" in result["tasks"]["mine"]["reason"]
+    assert result["tasks"]["sunspots"]["status"] == "ok"
+    assert {row["task"] for row in result["contrasts"]} == {"article", "sunspots"}
+    assert "1 rows" in status(suite, out)[2][3]
+    write()
+    assert run_suite(suite, out, processes=0)["tasks"]["mine"]["status"] == "ok"
+
+
+def test_contrasts_are_those_of_the_summaries(write, tmp_path):
+    suite, out = read_suite(write()), tmp_path / "out"
+    result = run_suite(suite, out, processes=0)
+    rows = {(r["task"], r["first"]): r for r in result["contrasts"]}
+    assert set(rows) == {
+        ("article", "LTC-2"), ("sunspots", "LTC-2"), ("mine", "LTC-2"),
+        ("sunspots", "persistence")}  # fmt: skip
+    folder = out / result["tasks"]["sunspots"]["folder"]
+    pairs = json.loads((folder / "summary.json").read_text())["differences"]
+    for first, state, margin in (("LTC-2", "carry", 0.1), ("persistence", "reset", 0.5)):
+        (pair,) = (
+            p
+            for p in pairs
+            if {p["first"], p["second"]} == {"LTC-2", "persistence"}
+            and p["measure"] == f"test_mse_{state}"
+        )
+        ratio, ends = pair["ratio"], pair["interval"]
+        if pair["first"] != first:
+            ratio, ends = 1 / ratio, [1 / end for end in ends[::-1]]
+        row = rows["sunspots", first]
+        assert (row["ratio"], row["interval"]) == (pytest.approx(ratio), pytest.approx(ends))
+        assert row["verdict"] == judge(*ends, 6, margin)
+    assert {row["lanes"] for row in result["contrasts"]} == {6}
+
+
+# --- from the command line ----------------------------------------------------------------------
+
+
+def test_commands(write, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = str(write())
+    assert main(["bench", "list", "."]) == 0
+    assert capsys.readouterr().out == "small.toml: A small one (3 tasks, 3 models)\n"
+    assert main(["bench", "status", path]) == 0
+    assert "sunspots         0 of 3 models finished" in capsys.readouterr().out
+    monkeypatch.setattr("torchliquid.report.write_report", lambda store, summary: store.folder)
+    assert main(["bench", "run", path, "--processes", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "planned contrasts" in said
+    assert "results: results/small/suite.json" in said
+    assert main(["bench", "status", path]) == 0
+    assert "sunspots         3 of 3 models finished, results/small/" in capsys.readouterr().out
+
+
+def test_commands_that_fail_say_why_in_a_line(write, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torchliquid.report.write_report", lambda store, summary: store.folder)
+    path = str(write(SUITE.replace("mine.csv", "gone.csv")))
+    assert main(["bench", "run", path, "--processes", "0"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("torchliquid: error: 1 of 3 tasks failed (mine)")
+    assert len(err.splitlines()) == 1
+    (tmp_path / "empty").mkdir()
+    for command in (["run", "none.toml"], ["status", "none.toml"], ["list", "empty"]):
+        assert main(["bench", *command]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
