@@ -125,16 +125,16 @@ def _add_protocol(
     group = parser.add_argument_group("training")
     group.add_argument("--lanes", type=int, default=lanes, help="seeds a model (%(default)s)")
     group.add_argument("--epochs", type=int, default=epochs, help="(%(default)s)")
-    default = "found by trials" if tuned else "the preset's"
+    default = "found by trials" if tuned else "the preset's; with --trials, found by them"
     group.add_argument("--lr", type=float, help=f"Adam's learning rate ({default})")
-    if tuned:
-        group.add_argument(
-            "--trials",
-            type=int,
-            default=TRIALS,
-            help="learning rates (for liquid models: and dt) that each network tries on the "
-            "validation part; 1: 0.01, and dt 1 (%(default)s)",
-        )
+    where = "on the validation part; 1: 0.01, and dt 1" if tuned else "on draws of their own"
+    group.add_argument(
+        "--trials",
+        type=int,
+        default=TRIALS if tuned else 1,
+        help=f"learning rates (for liquid models: and dt) that each network tries {where} "
+        "(%(default)s)",
+    )
     group.add_argument(
         "--models", nargs="+", metavar="NAME", help="such as LTC-8 LTC-32-euler LSTM-16 ridge-AR"
     )
@@ -359,7 +359,8 @@ def _article(options: argparse.Namespace) -> "Task":
     from torchliquid.data.sines import SumOfSines
 
     preset = PRESETS[options.preset]
-    options.lr = preset.learning_rate if options.lr is None else options.lr
+    if options.lr is None and options.trials == 1:
+        options.lr = preset.learning_rate
     options.out = options.out or Path("results") / options.preset
     sines = preset.sines if options.sines is None else _pairs(options.sines)
     sigma = preset.sigma if options.sigma is None else options.sigma
@@ -500,11 +501,9 @@ def _protocol(options: argparse.Namespace) -> "Protocol":
 
     rate = FIRST.learning_rate if options.lr is None else options.lr
     protocol = Protocol(options.lanes, options.epochs, rate, options.seed, trials=1, tuned=())
-    if "trials" not in options:
-        return protocol
-    names = (("learning_rate", options.lr), ("dt", options.dt))
+    names = (("learning_rate", options.lr), ("dt", getattr(options, "dt", None)))
     open_ = tuple(name for name, given in names if given is None)
-    if options.trials != 1 and options.valid and open_:
+    if options.trials != 1 and getattr(options, "valid", True) and open_:
         return replace(protocol, trials=options.trials, tuned=open_)
     return protocol
 

@@ -67,7 +67,7 @@ def test_what_a_file_says(write):
     assert suite.contrasts[0].tasks is None
     assert suite.contrasts[1].margin == 0.5
     article, protocol = suite.tasks[0].build(suite.protocol)
-    assert (article.steps, article.train, protocol.trials) == (60, 40, 1)  # nothing to tune on
+    assert (article.steps, article.train, protocol.trials) == (60, 40, 2)
     sunspots, protocol = suite.tasks[1].build(suite.protocol)
     assert (sunspots.spec["horizon"], protocol.trials) == (2, 2)
     mine, _ = suite.tasks[2].build(suite.protocol)

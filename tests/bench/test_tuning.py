@@ -1,6 +1,7 @@
 """The same trials for all, chosen on the validation part, and nothing learnt of the test part."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_a_trial_is_what_a_lane_with_its_settings_is(table, name, irregular):
     found = train(task, model, protocol, trials=trials).pack
     for lane, trial in enumerate(trials):
         own_task, own = tuned(task, protocol, trial)
-        seeds = protocol.trial_seeds()[lane : lane + 1]
+        seeds = protocol.trial_seeds(3)[lane : lane + 1]
         same_start = type("Seeded", (Protocol,), {"weight_seeds": lambda _: seeds})  # noqa: B023
         alone = train(own_task, model, same_start(**dataclasses.asdict(own))).pack
         for key, value in alone.lane(0).state_dict().items():
@@ -74,7 +75,7 @@ def test_a_trial_is_what_a_lane_with_its_settings_is(table, name, irregular):
 
 def test_trials_begin_with_weights_of_their_own():
     protocol = Protocol(lanes=30, trials=30)
-    seeds = protocol.weight_seeds() + protocol.trial_seeds()
+    seeds = protocol.weight_seeds() + protocol.trial_seeds(30)
     assert len(set(seeds)) == 60
 
 
@@ -116,3 +117,59 @@ def test_progress_counts_trials_as_well(table):
     heard = []
     compute(table(), network("LTC-2"), Protocol(2, 3, trials=2), heard.append)
     assert heard == [1, 2, 3, 4, 5, 6]
+
+
+# --- tasks that can be drawn anew ---------------------------------------------------------------
+
+
+def test_tuning_draws_are_draws_that_no_lane_sees(small):
+    task = small(lanes=50)
+    draws = task.tuning(40)
+    assert (draws.train, draws.valid, draws.test) == (40, 20, 0)
+    assert draws.inputs.shape == (40, 60, 1)
+    np.testing.assert_array_equal(draws.inputs[:, 1:, 0], draws.targets[:, :-1])
+    every = np.concatenate([task.targets, draws.targets])
+    assert len(np.unique(every[:, 0])) == 90
+    noise = draws.targets - task.clean[0]
+    assert abs(noise.std() - (task.targets - task.clean).std()) < 0.1 * noise.std()
+    again = small(lanes=2).tuning(40)  # the lanes do not decide about them, the seed does
+    np.testing.assert_array_equal(again.inputs, draws.inputs)
+    assert (small(lanes=50, seed=1).tuning(40).inputs != draws.inputs).any()
+
+
+@pytest.mark.parametrize("name", ["LTC-2", "LSTM-2"])
+def test_the_articles_task_is_tuned_on_draws_of_its_own(small, name):
+    task, model, protocol = small(lanes=3), network(name), Protocol(3, 40, trials=4)
+    choice = tune(task, model, protocol)
+    changed = dataclasses.replace(
+        task, inputs=task.inputs * -5, targets=task.targets + 100
+    )  # whatever the lanes hold
+    assert tune(changed, model, protocol) == choice
+    run, pack = compute(task, model, protocol, lambda epoch: None)
+    assert run.facts["epochs"] == choice.taken.epochs <= 40
+    assert run.facts["learning_rate"] == choice.taken.learning_rate
+    own_task, own = tuned(task, protocol, choice.taken)
+    plain = train(own_task, model, own).pack
+    for key, value in plain.state_dict().items():
+        torch.testing.assert_close(pack.state_dict()[key], value, atol=0, rtol=0)
+
+
+def test_the_choice_is_that_of_the_mean_over_its_draws(small, monkeypatch):
+    """Each trial's error is the geometric mean of its draws', at the median of their epochs."""
+    from torchliquid.bench.running import tuning
+
+    found = SimpleNamespace(
+        best=np.array([1.0, 1.0, 1.0, 0.1, 0.1, 50.0, 0.5, 0.5, 0.5]),
+        curves={"chosen_epoch": np.array([1, 2, 3, 4, 5, 6, 7, 9, 30])},
+    )
+    monkeypatch.setattr(tuning, "train", lambda *given: found)
+    choice = tune(small(lanes=2), network("LTC-2"), Protocol(2, 40, trials=3))
+    np.testing.assert_allclose(choice.errors, [1.0, 0.5 ** (1 / 3), 0.5])
+    assert choice.taken == dataclasses.replace(choice.trials[2], epochs=9)
+
+
+def test_progress_ends_where_it_was_to_end(small):
+    heard = []
+    compute(small(lanes=2), network("LTC-2"), Protocol(2, 12, trials=2), heard.append)
+    assert heard[-1] == 24
+    assert heard == sorted(heard)

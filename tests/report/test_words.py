@@ -183,8 +183,8 @@ def test_settings_found_by_trials_are_said_with_their_ends(case):
         "choice": choice(*tried, 2), "learning_rate": 0.05, "dt": 10.0}  # fmt: skip
     summary["models"]["LSTM-16"] |= {"choice": choice(*tried, 0), "learning_rate": 0.01}
     assert tables.settings(summary) == [
-        ("LTC-8", "0.05 (most tried)", "10 (most tried)", "0.250 to 0.500"),
-        ("LSTM-16", "0.01", "\N{EN DASH}", "0.250 to 0.500"),
+        ("LTC-8", "0.05 (most tried)", "10 (most tried)", "200", "0.250 to 0.500"),
+        ("LSTM-16", "0.01", "\N{EN DASH}", "200", "0.250 to 0.500"),
     ]
     line = tables.settings_line(summary)
     assert "of 3 trials: LTC-8 lr 0.05 (most tried), dt 10 (most tried); LSTM-16 lr 0.01" in line

@@ -186,8 +186,8 @@ def series_line(summary: Mapping[str, Any]) -> str:
     return f"lowest median test RMSE, state carried, of {len(table.rows)} series: {words}"
 
 
-def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """What each network found by trials: its name, learning rate, dt, and lowest errors.
+def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """What each network found by trials: its name, learning rate, dt, epochs, and lowest errors.
 
     A setting at the end of what was tried says so. Nothing where nothing was tuned.
     """
@@ -201,21 +201,23 @@ def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
         spread = f"{number(min(finite))} to {number(max(finite))}" if finite else "none finite"
         liquid = facts["kind"] == "liquid"
         rate, dt = (_tried(choice, key, facts[key]) for key in ("learning_rate", "dt"))
-        found.append((name, rate, dt if liquid else "\N{EN DASH}", spread))
+        epochs = f"{facts.get('epochs') or summary['task']['epochs']:,}"
+        found.append((name, rate, dt if liquid else "\N{EN DASH}", epochs, spread))
     return found
 
 
 def settings_line(summary: Mapping[str, Any]) -> str:
     """The same in a line, empty where nothing was tuned."""
     words = [
-        f"{name} lr {rate}" + (f", dt {dt}" if dt != "\N{EN DASH}" else "")
-        for name, rate, dt, _ in settings(summary)
+        f"{name} lr {rate}"
+        + (f", dt {dt}" if dt != "\N{EN DASH}" else "")
+        + (f", {epochs} epochs" if summary["task"]["is_articles"] else "")
+        for name, rate, dt, epochs, _ in settings(summary)
     ]
     if not words:
         return ""
-    return (
-        f"chosen on the validation part, of {summary['task']['trials']} trials: {'; '.join(words)}"
-    )
+    where = "draws of their own" if summary["task"]["is_articles"] else "the validation part"
+    return f"chosen on {where}, of {summary['task']['trials']} trials: {'; '.join(words)}"
 
 
 def _tried(choice: Mapping[str, Any], key: str, used: float | None) -> str:
@@ -224,7 +226,7 @@ def _tried(choice: Mapping[str, Any], key: str, used: float | None) -> str:
     if min(tried) == max(tried):
         return "" if used is None else f"{used:g} (given)"
     end = {min(tried): " (least tried)", max(tried): " (most tried)"}.get(taken, "")
-    return f"{taken:g}{end}"
+    return f"{taken if used is None else used:.3g}{end}"
 
 
 def claim_groups(summary: Mapping[str, Any]) -> list[str]:
@@ -283,8 +285,9 @@ def terminal_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     if not summary["claims"]:
         lines = [line for line in (series_line(summary), settings_line(summary)) if line]
         return [results_table(summary), *lines]
-    why = too_few(summary)
-    return [results_table(summary), f"note: {why}" if why else claims_table(summary)]
+    why, line = too_few(summary), settings_line(summary)
+    claims = f"note: {why}" if why else claims_table(summary)
+    return [results_table(summary), *([line] if line else []), claims]
 
 
 def markdown_results(summary: Mapping[str, Any]) -> str:

@@ -143,7 +143,7 @@ def _model(task: Task, run: Run, reference: Run | None) -> dict[str, Any]:
     facts, arrays = run.facts, run.arrays
     shown = ("kind", "description", "parameters", "bytes", "lanes", "seconds_per_epoch")
     row: dict[str, Any] = {key: facts[key] for key in shown}
-    for key in ("seconds_alone", "seconds_evaluating", "learning_rate", "dt", "choice"):
+    for key in ("seconds_alone", "seconds_evaluating", "learning_rate", "dt", "epochs", "choice"):
         row[key] = facts.get(key)
     row["notes"] = facts.get("notes", [])
     row["diverged"] = int(arrays["diverged"].sum())

@@ -172,12 +172,14 @@ def compute(
         return Run(model.name, facts, dict(rows)), None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", LongStepWarning)
-        choice = None
+        choice, whole = None, passes(model, protocol)
         if is_tuned(model, protocol):
             choice = tune(task, model, protocol, progress)
             task, protocol = tuned(task, protocol, choice.taken)
-        done = protocol.epochs if choice else 0
+        done = whole // 2 if choice else 0
         trained = train(task, model, protocol, lambda epoch: progress(done + epoch))
+        if done + protocol.epochs < whole:  # trials found that fewer are enough
+            progress(whole)
         predictions = predict(task, model, trained.pack)
     rows = score(task, *predictions, last=trained.curves["curve_train"][-1]) | trained.curves
     parameters = sum(p.numel() for p in trained.pack.model.parameters())
@@ -186,6 +188,7 @@ def compute(
     facts["seconds_per_epoch"] = trained.seconds_per_epoch
     facts["seconds_evaluating"] = trained.seconds_evaluating
     facts["learning_rate"] = protocol.learning_rate
+    facts["epochs"] = protocol.epochs
     if model.kind == "liquid":
         facts["dt"] = float(np.median(task.dt))
     if choice:

@@ -105,7 +105,7 @@ class Store:
         facts = {
             f.name: getattr(task, f.name)
             for f in dataclasses.fields(task)
-            if f.name not in ("inputs", "targets", "clean", "dt", "times", "member")
+            if f.name not in ("inputs", "targets", "clean", "dt", "times", "member", "tuning")
         }
         arrays: Arrays = {"inputs": task.inputs, "targets": task.targets, "dt": np.asarray(task.dt)}
         if task.clean is not None:

@@ -31,10 +31,14 @@ ALONE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings to try: Adam's rate, and for liquid models a number that times the task's dt."""
+    """Settings to try: Adam's rate, and for liquid models a number that times the task's dt.
+
+    ``epochs``: where tuning found them on draws of their own; None: the protocol's.
+    """
 
     learning_rate: float
     dt: float = 1.0
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,9 @@ class Protocol:
         """One seed a lane for the initial weights, unrelated to those of the noise."""
         return [_seed(self.seed, lane, 1) for lane in range(self.lanes)]
 
-    def trial_seeds(self) -> list[int]:
-        """One seed a trial for the initial weights: no lane has the same."""
-        return [_seed(self.seed, trial, 3) for trial in range(self.trials)]
+    def trial_seeds(self, lanes: int) -> list[int]:
+        """One seed a lane of trials for the initial weights: no lane that counts has the same."""
+        return [_seed(self.seed, lane, 3) for lane in range(lanes)]
 
 
 def _seed(*of: int) -> int:
@@ -108,7 +112,7 @@ def train(
     if trials is None:
         seeds, rates, scale = protocol.weight_seeds(), None, None
     else:
-        seeds = protocol.trial_seeds()
+        seeds = protocol.trial_seeds(len(trials))
         rates = torch.tensor([trial.learning_rate for trial in trials])
         liquid = model.kind == "liquid"
         scale = torch.tensor([trial.dt for trial in trials]) if liquid else None

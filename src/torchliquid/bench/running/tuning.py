@@ -19,6 +19,8 @@ from torchliquid.errors import LongStepWarning
 RATES = (1e-3, 5e-2)
 DTS = (0.1, 10.0)
 """Bounds of what is tried, both spread evenly over their logarithms."""
+DRAWS = 3
+"""Draws that each trial is trained on, of a task that can be drawn anew."""
 FIRST = Trial(0.01, 1.0)
 """What is tried first, and taken where nothing is tuned."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -84,17 +86,36 @@ def passes(model: Model, protocol: Protocol) -> int:
 def tune(
     task: Task, model: Model, protocol: Protocol, progress: Progress = lambda epoch: None
 ) -> Choice:
-    """Try settings on the validation part; the first counts where none gives a finite error."""
+    """Try settings on the validation part; the first counts where none gives a finite error.
+
+    Of a task that can be drawn anew, each trial has `DRAWS` lanes with a draw of their own each,
+    and the number of epochs is found there as well, since the task has no validation part.
+    """
     trials = trials_of(protocol)
+    draws = 1 if task.tuning is None else DRAWS
+    if task.tuning is not None:
+        task = task.tuning(len(trials) * draws)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # the trial that is taken says it again
-        best = train(task, model, protocol, progress, trials).best
-    return Choice(trials, best.tolist(), trials[int(np.argmin(best))])
+        lanes = [trial for trial in trials for _ in range(draws)]
+        found = train(task, model, protocol, progress, lanes)
+    with np.errstate(divide="ignore"):
+        errors = np.exp(np.log(found.best).reshape(-1, draws).mean(axis=1))
+    best = int(np.argmin(errors))
+    taken = trials[best]
+    if draws > 1:
+        chosen = found.curves["chosen_epoch"].reshape(-1, draws)[best]
+        taken = dataclasses.replace(taken, epochs=max(1, int(np.median(chosen))))
+    return Choice(trials, errors.tolist(), taken)
 
 
 def tuned(task: Task, protocol: Protocol, trial: Trial) -> tuple[Task, Protocol]:
     """Task and protocol with a trial's settings."""
     return (
         dataclasses.replace(task, dt=task.dt * trial.dt),
-        dataclasses.replace(protocol, learning_rate=trial.learning_rate),
+        dataclasses.replace(
+            protocol,
+            learning_rate=trial.learning_rate,
+            epochs=protocol.epochs if trial.epochs is None else trial.epochs,
+        ),
     )

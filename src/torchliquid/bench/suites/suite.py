@@ -93,7 +93,7 @@ class TaskEntry:
             raise TorchliquidError(
                 f"task {self.name!r} has a value of another type than is wanted ({error})"
             ) from error
-        if not task.valid:
+        if not task.valid and task.tuning is None:
             return task, dataclasses.replace(protocol, trials=1, tuned=())
         return task, protocol
 

@@ -1,6 +1,8 @@
 """A task: data, split and protocol. All that a model may see, and what it is judged on."""
 
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,9 @@ class Task:
         dated: whether ``times`` are moments in UTC, in seconds since 1970.
         member: ``(T,)``, which series each step is of; None: there is one.
         labels: names of the series.
+        tuning: gives other draws of the task, so many, with their later steps for validation: what
+            a network tries its settings on, and no lane is trained or tested on. None: settings are
+            tried on the task itself, if it has a validation part.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Task:
     dated: bool = False
     member: NDArray[np.int64] | None = None
     labels: tuple[str, ...] = ()
+    tuning: "Callable[[int], Task] | None" = None
 
     def timelines(self) -> list[NDArray[np.int64]]:
         """The steps of each series, in time order."""
@@ -121,7 +127,7 @@ def article_task(series: SumOfSines, lanes: int, seed: int, *, window: int | Non
         raise TorchliquidError(
             f"window is {window}: give 2 to {series.train // 2} steps, half of those to train on"
         )
-    draws = np.stack([series.noisy(np.random.default_rng((seed, i))) for i in range(lanes)])
+    draws = _draws(series, [(seed, i) for i in range(lanes)])
     clean = np.broadcast_to(series.clean(), draws.shape)
     return Task(
         name="article",
@@ -141,4 +147,24 @@ def article_task(series: SumOfSines, lanes: int, seed: int, *, window: int | Non
         train=series.train,
         window=window,
         last_only=window is not None,
+        tuning=functools.partial(_tuning_draws, series, seed, window),
+    )
+
+
+def _draws(series: SumOfSines, seeds: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
+    return np.stack([series.noisy(np.random.default_rng(seed)) for seed in seeds])
+
+
+def _tuning_draws(series: SumOfSines, seed: int, window: int | None, lanes: int) -> Task:
+    """Draws of their own: of each the training steps to train on, all later ones to validate."""
+    task = article_task(series, 1, seed, window=window)
+    draws = _draws(series, [(seed, i, 1) for i in range(lanes)]).astype(np.float32)
+    return replace(
+        task,
+        name="article, tuning draws",
+        inputs=draws[:, :-1, None],
+        targets=draws[:, 1:],
+        clean=None,
+        valid=task.steps - task.train,
+        tuning=None,
     )
