@@ -2,10 +2,14 @@
 
 import dataclasses
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy.stats import wilcoxon
 
+from torchliquid import __version__
+from torchliquid.bench.running.store import Store
 from torchliquid.bench.suites.drive import run_suite, status
 from torchliquid.bench.suites.suite import read_suite
 from torchliquid.bench.suites.verdicts import judge
@@ -184,21 +188,21 @@ def test_contrasts_are_those_of_the_summaries(write, tmp_path):
     assert set(rows) == {
         ("article", "LTC-2"), ("sunspots", "LTC-2"), ("mine", "LTC-2"),
         ("sunspots", "persistence")}  # fmt: skip
-    folder = out / result["tasks"]["sunspots"]["folder"]
-    pairs = json.loads((folder / "summary.json").read_text())["differences"]
+    (_, folder, _, _) = status(suite, out)[1]
+    _, protocol = suite.tasks[1].build(suite.protocol)
+    task, _ = suite.tasks[1].build(suite.protocol)
+    settings = {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
+    store = Store(folder, settings)
+    pair = [store.load(name).arrays for name in ("LTC-2", "persistence")]
     for first, state, margin in (("LTC-2", "carry", 0.1), ("persistence", "reset", 0.5)):
-        (pair,) = (
-            p
-            for p in pairs
-            if {p["first"], p["second"]} == {"LTC-2", "persistence"}
-            and p["measure"] == f"test_mse_{state}"
-        )
-        ratio, ends = pair["ratio"], pair["interval"]
-        if pair["first"] != first:
-            ratio, ends = 1 / ratio, [1 / end for end in ends[::-1]]
+        errors = [arrays[f"test_mse_{state}"] for arrays in pair]
+        ratio = errors[0] / errors[1] if first == "LTC-2" else errors[1] / errors[0]
         row = rows["sunspots", first]
-        assert (row["ratio"], row["interval"]) == (pytest.approx(ratio), pytest.approx(ends))
-        assert row["verdict"] == judge(*ends, 6, margin)
+        assert row["ratio"] == pytest.approx(np.median(ratio), rel=1e-5)
+        assert row["interval"][0] <= row["ratio"] <= row["interval"][1]
+        assert row["p"] == pytest.approx(wilcoxon(np.log(ratio)).pvalue, rel=1e-5)
+        assert row["p"] <= row["p_holm"] <= min(1, 4 * row["p"])
+        assert row["verdict"] == judge(*row["interval"], 6, margin, row["p_holm"])
     assert {row["lanes"] for row in result["contrasts"]} == {6}
 
 

@@ -31,4 +31,6 @@ def published(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         if calibrated
         else "These here are other ones than those that come closest to its numbers and curves."
     )
+    if summary["task"].get("trials", 1) > 1:
+        note = "Here each network found its learning rate and its number of epochs by trials."
     return {"rows": rows, "note": note}

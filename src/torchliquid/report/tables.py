@@ -315,9 +315,10 @@ def markdown(lines: list[list[str]]) -> str:
 def suite_tables(result: Mapping[str, Any]) -> list[Table]:
     """What became of a suite, for a terminal: its planned contrasts, task by task."""
     table = Table(title=f"{result['title']}: planned contrasts, ratio of test MSEs", **_STYLE)
-    for heading in ("task", "first", "second", "state", "ratio [95 %]", "verdict"):
+    for heading in ("task", "first", "second", "state", "ratio [95 %]", "p (Holm)", "verdict"):
         table.add_column(heading)
     for row in result["contrasts"]:
         ratio = f"{number(row['ratio'])} {interval(row['interval'])}".strip()
-        table.add_row(row["task"], row["first"], row["second"], row["state"], ratio, row["verdict"])
+        names = (row[key] for key in ("task", "first", "second", "state"))
+        table.add_row(*names, ratio, f"{row['p_holm']:.2g}", row["verdict"])
     return [table] if result["contrasts"] else []

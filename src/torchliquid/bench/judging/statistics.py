@@ -1,5 +1,6 @@
 """Statistics over lanes. The independent unit is the lane, never the time step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,3 +89,35 @@ def verdict(estimate: Estimate, low: float, high: float) -> str:
     if estimate.high < low or estimate.low > high:
         return "does not hold"
     return "cannot tell"
+
+
+def sign_flip(ratios: ArrayLike) -> float:
+    """Two-sided p of paired ratios, if the sign of each one's logarithm were a toss.
+
+    Wilcoxon's test: signs are flipped, and the ranks of the sizes are added, so that a lane that
+    diverged counts no more than the largest. Not a number where a ratio is not finite.
+
+    >>> sign_flip([2.0, 2.1, 2.2, 2.3, 2.4, 2.5]), sign_flip([1.0] * 6)
+    (0.03125, 1.0)
+    """
+    from scipy.stats import wilcoxon
+
+    logs = np.log(np.asarray(ratios, dtype=np.float64))
+    if not np.isfinite(logs).all():
+        return float("nan")
+    logs = logs[logs != 0]
+    return float(wilcoxon(logs).pvalue) if len(logs) else 1.0
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's correction of several p-values; one that is not a number counts as 1.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    values = np.nan_to_num(np.asarray(ps, dtype=np.float64), nan=1.0)
+    order = np.argsort(values, kind="stable")
+    steps = values[order] * (len(values) - np.arange(len(values)))
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(p) for p in adjusted]

@@ -76,7 +76,7 @@ def run_suite(
     """
     with hold(out):
         tasks: dict[str, dict[str, Any]] = {}
-        summaries: dict[str, dict[str, Any]] = {}
+        stores: dict[str, Store] = {}
         for place, entry in enumerate(suite.tasks, start=1):
             say(f"{place} of {len(suite.tasks)}: {entry.name}")
             try:
@@ -92,14 +92,14 @@ def run_suite(
                 say(f"{entry.name} failed: {error}")
                 tasks[entry.name] = {"status": "error", "reason": str(error), "folder": None}
                 continue
-            summaries[entry.name] = summary
+            stores[entry.name] = store
             tasks[entry.name] = {"status": "ok", "reason": "", "folder": folder.name}
         result = {
             "suite": suite.name,
             "title": suite.title,
             "models": list(suite.models),
             "tasks": tasks,
-            "contrasts": verdicts(suite, summaries),
+            "contrasts": verdicts(suite, stores),
         }
         write_whole(out / "suite.json", (json.dumps(result, indent=2) + "\n").encode())
         return result

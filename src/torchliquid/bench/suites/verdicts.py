@@ -3,54 +3,69 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torchliquid.bench.judging.statistics import (
+    finite,
+    holm,
+    median_interval,
+    paired_ratio,
+    sign_flip,
+)
+from torchliquid.bench.running.store import Store
 from torchliquid.bench.suites.suite import Contrast, Suite
 
 LEAST_LANES = 6
 """Below, no verdict: with five pairs a sign-flip test can never reach 0.05."""
+LEVEL = 0.05
 
 
-def verdicts(suite: Suite, summaries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each contrast and task that was run: ratio of test MSEs, interval, verdict."""
+def verdicts(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
+    """A row for each contrast and task that was run.
+
+    ``ratio`` of test MSEs (median of the paired ratios), its bootstrap ``interval``, ``p`` of a
+    signed-rank test, ``p_holm`` corrected for all rows, and the verdict: "lower" and "higher" need
+    both, an interval on one side of 1 and ``p_holm`` below `LEVEL`.
+    """
     rows = []
     for contrast in suite.contrasts:
         for entry in suite.tasks:
             if contrast.tasks is not None and entry.name not in contrast.tasks:
                 continue
-            summary = summaries.get(entry.name)
-            if summary is not None:
-                rows.append({"task": entry.name} | _row(contrast, summary))
+            if entry.name in stores:
+                rows.append({"task": entry.name} | _row(contrast, stores[entry.name]))
+    corrected = holm([float("nan") if row["p"] is None else row["p"] for row in rows])
+    for row, p in zip(rows, corrected, strict=True):
+        row["p_holm"] = finite(p)
+        low, high = row["interval"]
+        row["verdict"] = judge(low, high, row["lanes"], row["margin"], p)
     return rows
 
 
-def _row(contrast: Contrast, summary: Mapping[str, Any]) -> dict[str, Any]:
-    pair = next(
-        row
-        for row in summary["differences"]
-        if row["measure"] == f"test_mse_{contrast.state}"
-        and {row["first"], row["second"]} == {contrast.first, contrast.second}
+def _row(contrast: Contrast, store: Store) -> dict[str, Any]:
+    measure = f"test_mse_{contrast.state}"
+    ratio = paired_ratio(
+        *(store.load(name).arrays[measure] for name in (contrast.first, contrast.second))
     )
-    ratio, (low, high), lanes = pair["ratio"], pair["interval"], pair["lanes"]
-    if pair["first"] != contrast.first:
-        ratio = None if not ratio else 1 / ratio
-        low, high = (None if not end else 1 / end for end in (high, low))
+    estimate = median_interval(ratio)
     return {
         "first": contrast.first,
         "second": contrast.second,
         "state": contrast.state,
         "margin": contrast.margin,
-        "ratio": ratio,
-        "interval": [low, high],
-        "lanes": lanes,
-        "verdict": judge(low, high, lanes, contrast.margin),
+        "ratio": finite(estimate.figure),
+        "interval": [finite(estimate.low), finite(estimate.high)],
+        "lanes": len(ratio),
+        "p": finite(sign_flip(ratio)) if len(ratio) >= LEAST_LANES else None,
     }
 
 
-def judge(low: float | None, high: float | None, lanes: int, margin: float) -> str:
-    """What an interval of the ratio first / second says.
+def judge(low: float | None, high: float | None, lanes: int, margin: float, p: float) -> str:
+    """What the interval of the ratio first / second and a corrected p say together.
 
-    >>> judge(0.5, 0.8, 24, 0.1), judge(1.2, 1.5, 24, 0.1), judge(0.95, 1.05, 24, 0.1)
-    ('lower', 'higher', 'as good as')
-    >>> judge(0.5, 1.5, 24, 0.1), judge(0.5, 0.6, 5, 0.1)
+    >>> judge(0.5, 0.8, 24, 0.1, 0.001), judge(1.2, 1.5, 24, 0.1, 0.001)
+    ('lower', 'higher')
+    >>> judge(0.95, 1.05, 24, 0.1, 0.8), judge(0.5, 0.8, 24, 0.1, 0.2)
+    ('as good as', 'cannot tell')
+    >>> judge(0.5, 1.5, 24, 0.1, 0.001), judge(0.5, 0.6, 5, 0.1, 1.0)
     ('cannot tell', 'too few lanes')
     """
     if lanes < LEAST_LANES:
@@ -59,4 +74,6 @@ def judge(low: float | None, high: float | None, lanes: int, margin: float) -> s
         return "cannot tell"
     if 1 / (1 + margin) <= low and high <= 1 + margin:
         return "as good as"
+    if p >= LEVEL:
+        return "cannot tell"
     return "lower" if high < 1 else "higher" if low > 1 else "cannot tell"
