@@ -491,8 +491,8 @@ def test_what_no_training_can_mend_is_not_blamed_on_the_learning_rate(
         full = np.full((2, task.steps), np.nan, dtype=np.float32)
         return full, full[:, task.steps - task.test :]
 
-    nothing = lambda windows, pack, size: torch.full((len(pack),), torch.nan)  # noqa: E731
-    monkeypatch.setattr(windows.Windows, "error", nothing)
+    nothing = lambda ready, pack: torch.full((len(pack),), torch.nan)  # noqa: E731
+    monkeypatch.setattr(windows.Ready, "error", nothing)
     monkeypatch.setattr(runner, "predict", broken)
     options = (*QUICK, "--models", "LTC-2")
     message = error("bench", "csv", "t.csv", "--target", "y", "--out", "o", *options, output=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from torchliquid.bench.running.models import Model
 from torchliquid.bench.running.windows import (
+    Ready,
     Windows,
     later_windows,
     length_of,
@@ -117,8 +118,8 @@ def train(
         liquid = model.kind == "liquid"
         scale = torch.tensor([trial.dt for trial in trials]) if liquid else None
     pack = Pack(lambda seed: model.build(task), seeds)
-    windows = training_windows(task, model, scale)
-    size = _numbers(windows, model, len(pack))
+    width = len(pack) * model.hidden
+    windows = training_windows(task, model, scale).ready(width)
     # a rate of 1 takes Adam's steps whole, to be shortened to those of each lane
     rate = protocol.learning_rate if rates is None else 1.0
     optimiser = torch.optim.Adam(pack.parameters(), lr=rate)
@@ -134,7 +135,7 @@ def train(
             break
         start = time.perf_counter()
         optimiser.zero_grad()
-        windows.backward(pack, size)
+        windows.backward(pack)
         if rates is None:
             optimiser.step()
         else:
@@ -155,11 +156,6 @@ def _step_by_lanes(optimiser: torch.optim.Optimizer, pack: Pack, rates: Tensor) 
         parameter.copy_(torch.lerp(old, parameter, rates.view(-1, *[1] * (old.dim() - 1))))
 
 
-def _numbers(windows: Windows, model: Model, lanes: int) -> int:
-    """Numbers of state that one sequence takes."""
-    return lanes * windows.x.shape[-2] * model.hidden
-
-
 def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     """What an epoch of one model takes by itself, outside any pack: the median of a few."""
     torch.manual_seed(protocol.weight_seeds()[0])
@@ -167,7 +163,7 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     windows = training_windows(task, model)
     if windows.x.dim() == 4:
         windows = Windows(windows.x[0], windows.target[0], windows.dt)
-    size = _numbers(windows, model, 1)
+    ready = windows.ready(model.hidden)
     optimiser = torch.optim.Adam(single.parameters(), lr=protocol.learning_rate)
     taken: list[float] = []
     with warnings.catch_warnings():
@@ -175,7 +171,7 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
         while len(taken) < min(20, 2 + protocol.epochs):
             start = time.perf_counter()
             optimiser.zero_grad()
-            windows.backward(single, size)
+            ready.backward(single)
             optimiser.step()
             taken.append(time.perf_counter() - start)
             if len(taken) >= 3 and sum(taken) > ALONE_SECONDS:
@@ -191,22 +187,24 @@ class _Curves:
         task: Task,
         model: Model,
         pack: Pack,
-        windows: Windows,
+        windows: Ready,
         scale: Tensor | None,
         *,
         with_test: bool,
     ) -> None:
-        self.pack, self.model = pack, model
+        self.pack = pack
+        width = len(pack) * model.hidden
         self.unit = 1.0 if task.change is None else task.change**2
         test = task.train + task.valid
-        self.parts = {"train": windows}
+        later = {}
         if task.valid:
-            self.parts["valid"] = later_windows(task, model, task.train, test, scale)
+            later["valid"] = later_windows(task, model, task.train, test, scale)
         if with_test:
-            self.parts["carry"] = later_windows(task, model, test, task.steps, scale)
+            later["carry"] = later_windows(task, model, test, task.steps, scale)
             # over a longer stretch the start does not count, and it cannot be cut into windows
             if not task.last_only and task.test <= length_of(task):
-                self.parts["reset"] = reset_windows(task, model, scale)
+                later["reset"] = reset_windows(task, model, scale)
+        self.parts = {"train": windows} | {name: own.ready(width) for name, own in later.items()}
         self.rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in self.parts}
         self.epochs: list[int] = []
         self.best = np.full(len(pack), np.inf)
@@ -215,8 +213,7 @@ class _Curves:
 
     def take(self, epoch: int) -> None:
         for name, windows in self.parts.items():
-            size = _numbers(windows, self.model, len(self.pack))
-            error = self.unit * windows.error(self.pack, size).numpy()
+            error = self.unit * windows.error(self.pack).numpy()
             self.rows[name].append(np.where(np.isnan(error), np.inf, error))
         self.epochs.append(epoch)
         if "valid" in self.rows:

@@ -1,6 +1,6 @@
 """A task's series as a network takes it: side by side in training, from end to end at last."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,43 +30,48 @@ class Windows(NamedTuple):
     target: Tensor
     dt: Tensor | None
 
-    def parts(self, numbers_a_sequence: int) -> Iterator["Windows"]:
-        """The same sequences in as few parts as `LARGEST` allows."""
-        sequences = self.x.shape[-3]
-        size = max(1, LARGEST // numbers_a_sequence)
-        if size >= sequences:
-            yield self
-            return
+    def ready(self, width: int) -> "Ready":
+        """The same, to be run again and again; ``width``: units of all lanes of a model."""
+        sequences, length = self.x.shape[-3:-1]
+        size = max(1, LARGEST // (width * length))
+        present = ~self.target.isnan()
+        target, parts = self.target.nan_to_num(), []
         for start in range(0, sequences, size):
             part = slice(start, start + size)
             dt = None if self.dt is None else self.dt[..., part, :]
-            yield Windows(self.x[..., part, :, :], self.target[..., part, :], dt)
+            own = self.x[..., part, :, :], dt, target[..., part, :], present[..., part, :]
+            parts.append(own)
+        return Ready(parts, present.sum(dim=(-2, -1)))
 
-    def counted(self) -> Tensor:
-        """Targets that count: of each lane, or of all where they share the series."""
-        return (~self.target.isnan()).sum(dim=(-2, -1))
 
-    def squares(self, model: Pack | SequenceModel) -> Tensor:
-        """Sum of squared errors of each lane (a model alone is one), in the output's unit."""
-        y = model(self.x, dt=self.dt)[0].squeeze(-1)
-        error = torch.where(self.target.isnan(), 0.0, y - self.target.nan_to_num())
-        return error.square().sum(dim=(-2, -1))
+class Ready(NamedTuple):
+    """Windows in as few parts as `LARGEST` allows, and how many of their targets count.
 
-    def backward(self, model: Pack | SequenceModel, numbers_a_sequence: int) -> Tensor:
-        """The mean squared error of each lane; its gradients are added up in the weights."""
-        count, total = self.counted(), torch.zeros(())
-        for part in self.parts(numbers_a_sequence):
-            mean = part.squares(model) / count
+    A part is inputs, dt, targets without gaps, and which of them count; the count is of each lane,
+    or of all where they share the series.
+    """
+
+    parts: list[tuple[Tensor, Tensor | None, Tensor, Tensor]]
+    targets: Tensor
+
+    def backward(self, model: Pack | SequenceModel) -> None:
+        """Add the gradients of the mean squared error of each lane up in the weights."""
+        for part in self.parts:
             # per lane: the lanes' losses are summed, so each lane's gradient is its own mean's
-            mean.sum().backward()
-            total = total + mean.detach()
-        return total
+            (_squares(model, *part) / self.targets).sum().backward()
 
     @torch.no_grad()
-    def error(self, model: Pack | SequenceModel, numbers_a_sequence: int) -> Tensor:
-        """The mean squared error of each lane, without gradients."""
-        sums = [part.squares(model).double() for part in self.parts(numbers_a_sequence)]
-        return torch.stack(sums).sum(dim=0) / self.counted()
+    def error(self, model: Pack | SequenceModel) -> Tensor:
+        """The mean squared error of each lane (a model alone is one), in the output's unit."""
+        sums = [_squares(model, *part).double() for part in self.parts]
+        return torch.stack(sums).sum(dim=0) / self.targets
+
+
+def _squares(
+    model: Pack | SequenceModel, x: Tensor, dt: Tensor | None, target: Tensor, present: Tensor
+) -> Tensor:
+    error = torch.where(present, model(x, dt=dt)[0].squeeze(-1) - target, 0.0)
+    return error.square().sum(dim=(-2, -1))
 
 
 def training_windows(task: Task, model: Model, scale: Tensor | None = None) -> Windows:
