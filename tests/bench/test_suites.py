@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from torchliquid import __version__
+from torchliquid.bench.running.runner import settings_of
 from torchliquid.bench.running.store import Store
 from torchliquid.bench.suites.drive import run_suite, status
 from torchliquid.bench.suites.suite import read_suite
@@ -189,10 +188,8 @@ def test_contrasts_are_those_of_the_summaries(write, tmp_path):
         ("article", "LTC-2"), ("sunspots", "LTC-2"), ("mine", "LTC-2"),
         ("sunspots", "persistence")}  # fmt: skip
     (_, folder, _, _) = status(suite, out)[1]
-    _, protocol = suite.tasks[1].build(suite.protocol)
-    task, _ = suite.tasks[1].build(suite.protocol)
-    settings = {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
-    store = Store(folder, settings)
+    task, protocol = suite.tasks[1].build(suite.protocol)
+    store = Store(folder, settings_of(task, protocol))
     pair = [store.load(name).arrays for name in ("LTC-2", "persistence")]
     for first, state, margin in (("LTC-2", "carry", 0.1), ("persistence", "reset", 0.5)):
         errors = [arrays[f"test_mse_{state}"] for arrays in pair]

@@ -87,8 +87,8 @@ def _parsed(words: pd.Series, *, utc: bool) -> pd.Series:
     first = words.iloc[0] if len(words) else ""
     if not pd.isna(pd.to_datetime(first, format="ISO8601", errors="coerce")):
         return pd.to_datetime(words, format="ISO8601", utc=utc, errors="coerce")
-    quarter = words.str.extract(f"^{_QUARTER}$")
     if re.fullmatch(_QUARTER, first):
+        quarter = words.str.extract(f"^{_QUARTER}$")
         months = 3 * pd.to_numeric(quarter[1], errors="coerce") - 2
         dates = quarter[0] + "-" + months.map(lambda m: "" if np.isnan(m) else f"{int(m):02d}")
         return pd.to_datetime(dates, format="%Y-%m", utc=utc, errors="coerce")
@@ -109,13 +109,11 @@ def _by_clock(words: pd.Series, day: str, clock: str, *, utc: bool) -> pd.Series
     """Dates of this form, with a time of day of the form that reads the first."""
     import pandas as pd
 
-    for form in _CLOCKS:
-        if bool(form) != bool(clock):
-            continue
-        found = pd.to_datetime(words, format=day + form, utc=utc, errors="coerce")
-        if not pd.isna(found.iloc[0]):
-            break
-    return found
+    forms = [form for form in _CLOCKS if bool(form) == bool(clock)]
+    first = words.iloc[0]
+    fits = (f for f in forms if not pd.isna(pd.to_datetime(first, format=day + f, errors="coerce")))
+    form = next(fits, forms[0])
+    return pd.to_datetime(words, format=day + form, utc=utc, errors="coerce")
 
 
 def _day_and_month(words: pd.Series) -> tuple[str, str, str]:

@@ -251,9 +251,8 @@ def _apart_hint(unused: Columns, late: NDArray[np.int64], series: str | None) ->
     if series is not None:
         return "or these are several series as well"
     for name, cells in unused:
-        changes = np.flatnonzero((cells != cells.shift()).to_numpy())
-        apart = len(changes) == cells.nunique() and 1 < len(changes) <= len(cells) / LEAST_RUN
-        if apart and np.isin(late, changes).all():
+        starts = _starts_of_runs(cells)
+        if starts is not None and np.isin(late, starts).all():
             return f"if these are several series, one for each {name!r}: give --series {name!r}"
     return "if the table holds several series, give the column that tells them apart: --series"
 
@@ -327,17 +326,24 @@ def _joined(columns: dict[str, pd.Series]) -> pd.Series:
     return joined.where(there)
 
 
+def _starts_of_runs(cells: pd.Series) -> NDArray[np.int64] | None:
+    """Where each run of a value begins, if every value has one run, and runs are long."""
+    words = cells.astype(str)
+    starts = np.flatnonzero((words != words.shift()).to_numpy())
+    return starts if 1 < len(starts) == words.nunique() <= len(words) / LEAST_RUN else None
+
+
 def _several_series(unused: Columns) -> list[str]:
     """A note where a column of text tells several series apart, one after the other."""
     for name, cells in unused:
         if cells.dtype.kind in "biufcM" or cells.isna().any():
             continue
-        words = cells.astype(str)
-        runs = int((words != words.shift()).sum())
-        if 1 < runs == words.nunique() <= len(words) / LEAST_RUN:
+        starts = _starts_of_runs(cells)
+        if starts is not None:
             return [
-                f"Column {name!r} is constant in {runs} runs, as where a table holds several "
-                "series one after the other: they were read as one. If they are several, give "
+                f"Column {name!r} is constant in {len(starts)} runs, as where a table holds "
+                "several series one after the other: they were read as one. If they are several, "
+                "give "
                 f"--series {name!r}."
             ]
     return []

@@ -90,14 +90,20 @@ def resampled(ordered: NDArray[Any], table: Numbers, every: str) -> tuple[NDArra
             f"--every {every} makes {rows:,} rows of {len(ordered):,}, most of them empty: give a "
             "longer interval"
         )
-    places -= places[0]
-    there = ~np.isnan(table)
-    count, total = np.zeros((rows, table.shape[1])), np.zeros((rows, table.shape[1]))
-    np.add.at(count, places, there)
-    np.add.at(total, places, np.where(there, table, 0.0))
-    begins = (np.floor_divide(numbers[0], width) + np.arange(rows)) * width
+    starts = np.flatnonzero(np.diff(places, prepend=places[0] - 1))
+    means = np.full((rows, table.shape[1]), np.nan)
+    means[places[starts] - places[0]] = _means(table, starts)
+    begins = (places[0] + np.arange(rows)) * width
     stamps = begins.astype(np.int64).astype(unit) if dated else begins
-    return stamps, total / np.where(count, count, np.nan)
+    return stamps, means
+
+
+def _means(table: Numbers, starts: NDArray[np.int64]) -> Numbers:
+    """The mean of each run of rows, from these on; NaN where all of a run is missing."""
+    there = ~np.isnan(table)
+    count = np.add.reduceat(there, starts, axis=0, dtype=np.int64)
+    total = np.add.reduceat(np.where(there, table, 0.0), starts, axis=0)
+    return np.asarray(total / np.where(count, count, np.nan))
 
 
 def _width(every: str, *, dated: bool) -> float | int:
@@ -158,11 +164,7 @@ def merged(ordered: NDArray[Any], table: Numbers, keep: str) -> tuple[NDArray[An
         return ordered[starts], table[starts]
     if keep == "last":
         return ordered[starts], table[ends - 1]
-    there = ~np.isnan(table)
-    count = np.add.reduceat(there, starts, axis=0)
-    total = np.add.reduceat(np.where(there, table, 0.0), starts, axis=0)
-    with np.errstate(invalid="ignore"):
-        return ordered[starts], total / np.where(count, count, np.nan)
+    return ordered[starts], _means(table, starts)
 
 
 def elapsed(ordered: NDArray[Any]) -> tuple[Numbers, str | None, Numbers | None]:

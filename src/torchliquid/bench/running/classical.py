@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.tasks.task import Array, Task
+from torchliquid.bench.tasks.task import Array, Steps, Task
 
 ORDERS = (1, 2, 4, 8, 16, 32)
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -17,7 +17,6 @@ LEAST_SEASON, NEARLY = 0.3, 0.85
 """Autocorrelation of changes from which a season counts, and as a share of the highest."""
 
 _Matrix = NDArray[np.float64]
-Steps = NDArray[np.int64]
 BLOCK = 2**16
 """Rows of regressors that are in memory at a time."""
 
@@ -173,7 +172,6 @@ def _choose(lane: "_Lane", task: Task) -> tuple[int, float]:
     seen = fit + np.flatnonzero(~np.isnan(lane.y[fit:end]))
     if not len(seen):  # nothing to choose on
         return best[1:]
-    before, _ = _places(task.timelines(), len(lane.x))
     for order in ORDERS:
         moments = lane.moments(order, fit)
         if 2 * order * lane.x.shape[1] > fit or not moments.rows:
@@ -181,7 +179,7 @@ def _choose(lane: "_Lane", task: Task) -> tuple[int, float]:
         weights = np.stack([moments.fit(penalty) for penalty in PENALTIES], axis=1)
         error = np.zeros(len(PENALTIES))
         for steps in _blocks(seen):
-            wrong = lane.rows(steps, order, before) @ weights - lane.y[steps, None]
+            wrong = lane.rows(steps, order, lane.before) @ weights - lane.y[steps, None]
             error += (wrong**2).sum(axis=0)
         found = zip((error / len(seen)).tolist(), PENALTIES, strict=True)
         best = min(best, *((e, order, penalty) for e, penalty in found))
@@ -216,11 +214,12 @@ class _Moments(NamedTuple):
 
 
 class _Lane(NamedTuple):
-    """Inputs ``(T, I)`` of a lane, and what is to be predicted from them ``(T,)``."""
+    """Inputs ``(T, I)`` of a lane, what is to be predicted from them ``(T,)``, and `_places`."""
 
     x: _Matrix
     y: _Matrix
-    lines: list[Steps]
+    before: Steps
+    places: Steps
 
     def rows(self, steps: Steps, order: int, before: Steps) -> _Matrix:
         """``[x_t, x_{t-1}, ..., x_{t-order+1}, 1]``, zeros where its series has not begun."""
@@ -232,12 +231,11 @@ class _Lane(NamedTuple):
 
     def moments(self, order: int, end: int) -> _Moments:
         """Of the steps before ``end`` whose inputs and target are all there."""
-        before, places = _places(self.lines, len(self.x))
         size = order * self.x.shape[1] + 1
         among, with_target = np.zeros((size, size)), np.zeros(size)
-        seen = np.flatnonzero((places[:end] >= order - 1) & ~np.isnan(self.y[:end]))
+        seen = np.flatnonzero((self.places[:end] >= order - 1) & ~np.isnan(self.y[:end]))
         for steps in _blocks(seen):
-            rows = self.rows(steps, order, before)
+            rows = self.rows(steps, order, self.before)
             among += rows.T @ rows
             with_target += rows.T @ self.y[steps]
         return _Moments(among, with_target, len(seen))
@@ -255,11 +253,12 @@ class _Lane(NamedTuple):
 
 
 def _lanes(task: Task) -> Iterator[_Lane]:
-    inputs, lines = task.timed_inputs().astype(np.float64), task.timelines()
+    inputs = task.timed_inputs().astype(np.float64)
+    before, places = _places(task.timelines(), task.steps)
     for lane in range(max(len(inputs), len(task.targets))):
         x = inputs[min(lane, len(inputs) - 1)]
         y = task.targets[min(lane, len(task.targets) - 1)].astype(np.float64)
-        yield _Lane(x, y if task.change is None else y - x[:, 0], lines)
+        yield _Lane(x, y if task.change is None else y - x[:, 0], before, places)
 
 
 METHODS: dict[str, tuple[str, Callable[[Task], Forecast]]] = {

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from torchliquid.bench.running.models import Model
 from torchliquid.bench.running.store import AFTER, BEFORE
-from torchliquid.bench.running.windows import Steps, along, inputs_for
-from torchliquid.bench.tasks.task import Task
+from torchliquid.bench.running.windows import along, inputs_for
+from torchliquid.bench.tasks.task import Steps, Task
 from torchliquid.insight import time_constants
 from torchliquid.nn import Pack
 from torchliquid.nn.ltc import LTC

@@ -102,8 +102,7 @@ def _run(
     report: Report,
     notify: Callable[[str], None],
 ) -> Store:
-    settings = {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
-    store = Store(folder, settings, fresh=fresh)
+    store = Store(folder, settings_of(task, protocol), fresh=fresh)
     store.save_task(task)
     todo, finished = [], []
     for model in chosen:
@@ -129,6 +128,11 @@ def _run(
         for model in todo:
             job(task, model, protocol, store, _named(report, model.name))
     return store
+
+
+def settings_of(task: Task, protocol: Protocol) -> dict[str, Any]:
+    """All that defines the runs of a store, JSON types."""
+    return {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
 
 
 def training_seconds(task: Task, models: Sequence[Model], protocol: Protocol) -> float:

@@ -5,14 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from torchliquid.bench.running.models import Model
-from torchliquid.bench.tasks.task import Array, Task
+from torchliquid.bench.tasks.task import Array, Steps, Task
 from torchliquid.nn import Pack, SequenceModel
 
-Steps = NDArray[np.int64]
 LARGEST = 2**24
 """Numbers of state (lanes x sequences x steps x units) that one call of a pack may hold."""
 LONGEST = 2**16

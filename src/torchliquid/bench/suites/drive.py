@@ -10,13 +10,11 @@ changed one never mixed in with it.
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torchliquid import __version__
 from torchliquid.bench.judging.summary import summarise
-from torchliquid.bench.running.runner import run
+from torchliquid.bench.running.runner import run, settings_of
 from torchliquid.bench.running.store import Store, hold, write_whole
 from torchliquid.bench.running.training import Protocol
 from torchliquid.bench.suites.suite import Suite, TaskEntry
@@ -30,8 +28,8 @@ Draw = Callable[[Store, dict[str, Any]], Path]
 
 def folder_of(out: Path, entry: TaskEntry, task: Task, protocol: Protocol) -> Path:
     """Where a task's runs go: a name, and a hash of all that defines them."""
-    whole = {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
-    digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    whole = json.dumps(settings_of(task, protocol), sort_keys=True)
+    digest = hashlib.sha256(whole.encode()).hexdigest()
     return out / f"{entry.name}-{digest[:12]}"
 
 

@@ -12,6 +12,7 @@ from torchliquid.data.sines import SumOfSines
 from torchliquid.errors import TorchliquidError
 
 Array = NDArray[np.float32]
+Steps = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ class Task:
     notes: tuple[str, ...] = field(default=())
     times: NDArray[np.float64] | None = None
     dated: bool = False
-    member: NDArray[np.int64] | None = None
+    member: Steps | None = None
     labels: tuple[str, ...] = ()
     tuning: "Callable[[int], Task] | None" = None
 
-    def timelines(self) -> list[NDArray[np.int64]]:
+    def timelines(self) -> list[Steps]:
         """The steps of each series, in time order."""
         if self.member is None:
             return [np.arange(self.steps)]
