@@ -298,8 +298,6 @@ def _add_suites(tasks: Any) -> None:
 
 
 def _run_suite(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from torchliquid.bench.suites.drive import run_suite
     from torchliquid.bench.suites.suite import read_suite
     from torchliquid.report import write_report
@@ -307,7 +305,7 @@ def _run_suite(options: argparse.Namespace) -> int:
 
     suite = read_suite(options.suite)
     out = options.out or Path("results") / suite.name
-    console = Console(width=None if sys.stdout.isatty() else 100, markup=False, highlight=False)
+    console = _console()
     result = run_suite(
         suite,
         out,
@@ -362,9 +360,14 @@ def _article(options: argparse.Namespace) -> "Task":
     if options.lr is None and options.trials == 1:
         options.lr = preset.learning_rate
     options.out = options.out or Path("results") / options.preset
-    sines = preset.sines if options.sines is None else _pairs(options.sines)
-    sigma = preset.sigma if options.sigma is None else options.sigma
-    series = SumOfSines(sines, sigma, options.steps, options.train, options.span)
+    series = SumOfSines.of_preset(
+        options.preset,
+        sines=None if options.sines is None else _pairs(options.sines),
+        sigma=options.sigma,
+        steps=options.steps,
+        train=options.train,
+        span=options.span,
+    )
     if options.lanes < 1 or options.seed < 0:
         raise TorchliquidError("--lanes must be at least 1 and --seed at least 0")
     return article_task(series, options.lanes, options.seed, window=options.window)
@@ -437,8 +440,6 @@ def _split(options: argparse.Namespace) -> dict[str, Any]:
 def _bench(options: argparse.Namespace) -> int:
     import json
 
-    from rich.console import Console
-
     from torchliquid.bench.judging.summary import summarise
     from torchliquid.bench.running.models import DEFAULT, DEFAULT_OF_TABLES
     from torchliquid.bench.running.runner import check, run, training_seconds
@@ -463,9 +464,7 @@ def _bench(options: argparse.Namespace) -> int:
         return 0
     if options.json:
         raise TorchliquidError("--json is the form of --show-task: give both")
-    # a pipe has no width of its own: what the tables need; no markup: columns may be named "[b]"
-    width = None if sys.stdout.isatty() else 100
-    console = Console(width=width, markup=False, highlight=False)
+    console = _console()
     if table is not None:
         for name, words in (*time_words(task), *gap_words(table)):
             console.print(f"{name}: {words}", soft_wrap=True)
@@ -492,6 +491,14 @@ def _bench(options: argparse.Namespace) -> int:
         console.print(f"report: {page}", soft_wrap=True)
         _say_what_went_wrong(summary["models"], protocol, task, console)
     return 0
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    # a pipe has no width of its own: what the tables need; no markup: columns may be named "[b]"
+    width = None if sys.stdout.isatty() else 100
+    return Console(width=width, markup=False, highlight=False)
 
 
 def _protocol(options: argparse.Namespace) -> "Protocol":

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,18 @@ class SumOfSines:
     def interval(self) -> float:
         """Time between samples."""
         return self.span / self.steps
+
+    @classmethod
+    def of_preset(cls, name: str, **given: Any) -> "SumOfSines":
+        """The series of a preset, but for what is given (and not None).
+
+        Raises:
+            TorchliquidError: there is no such preset, or see the class.
+        """
+        if name not in PRESETS:
+            raise TorchliquidError(f"preset is {name!r}: give one of {', '.join(PRESETS)}")
+        own: dict[str, Any] = {"sines": PRESETS[name].sines, "sigma": PRESETS[name].sigma}
+        return cls(**own | {key: value for key, value in given.items() if value is not None})
 
     def clean(self) -> NDArray[np.float64]:
         """The signal without noise, ``(steps + 1,)``."""

@@ -40,7 +40,7 @@ from torchliquid.bench.running.models import find
 from torchliquid.bench.running.training import Protocol
 from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.bench.tasks.task import Task, article_task
-from torchliquid.data.presets import ARTICLE, PRESETS
+from torchliquid.data.presets import ARTICLE
 from torchliquid.data.sines import SumOfSines
 from torchliquid.data.sunspots import sunspots
 from torchliquid.errors import TorchliquidError
@@ -242,13 +242,11 @@ def _nearest(given: str, known: Any) -> str:
 
 def _article(entry: TaskEntry, protocol: Protocol) -> Task:
     options = dict(entry.options)
-    name = options.pop("preset", ARTICLE)
-    if name not in PRESETS:
-        raise TorchliquidError(f"preset is {name!r}: give one of {', '.join(PRESETS)}")
-    window = options.pop("window", None)
-    sines = tuple((float(a), float(w)) for a, w in options.pop("sines", PRESETS[name].sines))
-    signal = {"sigma": PRESETS[name].sigma} | options
-    return article_task(SumOfSines(sines, **signal), protocol.lanes, protocol.seed, window=window)
+    name, window = options.pop("preset", ARTICLE), options.pop("window", None)
+    if "sines" in options:
+        options["sines"] = tuple((float(a), float(w)) for a, w in options["sines"])
+    series = SumOfSines.of_preset(name, **options)
+    return article_task(series, protocol.lanes, protocol.seed, window=window)
 
 
 def _sunspots(entry: TaskEntry, protocol: Protocol) -> Task:
