@@ -202,12 +202,12 @@ def test_simple_forecasts_start_anew_with_each_series(name):
     """The first prediction of a series hangs on its first row alone."""
     given = series(lengths=(60,) * 5, irregular=False)
     task = table_task(given)
-    forecast = METHODS[name][1](task)
+    forecast = METHODS[name][1](task)(task)
     test = task.steps - task.test
     changed = dataclasses.replace(task, inputs=task.inputs.copy())
     for line in task.timelines():
         changed.inputs[:, line[line >= test][1:]] += 3
-    other = METHODS[name][1](changed)
+    other = METHODS[name][1](changed)(changed)
     firsts = [line[line >= test][0] for line in task.timelines()]
     np.testing.assert_array_equal(
         forecast.reset[:, np.array(firsts) - test], other.reset[:, np.array(firsts) - test]

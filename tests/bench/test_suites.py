@@ -22,6 +22,9 @@ models = ["LTC-2", "ridge-AR", "persistence"]
 lanes = 6
 epochs = 3
 trials = 2
+[shifts]
+kinds = ["noise", "rate"]
+severities = [1, 5]
 [tasks.article]
 steps = 60
 train = 40
@@ -111,6 +114,16 @@ def test_the_shipped_suites_can_be_read():
         ('first = "LTC-2"', 'first = "LTC-3"', "no model of the suite .did you mean 'LTC-2'"),
         ('first = "LTC-2"', 'first = "persistence"', "compares persistence with itself"),
         ("[tasks.mine]", '[tasks."../mine"]', "names are of letters"),
+        ("severities = [1, 5]", "severities = [1, 9]", "severity is 9"),
+        ("severities = [1, 5]", "severities = 9", "severities of .shifts. is 9: give a list"),
+        ("severities", "severity", "did you mean 'severities'"),
+        ('kinds = ["noise", "rate"]', "kinds = []", "at least one"),
+        ('kinds = ["noise", "rate"]', 'kinds = ["nois"]', "did you mean 'noise'"),
+        ('kinds = ["noise", "rate"]', "", "kinds of .shifts. is None"),
+        ("margin = 0.5", 'shifts = ["gaps"]', "names shift 'gaps', which .shifts. does not"),
+        ("margin = 0.5", 'shifts = ["noise"]', "its state is always carry"),
+        ("margin = 0.5", 'of = "growth"', "'of' but no shifts"),
+        ("margin = 0.5", 'shifts = ["noise"]\nof = "gain"', "is of 'gain': give error or growth"),
     ],
 )
 def test_mistakes_in_a_file(write, old, new, said):
@@ -234,3 +247,44 @@ def test_commands_that_fail_say_why_in_a_line(write, tmp_path, monkeypatch, caps
     for command in (["run", "none.toml"], ["status", "none.toml"], ["list", "empty"]):
         assert main(["bench", *command]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+# --- shifts -------------------------------------------------------------------------------------
+
+
+def test_contrasts_under_shifts(write, tmp_path):
+    planned = """
+[[contrasts]]
+first = "LTC-2"
+second = "ridge-AR"
+shifts = ["all"]
+of = "growth"
+[[contrasts]]
+first = "LTC-2"
+second = "ridge-AR"
+shifts = ["noise"]
+tasks = ["sunspots"]
+"""
+    suite, out = read_suite(write(SUITE + planned)), tmp_path / "out"
+    assert [(c.shift, c.of) for c in suite.contrasts[2:]] == [
+        ("noise", "growth"), ("rate", "growth"), ("noise", "error")]  # fmt: skip
+    result = run_suite(suite, out, processes=0)
+    rows = {(r["task"], r["shift"], r["of"]): r for r in result["contrasts"] if r["shift"]}
+    assert set(rows) == {  # nobody can draw sunspots or a table anew
+        ("article", "noise", "growth"), ("article", "rate", "growth"),
+        ("sunspots", "noise", "growth"), ("mine", "noise", "growth"),
+        ("sunspots", "noise", "error")}  # fmt: skip
+    (_, folder, _, _) = status(suite, out)[1]
+    store = Store.existing(folder)
+    ours, theirs = (store.load(name).arrays for name in ("LTC-2", "ridge-AR"))
+    error = [np.sqrt(a["shift_noise"].prod(axis=0)) for a in (ours, theirs)]
+    growth = [e / a["test_mse_carry"] for e, a in zip(error, (ours, theirs), strict=True)]
+    for of, (a, b) in (("error", error), ("growth", growth)):
+        assert rows["sunspots", "noise", of]["ratio"] == pytest.approx(np.median(a / b), rel=1e-5)
+
+
+def test_shifts_belong_to_what_defines_a_run(write, tmp_path):
+    suite = read_suite(write())
+    folder = status(suite, tmp_path)[1][1]
+    other = dataclasses.replace(suite.protocol, severities=(1, 4))
+    assert status(dataclasses.replace(suite, protocol=other), tmp_path)[1][1] != folder

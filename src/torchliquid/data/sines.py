@@ -79,12 +79,16 @@ class SumOfSines:
         own: dict[str, Any] = {"sines": PRESETS[name].sines, "sigma": PRESETS[name].sigma}
         return cls(**own | {key: value for key, value in given.items() if value is not None})
 
-    def clean(self) -> NDArray[np.float64]:
-        """The signal without noise, ``(steps + 1,)``."""
-        t = self.interval * np.arange(self.steps + 1)
+    def clean(self, speed: float = 1.0) -> NDArray[np.float64]:
+        """The signal without noise, ``(steps + 1,)``.
+
+        From the end of the training steps on, it runs ``speed`` times as fast.
+        """
+        k = np.arange(self.steps + 1)
+        t = self.interval * (np.minimum(k, self.train) + speed * np.maximum(k - self.train, 0))
         return np.asarray(sum(a * np.sin(w * t) for a, w in self.sines))
 
-    def noisy(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """The signal with one draw of the noise, ``(steps + 1,)``."""
-        clean = self.clean()
+    def noisy(self, rng: np.random.Generator, speed: float = 1.0) -> NDArray[np.float64]:
+        """The signal with one draw of the noise, ``(steps + 1,)``; ``speed``: see `clean`."""
+        clean = self.clean(speed)
         return clean + self.sigma * rng.standard_normal(len(clean))

@@ -315,10 +315,14 @@ def markdown(lines: list[list[str]]) -> str:
 def suite_tables(result: Mapping[str, Any]) -> list[Table]:
     """What became of a suite, for a terminal: its planned contrasts, task by task."""
     table = Table(title=f"{result['title']}: planned contrasts, ratio of test MSEs", **_STYLE)
-    for heading in ("task", "first", "second", "state", "ratio [95 %]", "p (Holm)", "verdict"):
+    for heading in ("task", "first", "second", "of", "ratio [95 %]", "p (Holm)", "verdict"):
         table.add_column(heading)
     for row in result["contrasts"]:
         ratio = f"{number(row['ratio'])} {interval(row['interval'])}".strip()
-        names = (row[key] for key in ("task", "first", "second", "state"))
-        table.add_row(*names, ratio, f"{row['p_holm']:.2g}", row["verdict"])
+        shift = row["shift"]
+        of = (
+            row["state"] if shift is None else shift + (", growth" if row["of"] == "growth" else "")
+        )
+        names = (row[key] for key in ("task", "first", "second"))
+        table.add_row(*names, of, ratio, f"{row['p_holm']:.2g}", row["verdict"])
     return [table] if result["contrasts"] else []

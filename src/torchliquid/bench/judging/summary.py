@@ -133,7 +133,7 @@ def _reference(task: Task, runs: dict[str, Run]) -> Run | None:
         lanes = len(next(iter(runs.values())).arrays["test_mse_carry"])
         for name in REFERENCES:
             if name not in runs:
-                forecast = METHODS[name][1](task)
+                forecast = METHODS[name][1](task)(task)
                 rows = score(task, per_lane(forecast.carry, lanes), per_lane(forecast.reset, lanes))
                 there.append(Run(name, {}, dict(rows)))
     return min(there, key=lambda run: float(np.median(run.arrays["test_mse_carry"])), default=None)

@@ -33,6 +33,9 @@ class Forecast(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+Method = Callable[[Task], Forecast]
+
+
 def persistence(task: Task) -> Forecast:
     """The next value is the current one."""
     carry = task.inputs[:, :, 0]
@@ -148,21 +151,33 @@ def ridge_ar(task: Task) -> Forecast:
         The forecast; its parameters are those of order p (the median over lanes, since each lane
         chooses its own).
     """
+    return fit_ridge_ar(task)(task)
+
+
+def fit_ridge_ar(task: Task) -> Method:
+    """`ridge_ar` as fitted to a task, to forecast that task or one whose test part is another."""
     chosen = choices(task)
-    test = task.steps - task.test
-    carried, reset, sizes = [], [], []
-    for lane, (order, penalty) in zip(_lanes(task), chosen, strict=True):
-        weights = [lane.moments(k, task.train).fit(penalty) for k in range(1, order + 1)]
-        base = 0.0 if task.change is None else lane.x[:, 0]
-        carried.append(base + lane.predict(weights, task.timelines()))
-        reset.append((base + lane.predict(weights, _of_test(task)))[test:])
-        sizes.append(len(weights[-1]))
-    return Forecast(
-        np.asarray(carried, dtype=np.float32),
-        np.asarray(reset, dtype=np.float32),
-        int(np.median(sizes)),
-        edge_note(chosen),
-    )
+    fitted = [
+        [lane.moments(k, task.train).fit(penalty) for k in range(1, order + 1)]
+        for lane, (order, penalty) in zip(_lanes(task), chosen, strict=True)
+    ]
+
+    def forecast(task: Task) -> Forecast:
+        test = task.steps - task.test
+        carried, reset = [], []
+        for place, lane in enumerate(_lanes(task)):
+            weights = fitted[min(place, len(fitted) - 1)]
+            base = 0.0 if task.change is None else lane.x[:, 0]
+            carried.append(base + lane.predict(weights, task.timelines()))
+            reset.append((base + lane.predict(weights, _of_test(task)))[test:])
+        return Forecast(
+            np.asarray(carried, dtype=np.float32),
+            np.asarray(reset, dtype=np.float32),
+            int(np.median([len(weights[-1]) for weights in fitted])),
+            edge_note(chosen),
+        )
+
+    return forecast
 
 
 def _choose(lane: "_Lane", task: Task) -> tuple[int, float]:
@@ -261,13 +276,17 @@ def _lanes(task: Task) -> Iterator[_Lane]:
         yield _Lane(x, y if task.change is None else y - x[:, 0], before, places)
 
 
-METHODS: dict[str, tuple[str, Callable[[Task], Forecast]]] = {
+METHODS: dict[str, tuple[str, Callable[[Task], Method]]] = {
     "ridge-AR": (
         "ridge regression on the last p inputs, p and penalty chosen on validation steps",
-        ridge_ar,
+        fit_ridge_ar,
     ),
-    "persistence": ("the next value is the current one", persistence),
-    "mean": ("the mean of the training targets, always", mean),
-    "seasonal": ("the value a season before, where the training part has a season", seasonal),
+    "persistence": ("the next value is the current one", lambda _: persistence),
+    "mean": ("the mean of the training targets, always", lambda _: mean),
+    "seasonal": (
+        "the value a season before, where the training part has a season",
+        lambda _: seasonal,
+    ),
 }
-"""Models without training by epochs: a line for the reader of a table, and the method."""
+"""Models without training by epochs: a line for the reader of a table, and what fits the method to
+a task. It forecasts that task, or one whose test part is another."""

@@ -49,9 +49,14 @@ class Model:
     hidden: int = 0
     solver: str = ""
 
+    @property
+    def takes_dt(self) -> bool:
+        """Whether it is told the time between samples as such."""
+        return self.kind == "liquid"
+
     def build(self, task: Task) -> SequenceModel:
         """The network for a task, its weights drawn from torch's generator."""
-        inputs = task.inputs if self.kind == "liquid" else task.timed_inputs()
+        inputs = task.inputs if self.takes_dt else task.timed_inputs()
         options: dict[str, Any] = {"batch_first": True}
         if self.kind == "liquid":
             dt = task.dt if isinstance(task.dt, float) else 1.0

@@ -30,10 +30,12 @@ from torchliquid.bench.running.classical import METHODS
 from torchliquid.bench.running.models import Model, find
 from torchliquid.bench.running.probe import probe
 from torchliquid.bench.running.scoring import per_lane, score
+from torchliquid.bench.running.shifting import under_shifts
 from torchliquid.bench.running.store import Run, Store, hold
 from torchliquid.bench.running.training import Progress, Protocol, seconds_alone, train
 from torchliquid.bench.running.tuning import is_tuned, passes, tune, tuned
-from torchliquid.bench.running.windows import predict
+from torchliquid.bench.running.windows import predict, predict_along
+from torchliquid.bench.tasks.shifts import check_shifts
 from torchliquid.bench.tasks.task import Task
 from torchliquid.environment import describe
 from torchliquid.errors import LongStepWarning, TorchliquidError
@@ -132,7 +134,10 @@ def _run(
 
 def settings_of(task: Task, protocol: Protocol) -> dict[str, Any]:
     """All that defines the runs of a store, JSON types."""
-    return {"torchliquid": __version__, "task": task.spec, "protocol": asdict(protocol)}
+    protocol_facts = asdict(protocol)
+    if not protocol.shifts:  # nothing hangs on them
+        del protocol_facts["shifts"], protocol_facts["severities"]
+    return {"torchliquid": __version__, "task": task.spec, "protocol": protocol_facts}
 
 
 def training_seconds(task: Task, models: Sequence[Model], protocol: Protocol) -> float:
@@ -169,8 +174,10 @@ def compute(
 ) -> tuple[Run, Pack | None]:
     """A model's rows, and its trained lanes."""
     if model.kind == "classical":
-        carry, reset, parameters, notes = METHODS[model.name][1](task)
+        method = METHODS[model.name][1](task)
+        carry, reset, parameters, notes = method(task)
         rows = score(task, per_lane(carry, protocol.lanes), per_lane(reset, protocol.lanes))
+        rows |= under_shifts(task, model, protocol, rows, lambda other: method(other).carry)
         progress(protocol.epochs)
         facts = _facts(model, parameters, protocol) | {"notes": list(notes)}
         return Run(model.name, facts, dict(rows)), None
@@ -204,6 +211,14 @@ def compute(
     if model.kind == "liquid":
         arrays, more = probe(task, model, trained.pack, protocol.seed, lane)
         rows, facts = rows | arrays, facts | more
+    rows |= under_shifts(
+        task,
+        model,
+        protocol,
+        rows,
+        lambda other: predict_along(other, model, trained.pack, other.timelines()),
+        trained.pack if model.kind == "liquid" else None,
+    )
     return Run(model.name, facts, dict(rows)), trained.pack
 
 
@@ -263,6 +278,7 @@ def check(models: Sequence[str], protocol: Protocol, processes: int | None) -> l
             f"learning rate is {protocol.learning_rate}: give a positive number up to "
             f"{LARGEST_RATE:g}; 0.01 is the default"
         )
+    check_shifts(protocol.shifts, protocol.severities)
     if protocol.seed < 0:
         raise TorchliquidError(f"seed is {protocol.seed}: give a whole number of at least 0")
     if processes is not None and processes < 0:

@@ -30,6 +30,7 @@ Arrays = dict[str, NDArray[Any]]
 BEFORE, AFTER = 10, 20
 """Samples of a probe (`torchliquid.bench.running.probe`) before the event, and from it on."""
 _FOLDERS = ("runs", "models", "figures")
+_NO_FACTS = ("inputs", "targets", "clean", "dt", "times", "member", "tuning", "faster")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Run:
       start of the test stretch, carried over; ``..._clean`` the same against the clean target.
     - ``diverged`` (S,) bool.
     - ``series_mse_carry`` (S, K): ``test_mse_carry`` of each of several series.
+    - ``shift_NAME`` (V, S): ``test_mse_carry`` under a shift at each of V severities, and of liquid
+      models ``shift_tau_NAME``, ``shift_moved_NAME``: see `torchliquid.bench.running.shifting`.
     - ``prediction_carry`` (S, T), ``prediction_reset`` (S, N).
     - trained models: ``curve_epoch`` (E,), ``curve_train``, ``curve_reset``, ``curve_carry``,
       with validation ``curve_valid`` (E, S), ``chosen_epoch`` (S,).
@@ -105,7 +108,7 @@ class Store:
         facts = {
             f.name: getattr(task, f.name)
             for f in dataclasses.fields(task)
-            if f.name not in ("inputs", "targets", "clean", "dt", "times", "member", "tuning")
+            if f.name not in _NO_FACTS
         }
         arrays: Arrays = {"inputs": task.inputs, "targets": task.targets, "dt": np.asarray(task.dt)}
         if task.clean is not None:

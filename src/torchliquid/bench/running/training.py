@@ -19,6 +19,7 @@ from torchliquid.bench.running.windows import (
     reset_windows,
     training_windows,
 )
+from torchliquid.bench.tasks.shifts import SEVERITIES
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning
 from torchliquid.nn import Pack
@@ -53,6 +54,8 @@ class Protocol:
         seed: the initial weights of lane i follow from ``(seed, i)``.
         trials: settings that each network tries on the validation part before; 1: none.
         tuned: what the trials vary, see `torchliquid.bench.running.tuning`.
+        shifts: what the trained models are tested under, see `torchliquid.bench.tasks.shifts`.
+        severities: of them.
     """
 
     lanes: int = 24
@@ -61,6 +64,8 @@ class Protocol:
     seed: int = 0
     trials: int = 1
     tuned: tuple[str, ...] = ("learning_rate", "dt")
+    shifts: tuple[str, ...] = ()
+    severities: tuple[int, ...] = SEVERITIES
 
     def weight_seeds(self) -> list[int]:
         """One seed a lane for the initial weights, unrelated to those of the noise."""
@@ -115,8 +120,7 @@ def train(
     else:
         seeds = protocol.trial_seeds(len(trials))
         rates = torch.tensor([trial.learning_rate for trial in trials])
-        liquid = model.kind == "liquid"
-        scale = torch.tensor([trial.dt for trial in trials]) if liquid else None
+        scale = torch.tensor([trial.dt for trial in trials]) if model.takes_dt else None
     pack = Pack(lambda seed: model.build(task), seeds)
     width = len(pack) * model.hidden
     windows = training_windows(task, model, scale).ready(width)

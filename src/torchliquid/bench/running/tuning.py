@@ -74,7 +74,7 @@ def _between(bounds: tuple[float, float], share: float) -> float:
 
 def is_tuned(model: Model, protocol: Protocol) -> bool:
     """Whether there is anything to be tried of a model."""
-    some = "learning_rate" in protocol.tuned or ("dt" in protocol.tuned and model.kind == "liquid")
+    some = "learning_rate" in protocol.tuned or ("dt" in protocol.tuned and model.takes_dt)
     return protocol.trials > 1 and model.kind != "classical" and some
 
 

@@ -150,41 +150,42 @@ def inputs_for(
 ) -> tuple[Tensor, Tensor | None]:
     """What a model sees of the whole series: ``(S, 1, T, I)`` or ``(1, T, I)``, and dt.
 
-    Irregular spacing reaches a liquid model as dt ``(1, T)``, any other as one more feature.
+    Irregular spacing reaches a model that takes dt as dt ``(1, T)``, any other as one more feature.
 
     Args:
         task: gives the series.
         model: an entry of the comparison.
-        scale: ``(S,)``, times the task's dt is that of each lane of a liquid model: dt is
+        scale: ``(S,)``, times the task's dt is that of each lane of a model that takes it: dt is
             ``(S, 1, T)`` then.
     """
-    liquid = model.kind == "liquid"
-    x = torch.from_numpy(task.inputs if liquid else task.timed_inputs())
+    x = torch.from_numpy(task.inputs if model.takes_dt else task.timed_inputs())
     dt = None
-    if liquid and (isinstance(task.dt, np.ndarray) or scale is not None):
+    if model.takes_dt and (isinstance(task.dt, np.ndarray) or scale is not None):
         dt = torch.from_numpy(np.broadcast_to(np.float32(task.dt), (task.steps,)).copy())
         dt = dt.unsqueeze(0) if scale is None else scale[:, None, None] * dt
     return x.unsqueeze(1) if len(x) > 1 else x, dt
 
 
-@torch.no_grad()
 def predict(task: Task, model: Model, pack: Pack) -> tuple[Array, Array]:
     """Predictions ``(S, T)`` with the state carried over, ``(S, N)`` with it reset for the test."""
-    x, dt = inputs_for(task, model)
     lines, test = task.timelines(), task.steps - task.test
+    reset = predict_along(task, model, pack, [line[line >= test] for line in lines])
+    return predict_along(task, model, pack, lines), reset[:, test:]
 
-    def run(lines: list[Steps]) -> Array:
-        y = (
-            _after_windows(task, pack, x, dt, lines[0])
-            if task.last_only
-            else along(lambda x, dt: _end_to_end(pack, x, dt), x, dt, lines)
-        )
-        y = y.squeeze(-1)
-        if task.change is not None:
-            y = x.squeeze(-3)[..., 0] + task.change * y
-        return np.asarray(y.numpy())
 
-    return run(lines), run([line[line >= test] for line in lines])[:, test:]
+@torch.no_grad()
+def predict_along(task: Task, model: Model, pack: Pack, lines: list[Steps]) -> Array:
+    """Predictions ``(S, T)`` along each of these series, from a zero state at its first step."""
+    x, dt = inputs_for(task, model)
+    y = (
+        _after_windows(task, pack, x, dt, lines[0])
+        if task.last_only
+        else along(lambda x, dt: _end_to_end(pack, x, dt), x, dt, lines)
+    )
+    y = y.squeeze(-1)
+    if task.change is not None:
+        y = x.squeeze(-3)[..., 0] + task.change * y
+    return np.asarray(y.numpy())
 
 
 def along(

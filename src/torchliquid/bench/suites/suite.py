@@ -10,6 +10,10 @@
     epochs = 300
     trials = 6
 
+    [shifts]                 # of the test stretch, see torchliquid.bench.tasks.shifts
+    kinds = ["noise", "gaps"]    # or ["all"]
+    severities = [1, 3, 5]   # all five, if left out
+
     [tasks.sunspots]         # kind: article, sunspots or table; the name, if it is one of them
     horizon = 1
 
@@ -25,6 +29,8 @@
     state = "carry"          # or "reset"
     tasks = ["sunspots"]     # all, if left out
     margin = 0.1             # ratios within 1 / 1.1 and 1.1 count as equal
+    shifts = ["noise"]       # or ["all"]: errors under each, instead of those without
+    of = "error"             # or "growth": the error over that without the shift
 """
 
 import dataclasses
@@ -38,6 +44,7 @@ from typing import Any
 
 from torchliquid.bench.running.models import find
 from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.tasks.shifts import SEVERITIES, SHIFTS, check_shifts
 from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.bench.tasks.task import Task, article_task
 from torchliquid.data.presets import ARTICLE
@@ -65,6 +72,9 @@ class Contrast:
         state: ``"carry"`` or ``"reset"``, the state at the start of the test stretch.
         tasks: names; None: all.
         margin: ratios of MSEs from 1 / (1 + margin) to 1 + margin count as equal.
+        shift: the errors under it are compared, their geometric mean over severities; None: those
+            without a shift.
+        of: ``"error"``, or ``"growth"``: the error under the shift over that without.
     """
 
     first: str
@@ -72,6 +82,8 @@ class Contrast:
     state: str = "carry"
     tasks: tuple[str, ...] | None = None
     margin: float = 0.1
+    shift: str | None = None
+    of: str = "error"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +145,7 @@ def read_suite(path: Path | str) -> Suite:
 
 
 def _suite(path: Path, given: dict[str, Any]) -> Suite:
-    _known(given, {"title", "models", "protocol", "tasks", "contrasts"}, "a suite")
+    _known(given, {"title", "models", "protocol", "shifts", "tasks", "contrasts"}, "a suite")
     models = _texts(given.get("models"), "models")
     find(models)
     tables = given.get("tasks", {})
@@ -141,13 +153,17 @@ def _suite(path: Path, given: dict[str, Any]) -> Suite:
         raise TorchliquidError("there is no task: give a table such as [tasks.sunspots]")
     tasks = tuple(_task(name, options, path.parent) for name, options in tables.items())
     names = {task.name for task in tasks}
-    listed = given.get("contrasts", [])
-    contrasts = tuple(_contrast(entry, models, names) for entry in listed)
+    protocol = _shifts(given.get("shifts"), _protocol(given.get("protocol", {})))
+    contrasts = tuple(
+        contrast
+        for entry in given.get("contrasts", [])
+        for contrast in _contrasts(entry, models, names, protocol.shifts)
+    )
     return Suite(
         name=path.stem,
         title=str(given.get("title", path.stem)),
         models=models,
-        protocol=_protocol(given.get("protocol", {})),
+        protocol=protocol,
         tasks=tasks,
         contrasts=contrasts,
     )
@@ -156,7 +172,7 @@ def _suite(path: Path, given: dict[str, Any]) -> Suite:
 def _protocol(given: Any) -> Protocol:
     fields = {field.name: field.type for field in dataclasses.fields(Protocol)}
     _table(given, "protocol")
-    _known(given, set(fields) - {"tuned"}, "[protocol]")
+    _known(given, set(fields) - {"tuned", "shifts", "severities"}, "[protocol]")
     for key, value in given.items():
         wanted = (int, float) if key == "learning_rate" else int
         if isinstance(value, bool) or not isinstance(value, wanted):
@@ -188,9 +204,32 @@ def _task(name: str, options: Any, folder: Path) -> TaskEntry:
     return TaskEntry(name, kind, own, folder)
 
 
-def _contrast(given: Any, models: tuple[str, ...], tasks: set[str]) -> Contrast:
+def _shifts(given: Any, protocol: Protocol) -> Protocol:
+    if given is None:
+        return protocol
+    _table(given, "shifts")
+    _known(given, {"kinds", "severities"}, "[shifts]")
+    kinds = _texts(given.get("kinds"), "kinds of [shifts]")
+    kinds = tuple(SHIFTS) if kinds == ("all",) else kinds
+    severities = given.get("severities", list(SEVERITIES))
+    if not isinstance(severities, list) or not severities:
+        raise TorchliquidError(f"severities of [shifts] is {severities!r}: give a list, as [1, 3]")
+    for kind in kinds:
+        if kind not in SHIFTS:
+            raise TorchliquidError(
+                f"[shifts] has no kind {kind!r}{_nearest(kind, SHIFTS)}: it knows "
+                f"{', '.join(SHIFTS)}"
+            )
+    check_shifts(kinds, severities)
+    return dataclasses.replace(protocol, shifts=kinds, severities=tuple(severities))
+
+
+def _contrasts(
+    given: Any, models: tuple[str, ...], tasks: set[str], shifts: tuple[str, ...]
+) -> list[Contrast]:
+    """What an entry of the file plans: one contrast, or one for each of its shifts."""
     _table(given, "contrasts")
-    fields = {field.name for field in dataclasses.fields(Contrast)}
+    fields = {field.name for field in dataclasses.fields(Contrast)} - {"shift"} | {"shifts"}
     _known(given, fields, "a contrast")
     for key in ("first", "second"):
         if given.get(key) not in models:
@@ -212,7 +251,26 @@ def _contrast(given: Any, models: tuple[str, ...], tasks: set[str]) -> Contrast:
         raise TorchliquidError(
             f"a contrast's margin is {margin!r}: give a number from 0 on, as 0.1"
         )
-    return Contrast(**(given | {"tasks": named}))
+    if given.get("of", "error") not in ("error", "growth"):
+        raise TorchliquidError(f"a contrast is of {given['of']!r}: give error or growth")
+    own = {key: value for key, value in given.items() if key != "shifts"} | {"tasks": named}
+    if "shifts" not in given:
+        if "of" in given:
+            raise TorchliquidError(
+                "a contrast has 'of' but no shifts: name them, or leave 'of' out"
+            )
+        return [Contrast(**own)]
+    listed = _texts(given["shifts"], "a contrast's shifts")
+    for name in () if listed == ("all",) else listed:
+        if name not in shifts:
+            raise TorchliquidError(
+                f"a contrast names shift {name!r}, which [shifts] does not{_nearest(name, shifts)}"
+            )
+    if not shifts:
+        raise TorchliquidError("a contrast has shifts, but the suite has no [shifts] with kinds")
+    if given.get("state", "carry") != "carry":
+        raise TorchliquidError("a contrast has shifts: its state is always carry")
+    return [Contrast(**own, shift=name) for name in (shifts if listed == ("all",) else listed)]
 
 
 def _table(given: Any, what: str) -> None:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from torchliquid.bench.judging.statistics import (
     finite,
     holm,
@@ -10,7 +13,7 @@ from torchliquid.bench.judging.statistics import (
     paired_ratio,
     sign_flip,
 )
-from torchliquid.bench.running.store import Store
+from torchliquid.bench.running.store import Run, Store
 from torchliquid.bench.suites.suite import Contrast, Suite
 
 LEAST_LANES = 6
@@ -30,7 +33,7 @@ def verdicts(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
         for entry in suite.tasks:
             if contrast.tasks is not None and entry.name not in contrast.tasks:
                 continue
-            if entry.name in stores:
+            if entry.name in stores and _asks(contrast, stores[entry.name]):
                 rows.append({"task": entry.name} | _row(contrast, stores[entry.name]))
     corrected = holm([float("nan") if row["p"] is None else row["p"] for row in rows])
     for row, p in zip(rows, corrected, strict=True):
@@ -41,21 +44,37 @@ def verdicts(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
 
 
 def _row(contrast: Contrast, store: Store) -> dict[str, Any]:
-    measure = f"test_mse_{contrast.state}"
     ratio = paired_ratio(
-        *(store.load(name).arrays[measure] for name in (contrast.first, contrast.second))
+        *(_errors(contrast, store.load(name)) for name in (contrast.first, contrast.second))
     )
     estimate = median_interval(ratio)
     return {
         "first": contrast.first,
         "second": contrast.second,
         "state": contrast.state,
+        "shift": contrast.shift,
+        "of": contrast.of,
         "margin": contrast.margin,
         "ratio": finite(estimate.figure),
         "interval": [finite(estimate.low), finite(estimate.high)],
         "lanes": len(ratio),
         "p": finite(sign_flip(ratio)) if len(ratio) >= LEAST_LANES else None,
     }
+
+
+def _asks(contrast: Contrast, store: Store) -> bool:
+    """Whether the task can be shifted as the contrast says."""
+    return contrast.shift is None or f"shift_{contrast.shift}" in store.load(contrast.first).arrays
+
+
+def _errors(contrast: Contrast, run: Run) -> NDArray[np.float64]:
+    """What the contrast is of, lane by lane."""
+    plain = run.arrays[f"test_mse_{contrast.state}"].astype(np.float64)
+    if contrast.shift is None:
+        return plain
+    with np.errstate(divide="ignore", invalid="ignore"):
+        under = np.exp(np.log(run.arrays[f"shift_{contrast.shift}"]).mean(axis=0))
+        return np.asarray(under if contrast.of == "error" else under / plain)
 
 
 def judge(low: float | None, high: float | None, lanes: int, margin: float, p: float) -> str:

@@ -55,6 +55,8 @@ class Task:
         tuning: gives other draws of the task, so many, with their later steps for validation: what
             a network tries its settings on, and no lane is trained or tested on. None: settings are
             tried on the task itself, if it has a validation part.
+        faster: gives the same draws with the signal running so many times as fast from the start of
+            the test stretch on. None: nobody knows them.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Task:
     member: Steps | None = None
     labels: tuple[str, ...] = ()
     tuning: "Callable[[int], Task] | None" = None
+    faster: "Callable[[float], Task] | None" = None
 
     def timelines(self) -> list[Steps]:
         """The steps of each series, in time order."""
@@ -128,8 +131,12 @@ def article_task(series: SumOfSines, lanes: int, seed: int, *, window: int | Non
         raise TorchliquidError(
             f"window is {window}: give 2 to {series.train // 2} steps, half of those to train on"
         )
-    draws = _draws(series, [(seed, i) for i in range(lanes)])
-    clean = np.broadcast_to(series.clean(), draws.shape)
+    return _article(series, lanes, seed, window, 1.0)
+
+
+def _article(series: SumOfSines, lanes: int, seed: int, window: int | None, speed: float) -> Task:
+    draws = _draws(series, [(seed, i) for i in range(lanes)], speed)
+    clean = np.broadcast_to(series.clean(speed), draws.shape)
     return Task(
         name="article",
         spec={
@@ -149,11 +156,14 @@ def article_task(series: SumOfSines, lanes: int, seed: int, *, window: int | Non
         window=window,
         last_only=window is not None,
         tuning=functools.partial(_tuning_draws, series, seed, window),
+        faster=functools.partial(_article, series, lanes, seed, window),
     )
 
 
-def _draws(series: SumOfSines, seeds: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
-    return np.stack([series.noisy(np.random.default_rng(seed)) for seed in seeds])
+def _draws(
+    series: SumOfSines, seeds: Sequence[tuple[int, ...]], speed: float = 1.0
+) -> NDArray[np.float64]:
+    return np.stack([series.noisy(np.random.default_rng(seed), speed) for seed in seeds])
 
 
 def _tuning_draws(series: SumOfSines, seed: int, window: int | None, lanes: int) -> Task:
@@ -168,4 +178,5 @@ def _tuning_draws(series: SumOfSines, seed: int, window: int | None, lanes: int)
         clean=None,
         valid=task.steps - task.train,
         tuning=None,
+        faster=None,
     )
