@@ -23,7 +23,8 @@ from torchliquid.bench.running.models import find
 from torchliquid.bench.running.scoring import mse
 from torchliquid.bench.running.training import Protocol, train
 from torchliquid.bench.running.windows import predict
-from torchliquid.bench.tasks.task import Task, article_task
+from torchliquid.bench.tasks.signal_task import article_task
+from torchliquid.bench.tasks.task import Task
 from torchliquid.data.published import CURVES, NUMBERS
 from torchliquid.data.sines import SumOfSines
 

@@ -22,7 +22,7 @@ from torchliquid.bench.running.models import find
 from torchliquid.bench.running.scoring import score
 from torchliquid.bench.running.training import Protocol, train
 from torchliquid.bench.running.windows import predict
-from torchliquid.bench.tasks.task import article_task
+from torchliquid.bench.tasks.signal_task import article_task
 from torchliquid.data.presets import PRESETS
 from torchliquid.data.sines import SumOfSines
 

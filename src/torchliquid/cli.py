@@ -352,7 +352,7 @@ def _list_suites(options: argparse.Namespace) -> int:
 
 
 def _article(options: argparse.Namespace) -> "Task":
-    from torchliquid.bench.tasks.task import article_task
+    from torchliquid.bench.tasks.signal_task import article_task
     from torchliquid.data.presets import PRESETS
     from torchliquid.data.sines import SumOfSines
 

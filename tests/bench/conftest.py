@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from torchliquid.bench.tasks.task import Task, article_task
+from torchliquid.bench.tasks.signal_task import article_task
+from torchliquid.bench.tasks.task import Task
 from torchliquid.data.sines import SumOfSines
 
 

@@ -12,7 +12,7 @@ from torchliquid.bench.judging.claims import article_claims
 from torchliquid.bench.judging.settled import settled_claims
 from torchliquid.bench.running.probe import AFTER, BEFORE
 from torchliquid.bench.running.store import Run
-from torchliquid.bench.tasks.task import article_task
+from torchliquid.bench.tasks.signal_task import article_task
 from torchliquid.data.sines import SumOfSines
 
 LANES, NEURONS = 24, 8

@@ -63,7 +63,7 @@ def assert_equal_rows(one, other):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run of all kinds of models, and what it was heard to report."""
-    from torchliquid.bench.tasks.task import article_task
+    from torchliquid.bench.tasks.signal_task import article_task
     from torchliquid.data.sines import SumOfSines
 
     task = article_task(SumOfSines(steps=60, train=40), lanes=3, seed=0)

@@ -146,7 +146,8 @@ def test_speed_and_rate_are_one_signal(small):
     np.testing.assert_array_equal(fast.inputs, rate.inputs)
     np.testing.assert_array_equal(fast.targets, rate.targets)
     assert fast.dt == task.dt
-    np.testing.assert_allclose(rate.dt[40:], 2 * task.dt, rtol=1e-6)
+    np.testing.assert_allclose(rate.dt[:41], task.dt, rtol=1e-6)
+    np.testing.assert_allclose(rate.dt[41:], 2 * task.dt, rtol=1e-6)
     # twice as fast is every second sample
     np.testing.assert_allclose(fast.inputs[0, 40:50], task.inputs[0, 40:60:2], atol=1e-6)
     np.testing.assert_allclose(fast.targets[0, 40:49], task.inputs[0, 42:60:2, 0], atol=1e-6)

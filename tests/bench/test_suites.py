@@ -104,7 +104,7 @@ def test_the_shipped_suites_can_be_read():
         ('kind = "table"', 'kind = "tabel"', "kind 'tabel' .did you mean 'table'"),
         ('kind = "table"', "", "kind 'mine'"),
         ("horizon = 2", "horizont = 2", "did you mean 'horizon'"),
-        ('target = "y"', "", "has no target: a table needs file and target"),
+        ('target = "y"', "", "has no target: a task of kind 'table' needs file and target"),
         ('features = ["all"]', 'features = "all"', "features of task 'mine'.*list of names"),
         ('tasks = ["sunspots"]', 'tasks = ["sunspot"]', "did you mean 'sunspots'"),
         ('tasks = ["sunspots"]', "tasks = []", "at least one"),

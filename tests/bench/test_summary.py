@@ -41,7 +41,7 @@ def stored(folder, task, rows, lanes=5):
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """The summary of a run of the default models, as small as can be."""
-    from torchliquid.bench.tasks.task import article_task
+    from torchliquid.bench.tasks.signal_task import article_task
     from torchliquid.data.sines import SumOfSines
 
     task = article_task(SumOfSines(steps=40, train=25), lanes=5, seed=0)

@@ -6,7 +6,7 @@ import torch
 
 from torchliquid.bench.running.models import DEFAULT, find
 from torchliquid.bench.running.windows import inputs_for
-from torchliquid.bench.tasks.task import article_task
+from torchliquid.bench.tasks.signal_task import article_task
 from torchliquid.data.sines import SumOfSines
 
 

@@ -10,7 +10,7 @@ from torchliquid.bench.running import training
 from torchliquid.bench.running.models import find
 from torchliquid.bench.running.training import Protocol, train
 from torchliquid.bench.running.windows import inputs_for, predict, training_windows
-from torchliquid.bench.tasks.task import article_task
+from torchliquid.bench.tasks.signal_task import article_task
 from torchliquid.data.sines import SumOfSines
 from torchliquid.errors import TorchliquidError
 

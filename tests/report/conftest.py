@@ -13,7 +13,8 @@ from torchliquid.bench.judging.summary import summarise
 from torchliquid.bench.running.models import DEFAULT, find
 from torchliquid.bench.running.probe import AFTER, BEFORE
 from torchliquid.bench.running.store import Run, Store
-from torchliquid.bench.tasks.task import Task, article_task
+from torchliquid.bench.tasks.signal_task import article_task
+from torchliquid.bench.tasks.task import Task
 from torchliquid.data.sines import SumOfSines
 from torchliquid.report import page as page_module
 from torchliquid.report import write_report

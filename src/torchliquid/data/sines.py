@@ -1,6 +1,7 @@
 """The article's series: a sum of sines plus Gaussian noise."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.data.presets import ARTICLE, PRESETS
+from torchliquid.data.sampling import Times, even_times
 from torchliquid.errors import TorchliquidError
 
 LARGEST = 1e12
@@ -84,11 +86,25 @@ class SumOfSines:
 
         From the end of the training steps on, it runs ``speed`` times as fast.
         """
-        k = np.arange(self.steps + 1)
-        t = self.interval * (np.minimum(k, self.train) + speed * np.maximum(k - self.train, 0))
-        return np.asarray(sum(a * np.sin(w * t) for a, w in self.sines))
+        times = even_times(self.steps, self.train, self.interval, speed)
+        return np.asarray(self.at(times)[0])
 
-    def noisy(self, rng: np.random.Generator, speed: float = 1.0) -> NDArray[np.float64]:
-        """The signal with one draw of the noise, ``(steps + 1,)``; ``speed``: see `clean`."""
-        clean = self.clean(speed)
+    def at(self, times: Times, rngs: Sequence[np.random.Generator] = ()) -> NDArray[np.float64]:
+        """The signal without noise at these times ``(1, N)``: nothing is drawn."""
+        return np.asarray(sum(a * np.sin(w * times) for a, w in self.sines))[None]
+
+    def noisy(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The signal with one draw of the noise, ``(steps + 1,)``."""
+        clean = self.clean()
         return clean + self.sigma * rng.standard_normal(len(clean))
+
+    def spec(self) -> dict[str, Any]:
+        """All that defines the series but the draw, JSON types."""
+        return {
+            "task": "article",
+            "sines": [list(sine) for sine in self.sines],
+            "sigma": self.sigma,
+            "steps": self.steps,
+            "train": self.train,
+            "span": self.span,
+        }

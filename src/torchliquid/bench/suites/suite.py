@@ -14,7 +14,8 @@
     kinds = ["noise", "gaps"]    # or ["all"]
     severities = [1, 3, 5]   # all five, if left out
 
-    [tasks.sunspots]         # kind: article, sunspots or table; the name, if it is one of them
+    [tasks.sunspots]         # kind: article, lorenz, roessler, mackey-glass, sunspots, table or
+                             # traces; the name, if it is one of them
     horizon = 1
 
     [tasks.room]
@@ -45,8 +46,10 @@ from typing import Any
 from torchliquid.bench.running.models import find
 from torchliquid.bench.running.training import Protocol
 from torchliquid.bench.tasks.shifts import SEVERITIES, SHIFTS, check_shifts
+from torchliquid.bench.tasks.signal_task import article_task, attractor_task
 from torchliquid.bench.tasks.table_task import table_task
-from torchliquid.bench.tasks.task import Task, article_task
+from torchliquid.bench.tasks.task import Task
+from torchliquid.data.attractors import SYSTEMS, Attractor
 from torchliquid.data.presets import ARTICLE
 from torchliquid.data.sines import SumOfSines
 from torchliquid.data.sunspots import sunspots
@@ -59,6 +62,7 @@ _READING = frozenset(
     ["features", "time", "missing", "time_format", "zone", "sort", "duplicates", "every", "series",
      "future", "calendar"]
 )  # fmt: skip
+_DRAWN = frozenset(["sampling", "missing"])
 _LISTS = frozenset(["features", "missing", "future", "calendar"])
 
 
@@ -198,9 +202,12 @@ def _task(name: str, options: Any, folder: Path) -> TaskEntry:
     _known(own, _KINDS[kind][0], f"a task of kind {kind!r}")
     for key in _LISTS & set(own):
         _texts(own[key], f"{key} of task {name!r}")
-    for key in {"file", "target"} & _KINDS[kind][0]:
-        if key not in own:
-            raise TorchliquidError(f"task {name!r} has no {key}: a table needs file and target")
+    for key in ("file", "folder", "target"):
+        if key in _KINDS[kind][0] and key not in own:
+            place = "file" if "file" in _KINDS[kind][0] else "folder"
+            raise TorchliquidError(
+                f"task {name!r} has no {key}: a task of kind {kind!r} needs {place} and target"
+            )
     return TaskEntry(name, kind, own, folder)
 
 
@@ -301,10 +308,26 @@ def _nearest(given: str, known: Any) -> str:
 def _article(entry: TaskEntry, protocol: Protocol) -> Task:
     options = dict(entry.options)
     name, window = options.pop("preset", ARTICLE), options.pop("window", None)
+    drawn = {key: options.pop(key) for key in _DRAWN & set(options)}
     if "sines" in options:
         options["sines"] = tuple((float(a), float(w)) for a, w in options["sines"])
     series = SumOfSines.of_preset(name, **options)
-    return article_task(series, protocol.lanes, protocol.seed, window=window)
+    return article_task(series, protocol.lanes, protocol.seed, window=window, **drawn)
+
+
+def _attractor(entry: TaskEntry, protocol: Protocol) -> Task:
+    options = dict(entry.options)
+    drawn = {key: options.pop(key) for key in _DRAWN & set(options)}
+    return attractor_task(Attractor(entry.kind, **options), protocol.lanes, protocol.seed, **drawn)
+
+
+def _traces(entry: TaskEntry, protocol: Protocol) -> Task:
+    from torchliquid.data.traces import read_traces
+
+    options = dict(entry.options)
+    folder, target = options.pop("folder"), options.pop("target")
+    series = read_traces(entry.folder / folder, target, options.pop("features", ()))
+    return table_task(series, **options)
 
 
 def _sunspots(entry: TaskEntry, protocol: Protocol) -> Task:
@@ -323,9 +346,11 @@ def _table_file(entry: TaskEntry, protocol: Protocol) -> Task:
 
 _KINDS: dict[str, tuple[frozenset[str], Callable[[TaskEntry, Protocol], Task]]] = {
     "article": (
-        frozenset(["preset", "sines", "sigma", "steps", "train", "span", "window"]),
+        frozenset(["preset", "sines", "sigma", "steps", "train", "span", "window"]) | _DRAWN,
         _article,
     ),
+    **dict.fromkeys(SYSTEMS, (frozenset(["sigma", "steps", "train"]) | _DRAWN, _attractor)),
+    "traces": (_SPLIT | {"folder", "target", "features"}, _traces),
     "sunspots": (_SPLIT - {"split"}, _sunspots),
     "table": (_SPLIT | _READING | {"file", "target"}, _table_file),
 }

@@ -152,7 +152,9 @@ def shifted(
         raise ValueError(f"{task.name} cannot be drawn anew")
     other = task.faster(level)
     dt = np.broadcast_to(np.float32(task.dt), (task.steps,)).copy()
-    dt[whole >= task.steps - task.test] *= level
+    dt[whole > task.steps - task.test] *= (
+        level  # the first sample of the stretch is as late as ever
+    )
     fast = replace(task, inputs=other.inputs, targets=other.targets, clean=other.clean)
     return Shifted(replace(fast, dt=dt) if told and name == "rate" else fast, whole)
 

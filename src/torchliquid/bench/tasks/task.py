@@ -1,15 +1,11 @@
 """A task: data, split and protocol. All that a model may see, and what it is judged on."""
 
-import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from torchliquid.data.sines import SumOfSines
-from torchliquid.errors import TorchliquidError
 
 Array = NDArray[np.float32]
 Steps = NDArray[np.int64]
@@ -112,71 +108,3 @@ class Task:
         gaps = np.log(self.dt / np.median(self.dt[: self.train])).astype(np.float32)
         feature = np.broadcast_to(gaps[None, :, None], (*self.inputs.shape[:2], 1))
         return np.concatenate([self.inputs, feature], axis=2)
-
-
-def article_task(series: SumOfSines, lanes: int, seed: int, *, window: int | None = None) -> Task:
-    """The article's task: predict the next noisy value from the current noisy one.
-
-    Args:
-        series: the frozen specification of the signal.
-        lanes: S; every lane has its own noise draw, the same for all models.
-        seed: lane i draws its noise from the generator seeded by ``(seed, i)``.
-        window: None: one sequence, a prediction at every step. A number: the model that part 2 of
-            the article prints, one prediction from the last state of so many steps.
-
-    Raises:
-        TorchliquidError: the window is not within 2 and half the training steps.
-    """
-    if window is not None and not 2 <= window <= series.train // 2:
-        raise TorchliquidError(
-            f"window is {window}: give 2 to {series.train // 2} steps, half of those to train on"
-        )
-    return _article(series, lanes, seed, window, 1.0)
-
-
-def _article(series: SumOfSines, lanes: int, seed: int, window: int | None, speed: float) -> Task:
-    draws = _draws(series, [(seed, i) for i in range(lanes)], speed)
-    clean = np.broadcast_to(series.clean(speed), draws.shape)
-    return Task(
-        name="article",
-        spec={
-            "task": "article",
-            "sines": [list(sine) for sine in series.sines],
-            "sigma": series.sigma,
-            "steps": series.steps,
-            "train": series.train,
-            "span": series.span,
-        }
-        | ({} if window is None else {"window": window}),
-        inputs=draws[:, :-1, None].astype(np.float32),
-        targets=draws[:, 1:].astype(np.float32),
-        clean=clean[:, 1:].astype(np.float32),
-        dt=series.interval,
-        train=series.train,
-        window=window,
-        last_only=window is not None,
-        tuning=functools.partial(_tuning_draws, series, seed, window),
-        faster=functools.partial(_article, series, lanes, seed, window),
-    )
-
-
-def _draws(
-    series: SumOfSines, seeds: Sequence[tuple[int, ...]], speed: float = 1.0
-) -> NDArray[np.float64]:
-    return np.stack([series.noisy(np.random.default_rng(seed), speed) for seed in seeds])
-
-
-def _tuning_draws(series: SumOfSines, seed: int, window: int | None, lanes: int) -> Task:
-    """Draws of their own: of each the training steps to train on, all later ones to validate."""
-    task = article_task(series, 1, seed, window=window)
-    draws = _draws(series, [(seed, i, 1) for i in range(lanes)]).astype(np.float32)
-    return replace(
-        task,
-        name="article, tuning draws",
-        inputs=draws[:, :-1, None],
-        targets=draws[:, 1:],
-        clean=None,
-        valid=task.steps - task.train,
-        tuning=None,
-        faster=None,
-    )

@@ -1,0 +1,171 @@
+"""Tasks whose series a generator draws: each lane has a draw of its own.
+
+Evenly sampled, a model sees a noisy sample and predicts the next one. Irregularly sampled, it
+predicts what a sensor would read one mean interval later, whenever the next sample is; the times of
+the samples are the same for all lanes. With missing samples, the last one that is there stands for
+those that are not, without a mark, and a target that is not there does not count.
+"""
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.bench.tasks.task import Task
+from torchliquid.data.attractors import Attractor
+from torchliquid.data.sampling import drawn_times, even_times
+from torchliquid.data.sines import SumOfSines
+from torchliquid.errors import TorchliquidError
+
+Values = NDArray[np.float64]
+SAMPLINGS = ("even", "irregular")
+
+
+class Signal(Protocol):
+    """What a generator offers; see `SumOfSines`."""
+
+    sigma: float
+    steps: int
+    train: int
+
+    @property
+    def interval(self) -> float:
+        """Time between samples."""
+
+    def spec(self) -> dict[str, Any]:
+        """All that defines the series but the draw, JSON types."""
+
+    def at(self, times: Values, rngs: Sequence[np.random.Generator]) -> Values:
+        """The signal without noise ``(S, N)``."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A task but for its draws."""
+
+    name: str
+    signal: Any
+    seed: int
+    window: int | None
+    sampling: str
+    missing: float
+    dt: float
+
+    def task(self, lanes: int, mark: tuple[int, ...] = (), speed: float = 1.0) -> Task:
+        """The task with draws of ``lanes`` lanes; ``mark`` tells apart those for other ends."""
+        signal: Signal = self.signal
+        rngs = [np.random.default_rng((self.seed, i, *mark)) for i in range(lanes)]
+        dt: float | NDArray[np.float32] = self.dt
+        if self.sampling == "even":
+            times = even_times(signal.steps, signal.train, signal.interval, speed)
+            clean = np.broadcast_to(signal.at(times, rngs), (lanes, len(times)))
+            noisy = _with_noise(signal, clean, rngs)
+            seen, targets, truth = noisy[:, :-1], noisy[:, 1:], clean[:, 1:]
+        else:
+            rng = np.random.default_rng((self.seed, 5, *mark))
+            times = drawn_times(signal.steps, signal.train, signal.interval, rng, speed)
+            ahead = np.where(np.arange(len(times)) < signal.train, 1.0, speed)
+            later = times + signal.interval * ahead
+            clean = signal.at(np.concatenate([times, later]), rngs)
+            clean = np.broadcast_to(clean, (lanes, 2 * len(times)))
+            noisy = _with_noise(signal, clean, rngs)
+            seen, targets = np.split(noisy, 2, axis=1)
+            truth = clean[:, len(times) :]
+            gaps = np.diff(times, prepend=-signal.interval)
+            gaps[signal.train + 1 :] /= speed
+            dt = (self.dt * gaps / signal.interval).astype(np.float32)
+        if self.missing:
+            lost = np.stack([rng.random(signal.steps + 1) < self.missing for rng in rngs])
+            lost[:, 0] = False
+            places = np.where(lost[:, :-1], 0, np.arange(signal.steps))
+            seen = np.take_along_axis(seen, np.maximum.accumulate(places, axis=1), axis=1)
+            targets = np.where(lost[:, 1:], np.nan, targets)
+        return Task(
+            name=self.name,
+            spec=signal.spec()
+            | ({} if self.window is None else {"window": self.window})
+            | ({} if self.sampling == "even" else {"sampling": self.sampling})
+            | ({"missing": self.missing} if self.missing else {}),
+            inputs=seen[:, :, None].astype(np.float32),
+            targets=targets.astype(np.float32),
+            clean=truth.astype(np.float32),
+            dt=dt,
+            train=signal.train,
+            window=self.window,
+            last_only=self.window is not None,
+            tuning=self.of_tuning,
+            faster=functools.partial(self.task, lanes, mark),
+        )
+
+    def of_tuning(self, lanes: int) -> Task:
+        """Draws of their own: the training steps to train on, all later ones to validate."""
+        task = self.task(lanes, (1,))
+        return replace(
+            task,
+            name=f"{self.name}, tuning draws",
+            clean=None,
+            valid=task.steps - task.train,
+            tuning=None,
+            faster=None,
+        )
+
+
+def _with_noise(signal: Signal, clean: Values, rngs: Sequence[np.random.Generator]) -> Values:
+    return clean + signal.sigma * np.stack([rng.standard_normal(clean.shape[1]) for rng in rngs])
+
+
+def article_task(
+    series: SumOfSines,
+    lanes: int,
+    seed: int,
+    *,
+    window: int | None = None,
+    sampling: str = "even",
+    missing: float = 0.0,
+) -> Task:
+    """The article's task: predict the next noisy value from the current noisy one.
+
+    Args:
+        series: the frozen specification of the signal.
+        lanes: S; every lane has its own noise draw, the same for all models.
+        seed: lane i draws its noise from the generator seeded by ``(seed, i)``.
+        window: None: one sequence, a prediction at every step. A number: the model that part 2 of
+            the article prints, one prediction from the last state of so many steps.
+        sampling: ``"even"``, or ``"irregular"``: see the top of this module.
+        missing: share of the samples that are missing.
+
+    Raises:
+        TorchliquidError: the window is not within 2 and half the training steps; a sampling that is
+            unknown, or a share that is none.
+    """
+    if window is not None and not 2 <= window <= series.train // 2:
+        raise TorchliquidError(
+            f"window is {window}: give 2 to {series.train // 2} steps, half of those to train on"
+        )
+    _check(sampling, missing)
+    return _Plan("article", series, seed, window, sampling, missing, series.interval).task(lanes)
+
+
+def attractor_task(
+    series: Attractor, lanes: int, seed: int, *, sampling: str = "even", missing: float = 0.0
+) -> Task:
+    """Predict the next value of a chaotic series; arguments as of `article_task`.
+
+    The time between samples counts as 1 to liquid models, to be tuned. ``spec`` holds a hash of the
+    numbers, which may differ in their last digits, and then in all, from machine to machine.
+    """
+    _check(sampling, missing)
+    task = _Plan(series.system, series, seed, None, sampling, missing, 1.0).task(lanes)
+    digest = hashlib.sha256(task.inputs.tobytes() + task.targets.tobytes()).hexdigest()
+    return replace(task, spec=task.spec | {"sha256": digest})
+
+
+def _check(sampling: str, missing: float) -> None:
+    if sampling not in SAMPLINGS:
+        raise TorchliquidError(f"sampling is {sampling!r}: give 'even' or 'irregular'")
+    if isinstance(missing, bool) or not 0 <= missing <= 0.9:
+        raise TorchliquidError(f"missing is {missing}: give a share from 0 to 0.9")

@@ -1,0 +1,102 @@
+"""Drawn tasks: even and irregular sampling, missing samples, other speeds, draws for tuning."""
+
+import numpy as np
+import pytest
+
+from torchliquid.bench.tasks.signal_task import article_task, attractor_task
+from torchliquid.data.attractors import SYSTEMS, Attractor
+from torchliquid.data.sines import SumOfSines
+from torchliquid.errors import TorchliquidError
+
+SIGNAL = SumOfSines(((1.0, 1.0), (0.5, 2.5)), 0.0, 200, 150, 20.0)
+
+
+def sines(t):
+    return np.sin(t) + 0.5 * np.sin(2.5 * t)
+
+
+def test_irregular_times_tell_when_each_sample_was_taken():
+    task = article_task(SIGNAL, 2, 0, sampling="irregular")
+    t = np.cumsum(task.dt, dtype=np.float64) - task.dt[0]
+    np.testing.assert_allclose(task.inputs[0, :, 0], sines(t), atol=1e-3)
+    np.testing.assert_allclose(task.targets[0], sines(t + SIGNAL.interval), atol=1e-3)
+    assert task.dt[0] == pytest.approx(SIGNAL.interval)
+    assert task.dt.std() > 0.05
+    assert task.spec["sampling"] == "irregular"
+    fast = task.faster(2.0)  # the clock goes as it did, the signal twice as fast
+    np.testing.assert_allclose(fast.dt, task.dt, rtol=1e-5)
+    slow = t[150] + 2 * (t[150:] - t[150])
+    np.testing.assert_allclose(fast.inputs[0, 150:, 0], sines(slow), atol=1e-3)
+    np.testing.assert_allclose(fast.targets[0, 150:], sines(slow + 0.2), atol=1e-3)
+    np.testing.assert_array_equal(fast.inputs[0, :151], task.inputs[0, :151])
+
+
+def test_noise_of_sample_and_target():
+    task = article_task(SumOfSines(sigma=0.3, steps=4000, train=3000), 1, 0, sampling="irregular")
+    off = task.targets - task.clean
+    assert off.std() == pytest.approx(0.3, rel=0.05)
+    even = article_task(SumOfSines(sigma=0.3), 1, 0)
+    np.testing.assert_array_equal(even.targets[:, :-1], even.inputs[:, 1:, 0])
+
+
+@pytest.mark.parametrize("sampling", ["even", "irregular"])
+def test_missing_samples(sampling):
+    whole = article_task(SIGNAL, 30, 0, sampling=sampling)
+    task = article_task(SIGNAL, 30, 0, sampling=sampling, missing=0.3)
+    assert np.isnan(task.targets).mean() == pytest.approx(0.3, abs=0.03)
+    x = task.inputs[..., 0]
+    held = x[:, 1:] == x[:, :-1]
+    assert held.mean() == pytest.approx(0.3, abs=0.03)
+    assert np.isfinite(x).all()
+    there = np.concatenate([np.ones((30, 1), dtype=bool), ~held], axis=1)
+    np.testing.assert_array_equal(x[there], whole.inputs[..., 0][there])
+    if sampling == "even":  # the sample that is missing is the target that is missing
+        np.testing.assert_array_equal(np.isnan(task.targets[:, :-1]), held)
+    assert task.spec["missing"] == 0.3
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("sampling", ["even", "irregular"])
+def test_attractors(name, sampling):
+    signal = Attractor(name, sigma=0.0, steps=60, train=40)
+    task = attractor_task(signal, 3, 0, sampling=sampling)
+    assert task.inputs.shape == (3, 60, 1)
+    if sampling == "even":
+        assert task.dt == 1.0
+        np.testing.assert_array_equal(task.targets[:, :-1], task.inputs[:, 1:, 0])
+    else:
+        assert task.dt.mean() == pytest.approx(1.0, abs=0.25)
+    assert np.ptp(task.inputs[:, 0, 0]) > 0.01  # each lane starts somewhere else
+    again = attractor_task(signal, 3, 0, sampling=sampling)
+    assert again.spec == task.spec
+    assert attractor_task(signal, 3, 1, sampling=sampling).spec != task.spec
+    few = attractor_task(signal, 2, 0, sampling=sampling)
+    np.testing.assert_array_equal(few.inputs, task.inputs[:2])
+    assert not task.is_articles
+
+
+@pytest.mark.parametrize("sampling", ["even", "irregular"])
+def test_draws_for_tuning_are_no_draws_that_count(sampling):
+    for task in (
+        article_task(SumOfSines(), 4, 0, sampling=sampling, missing=0.1),
+        attractor_task(Attractor("lorenz", steps=60, train=40), 4, 0, sampling=sampling),
+    ):
+        tuning = task.tuning(6)
+        assert (tuning.train, tuning.test) == (task.train, 0)
+        for a in tuning.inputs:
+            assert all(np.mean(a == b) < 0.2 for b in task.inputs)
+        if sampling == "irregular":
+            assert not np.array_equal(tuning.dt, task.dt)
+
+
+def test_refused():
+    for given, said in (
+        ({"sampling": "odd"}, "sampling is 'odd'"),
+        ({"missing": 1.0}, "missing is 1.0"),
+        ({"missing": -0.1}, "missing is -0.1"),
+        ({"missing": True}, "missing is True"),
+    ):
+        with pytest.raises(TorchliquidError, match=said):
+            article_task(SumOfSines(), 1, 0, **given)
+        with pytest.raises(TorchliquidError, match=said):
+            attractor_task(Attractor("lorenz"), 1, 0, **given)
