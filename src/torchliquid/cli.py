@@ -332,9 +332,9 @@ def _suite_status(options: argparse.Namespace) -> int:
     suite = read_suite(options.suite)
     out = options.out or Path("results") / suite.name
     print(f"{suite.title}: {len(suite.tasks)} tasks, {len(suite.models)} models")
-    for name, folder, done, reason in status(suite, out):
+    for entry, (name, folder, done, reason) in zip(suite.tasks, status(suite, out), strict=True):
         where = f", {folder}" if folder is not None and done else ""
-        words = reason or f"{len(done)} of {len(suite.models)} models finished{where}"
+        words = reason or f"{len(done)} of {len(entry.models)} models finished{where}"
         print(f"{name:16} {words}")
     return 0
 

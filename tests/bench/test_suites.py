@@ -104,6 +104,9 @@ def test_the_shipped_suites_can_be_read():
         ('kind = "table"', 'kind = "tabel"', "kind 'tabel' .did you mean 'table'"),
         ('kind = "table"', "", "kind 'mine'"),
         ("horizon = 2", "horizont = 2", "did you mean 'horizon'"),
+        ("horizon = 2", 'models = ["LTC-3"]', "'sunspots' names 'LTC-3', no model of the suite"),
+        ("horizon = 2", "models = []", "at least one"),
+        ("horizon = 2", 'models = ["LTC-2"]', "contrast of persistence names task 'sunspots'"),
         ('target = "y"', "", "has no target: a task of kind 'table' needs file and target"),
         ('features = ["all"]', 'features = "all"', "features of task 'mine'.*list of names"),
         ('tasks = ["sunspots"]', 'tasks = ["sunspot"]', "did you mean 'sunspots'"),
@@ -281,6 +284,15 @@ tasks = ["sunspots"]
     growth = [e / a["test_mse_carry"] for e, a in zip(error, (ours, theirs), strict=True)]
     for of, (a, b) in (("error", error), ("growth", growth)):
         assert rows["sunspots", "noise", of]["ratio"] == pytest.approx(np.median(a / b), rel=1e-5)
+
+
+def test_a_task_may_run_fewer_models(write, tmp_path):
+    text = SUITE.replace("steps = 60", 'steps = 60\nmodels = ["persistence", "ridge-AR"]')
+    suite, out = read_suite(write(text)), tmp_path / "out"
+    assert suite.tasks[0].models == ("ridge-AR", "persistence")
+    result = run_suite(suite, out, processes=0)
+    assert status(suite, out)[0][2] == ["ridge-AR", "persistence"]
+    assert {row["task"] for row in result["contrasts"]} == {"sunspots", "mine"}
 
 
 def test_shifts_belong_to_what_defines_a_run(write, tmp_path):

@@ -5,6 +5,17 @@ from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.ltc import LTC
 from torchliquid.nn.model import SequenceModel
 from torchliquid.nn.pack import Pack
+from torchliquid.nn.rivals import CTRNN, DecayGRU
 from torchliquid.nn.saving import load, save
 
-__all__ = ["CELLS", "LTC", "LiquidLayer", "Pack", "SequenceModel", "load", "save"]
+__all__ = [
+    "CELLS",
+    "CTRNN",
+    "LTC",
+    "DecayGRU",
+    "LiquidLayer",
+    "Pack",
+    "SequenceModel",
+    "load",
+    "save",
+]

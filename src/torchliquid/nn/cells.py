@@ -10,6 +10,7 @@ from torch import nn
 
 from torchliquid.nn.ltc import LTC
 from torchliquid.nn.model import Recurrent
+from torchliquid.nn.rivals import CTRNN, DecayGRU
 
 Options = dict[str, type]
 
@@ -31,6 +32,13 @@ _LTC: Options = {
     "batch_first": bool,
     "dt": float,
 }
+_RIVAL: Options = {
+    "input_size": int,
+    "hidden_size": int,
+    "bias": bool,
+    "batch_first": bool,
+    "dt": float,
+}
 
 
 class Cell(NamedTuple):
@@ -38,18 +46,22 @@ class Cell(NamedTuple):
 
     Args:
         layer: its class.
-        is_liquid: whether it takes dt, has solvers and time constants.
+        is_liquid: whether its time constants follow the input; it has solvers then, and takes dt.
+        takes_dt: whether it takes a time for each sample.
         options: arguments of its constructor that a saved model keeps, with their JSON types.
     """
 
     layer: type[Recurrent]
     is_liquid: bool
+    takes_dt: bool
     options: Options
 
 
 CELLS: dict[str, Cell] = {
-    "LTC": Cell(LTC, True, _LTC),
-    "LSTM": Cell(nn.LSTM, False, _TORCH | {"proj_size": int}),
-    "GRU": Cell(nn.GRU, False, _TORCH),
+    "LTC": Cell(LTC, True, True, _LTC),
+    "LSTM": Cell(nn.LSTM, False, False, _TORCH | {"proj_size": int}),
+    "GRU": Cell(nn.GRU, False, False, _TORCH),
+    "CTRNN": Cell(CTRNN, False, True, _RIVAL),
+    "DecayGRU": Cell(DecayGRU, False, True, _RIVAL),
 }
 """By the name that configurations, benchmarks and reports call it."""

@@ -33,8 +33,8 @@ class LiquidLayer(nn.Module, ABC):
 
     weight_names: ClassVar[tuple[str, ...]]
     """Names of the weights in the order of the constructor; a weight may be None."""
-    kernel: ClassVar[str] = "ltc"
-    """Of which kind its kernel is, for `torchliquid.kernels.lanes_innermost`."""
+    kernel: ClassVar[str | None] = "ltc"
+    """Of which kind its kernel is, for `torchliquid.kernels.lanes_innermost`; None: it has none."""
 
     def __init__(
         self, input_size: int, hidden_size: int, *, batch_first: bool = False, dt: float = 1.0

@@ -57,8 +57,9 @@ class Pack(nn.Module):
         self._template = (models[0],)  # in a tuple, so that its weights are not the pack's
         self._cell = (cell_of(models[0].layer),)
         weight = models[0].readout.weight
-        innermost = kernels.lanes_innermost(
-            self._cell[0].kernel, models[0].layer.hidden_size, weight.dtype
+        kernel = self._cell[0].kernel
+        innermost = kernel is not None and kernels.lanes_innermost(
+            kernel, models[0].layer.hidden_size, weight.dtype
         )
         self.layer = _stack([model.layer for model in models], innermost)
         self.readout = _stack([model.readout for model in models], innermost)

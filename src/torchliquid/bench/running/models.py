@@ -1,8 +1,8 @@
 """The models a benchmark compares, by name.
 
 Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
-``LSTM-16``, ``GRU-4``, and those of `torchliquid.bench.running.classical`; any number of neurons
-may stand there.
+``LSTM-16``, ``GRU-4``, ``CTRNN-8``, ``DecayGRU-4``, and those of
+`torchliquid.bench.running.classical`; any number of neurons may stand there.
 """
 
 import difflib
@@ -23,6 +23,12 @@ DEFAULT_OF_TABLES = (*DEFAULT, "mean", "seasonal")
 REFERENCES = ("persistence", "mean", "seasonal")
 """What skill is measured against: the best of them."""
 
+_ABOUT = {
+    "LSTM": "torch's nn.LSTM",
+    "GRU": "torch's nn.GRU",
+    "CTRNN": "time constants that do not move (CT-RNN)",
+    "DecayGRU": "a GRU whose state decays in time, at learnt rates",
+}
 _NETWORK = re.compile(rf"({'|'.join(CELLS)})-([1-9]\d{{0,3}})(?:-([a-z0-9_]+))?")
 
 NAME = rf"\b(?:{_NETWORK.pattern}|{'|'.join(METHODS)})\b"
@@ -37,7 +43,7 @@ class Model:
         name: as the user types it.
         kind: ``"liquid"``, ``"recurrent"`` or ``"classical"``.
         description: one line for the reader of a table.
-        cell: ``"LTC"``, ``"LSTM"`` or ``"GRU"``; empty for a classical model.
+        cell: a name of `torchliquid.nn.CELLS`; empty for a classical model.
         hidden: H, neurons; 0 for a classical model.
         solver: of a liquid model.
     """
@@ -52,15 +58,16 @@ class Model:
     @property
     def takes_dt(self) -> bool:
         """Whether it is told the time between samples as such."""
-        return self.kind == "liquid"
+        return bool(self.cell) and CELLS[self.cell].takes_dt
 
     def build(self, task: Task) -> SequenceModel:
         """The network for a task, its weights drawn from torch's generator."""
         inputs = task.inputs if self.takes_dt else task.timed_inputs()
         options: dict[str, Any] = {"batch_first": True}
-        if self.kind == "liquid":
-            dt = task.dt if isinstance(task.dt, float) else 1.0
-            options |= {"solver": self.solver, "dt": dt}
+        if self.takes_dt:
+            options["dt"] = task.dt if isinstance(task.dt, float) else 1.0
+        if self.solver:
+            options["solver"] = self.solver
         layer = CELLS[self.cell].layer(inputs.shape[2], self.hidden, **options)
         return SequenceModel(layer, 1)
 
@@ -86,7 +93,7 @@ def _find(name: str) -> Model:
     if match:
         cell, size, solver = match[1], int(match[2]), match[3]
         if not CELLS[cell].is_liquid and not solver:
-            text = f"torch's nn.{cell}, {size} units, linear readout"
+            text = f"{_ABOUT[cell]}, {size} units, linear readout"
             return Model(name, "recurrent", text, cell, size)
         if CELLS[cell].is_liquid and (solver is None or solver in SOLVERS[1:]):
             solver = solver or SOLVERS[0]
@@ -96,5 +103,5 @@ def _find(name: str) -> Model:
     near = difflib.get_close_matches(name, DEFAULT, n=1, cutoff=0.4) or DEFAULT[:1]
     raise TorchliquidError(
         f"model {name!r} is unknown (nearest: {near[0]}): give LTC-n, LTC-n-euler, -exponential or "
-        "-rk4, LSTM-n, GRU-n, ridge-AR, persistence, mean or seasonal"
+        f"-rk4, LSTM-n, GRU-n, CTRNN-n, DecayGRU-n, {', '.join(METHODS)}"
     )

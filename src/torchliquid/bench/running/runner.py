@@ -201,7 +201,7 @@ def compute(
     facts["seconds_evaluating"] = trained.seconds_evaluating
     facts["learning_rate"] = protocol.learning_rate
     facts["epochs"] = protocol.epochs
-    if model.kind == "liquid":
+    if model.takes_dt:
         facts["dt"] = float(np.median(task.dt))
     if choice:
         facts["choice"] = choice.facts()

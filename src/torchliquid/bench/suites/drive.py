@@ -44,7 +44,7 @@ def status(suite: Suite, out: Path) -> list[tuple[str, Path | None, list[str], s
             continue
         folder = folder_of(out, entry, task, protocol)
         done = {path.stem for path in (folder / "runs").glob("*.safetensors")}
-        found.append((entry.name, folder, [m for m in suite.models if m in done], ""))
+        found.append((entry.name, folder, [m for m in entry.models if m in done], ""))
     return found
 
 
@@ -80,7 +80,7 @@ def run_suite(
             try:
                 task, protocol = entry.build(suite.protocol)
                 folder = folder_of(out, entry, task, protocol)
-                store = run(task, suite.models, protocol, folder, processes=processes)
+                store = run(task, entry.models, protocol, folder, processes=processes)
                 summary = summarise(store)
                 text = json.dumps(summary, indent=2) + "\n"
                 write_whole(folder / "summary.json", text.encode())

@@ -17,6 +17,7 @@
     [tasks.sunspots]         # kind: article, lorenz, roessler, mackey-glass, sunspots, table or
                              # traces; the name, if it is one of them
     horizon = 1
+    models = ["LTC-8", "ridge-AR"]   # those of the suite's that run here; all, if left out
 
     [tasks.room]
     kind = "table"
@@ -92,12 +93,13 @@ class Contrast:
 
 @dataclasses.dataclass(frozen=True)
 class TaskEntry:
-    """A task by name, and how it is made; reading a table waits until it is asked for."""
+    """A task by name, how it is made, and who runs; a table is read when it is asked for."""
 
     name: str
     kind: str
     options: Mapping[str, Any]
     folder: Path
+    models: tuple[str, ...]
 
     def build(self, protocol: Protocol) -> tuple[Task, Protocol]:
         """The task, and the protocol that goes with it: without validation nothing is tuned."""
@@ -155,13 +157,12 @@ def _suite(path: Path, given: dict[str, Any]) -> Suite:
     tables = given.get("tasks", {})
     if not isinstance(tables, dict) or not tables:
         raise TorchliquidError("there is no task: give a table such as [tasks.sunspots]")
-    tasks = tuple(_task(name, options, path.parent) for name, options in tables.items())
-    names = {task.name for task in tasks}
+    tasks = tuple(_task(name, options, path.parent, models) for name, options in tables.items())
     protocol = _shifts(given.get("shifts"), _protocol(given.get("protocol", {})))
     contrasts = tuple(
         contrast
         for entry in given.get("contrasts", [])
-        for contrast in _contrasts(entry, models, names, protocol.shifts)
+        for contrast in _contrasts(entry, models, tasks, protocol.shifts)
     )
     return Suite(
         name=path.stem,
@@ -186,7 +187,7 @@ def _protocol(given: Any) -> Protocol:
     return dataclasses.replace(protocol, tuned=tuned if protocol.trials > 1 else ())
 
 
-def _task(name: str, options: Any, folder: Path) -> TaskEntry:
+def _task(name: str, options: Any, folder: Path, models: tuple[str, ...]) -> TaskEntry:
     _table(options, f"tasks.{name}")
     if not _NAME.fullmatch(name):
         raise TorchliquidError(
@@ -198,7 +199,15 @@ def _task(name: str, options: Any, folder: Path) -> TaskEntry:
             f"task {name!r} has kind {kind!r}{_nearest(str(kind), _KINDS)}: give kind = one of "
             f"{', '.join(_KINDS)}"
         )
-    own = {key: value for key, value in options.items() if key != "kind"}
+    own = {key: value for key, value in options.items() if key not in ("kind", "models")}
+    if "models" in options:
+        chosen = _texts(options["models"], f"models of task {name!r}")
+        for model in chosen:
+            if model not in models:
+                raise TorchliquidError(
+                    f"task {name!r} names {model!r}, no model of the suite{_nearest(model, models)}"
+                )
+        models = tuple(model for model in models if model in chosen)
     _known(own, _KINDS[kind][0], f"a task of kind {kind!r}")
     for key in _LISTS & set(own):
         _texts(own[key], f"{key} of task {name!r}")
@@ -208,7 +217,7 @@ def _task(name: str, options: Any, folder: Path) -> TaskEntry:
             raise TorchliquidError(
                 f"task {name!r} has no {key}: a task of kind {kind!r} needs {place} and target"
             )
-    return TaskEntry(name, kind, own, folder)
+    return TaskEntry(name, kind, own, folder, models)
 
 
 def _shifts(given: Any, protocol: Protocol) -> Protocol:
@@ -232,7 +241,7 @@ def _shifts(given: Any, protocol: Protocol) -> Protocol:
 
 
 def _contrasts(
-    given: Any, models: tuple[str, ...], tasks: set[str], shifts: tuple[str, ...]
+    given: Any, models: tuple[str, ...], tasks: tuple[TaskEntry, ...], shifts: tuple[str, ...]
 ) -> list[Contrast]:
     """What an entry of the file plans: one contrast, or one for each of its shifts."""
     _table(given, "contrasts")
@@ -249,10 +258,16 @@ def _contrasts(
     if given.get("state", "carry") not in STATES:
         raise TorchliquidError(f"a contrast's state is {given['state']!r}: give carry or reset")
     named = None if "tasks" not in given else _texts(given["tasks"], "a contrast's tasks")
+    models_of = {task.name: task.models for task in tasks}
     for name in named or ():
-        if name not in tasks:
+        if name not in models_of:
             raise TorchliquidError(f"a contrast names task {name!r}, which there is none of"
-                                   f"{_nearest(name, tasks)}")  # fmt: skip
+                                   f"{_nearest(name, models_of)}")  # fmt: skip
+        for key in ("first", "second"):
+            if given[key] not in models_of[name]:
+                raise TorchliquidError(
+                    f"a contrast of {given[key]} names task {name!r}, where that does not run"
+                )
     margin = given.get("margin", 0.1)
     if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < 10:
         raise TorchliquidError(

@@ -33,6 +33,8 @@ def verdicts(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
         for entry in suite.tasks:
             if contrast.tasks is not None and entry.name not in contrast.tasks:
                 continue
+            if not {contrast.first, contrast.second} <= set(entry.models):
+                continue
             if entry.name in stores and _asks(contrast, stores[entry.name]):
                 rows.append({"task": entry.name} | _row(contrast, stores[entry.name]))
     corrected = holm([float("nan") if row["p"] is None else row["p"] for row in rows])

@@ -1,0 +1,49 @@
+"""Continuous-time recurrent cell: a leaky integrator whose time constant does not move.
+
+    dx/dt = -x / tau + tanh(W_ih u + W_hh x + b)
+
+with input u held constant between samples, by the step that the LTC paper fuses:
+
+    x' = (x + dt tanh(W_ih u + W_hh x + b)) / (1 + dt / tau)
+
+Symbols: tau > 0 time constant, dt time between samples, both in the same unit. The state stays in
+[-tau, tau]. Source: Funahashi and Nakamura 1993; the form is that which Hasani et al., "Liquid
+Time-constant Networks", AAAI 2021, set the liquid cell against.
+"""
+
+import torch
+from torch import Tensor
+
+from torchliquid.functional.projection import project
+
+
+def ctrnn(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    tau: Tensor,
+    dt: float | Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The cell over a sequence.
+
+    Args:
+        x: input ``(*S, B, L, I)``.
+        h0: state ``(*S, B, H)``.
+        weight_ih: ``(*S, H, I)``.
+        weight_hh: ``(*S, H, H)``.
+        bias: ``(*S, H)``, or None.
+        tau: ``(*S, H)``, positive.
+        dt: time before each sample, a number or ``(*S, B, L)``.
+
+    Returns:
+        States after every sample ``(*S, B, L, H)``, and after the last one ``(*S, B, H)``.
+    """
+    weight, rate = weight_hh.transpose(-2, -1), 1 / tau.unsqueeze(-2)
+    states, h = [], h0
+    for k, u in enumerate(project(x, weight_ih, bias).unbind(-2)):
+        step = dt[..., k, None] if isinstance(dt, Tensor) else dt
+        h = (h + step * torch.tanh(u + h @ weight)) / (1 + step * rate)
+        states.append(h)
+    return torch.stack(states, dim=-2), h
