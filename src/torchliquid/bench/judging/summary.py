@@ -16,7 +16,7 @@ from torchliquid.bench.judging.statistics import (
     paired_ratio,
     quantiles,
 )
-from torchliquid.bench.running.classical import METHODS
+from torchliquid.bench.running.methods import METHODS
 from torchliquid.bench.running.models import DEFAULT_OF_TABLES, REFERENCES
 from torchliquid.bench.running.scoring import per_lane, score
 from torchliquid.bench.running.store import Run, Store

@@ -1,12 +1,13 @@
 """What a sceptic tries first: simple forecasts, and ridge regression on the last few inputs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.bench.running.forecast import Forecast, Method, lines_of_test, parts_to_fit
 from torchliquid.bench.tasks.task import Array, Steps, Task
 
 ORDERS = (1, 2, 4, 8, 16, 32)
@@ -19,21 +20,6 @@ LEAST_SEASON, NEARLY = 0.3, 0.85
 _Matrix = NDArray[np.float64]
 BLOCK = 2**16
 """Rows of regressors that are in memory at a time."""
-
-
-class Forecast(NamedTuple):
-    """What a model without training says: predictions ``(S or 1, T)`` with the past at hand.
-
-    ``reset`` ``(S or 1, N)`` are those of the test stretch without anything before it.
-    """
-
-    carry: Array
-    reset: Array
-    parameters: int = 0
-    notes: tuple[str, ...] = ()
-
-
-Method = Callable[[Task], Forecast]
 
 
 def persistence(task: Task) -> Forecast:
@@ -70,7 +56,7 @@ def seasonal(task: Task) -> Forecast:
         if period is not None and str(period) not in periods:
             periods.append(str(period))
         carry.append(_delayed(lane, back, lines))
-        reset.append(_delayed(lane, back, _of_test(task))[test:])
+        reset.append(_delayed(lane, back, lines_of_test(task))[test:])
     if periods:
         words = (
             f"season of {' or '.join(map(str, sorted(periods)))} rows, found in the training part"
@@ -78,11 +64,6 @@ def seasonal(task: Task) -> Forecast:
     else:
         words = "no season was found in the training part: it repeats the last value"
     return Forecast(np.stack(carry), np.stack(reset), 1, (words,))
-
-
-def _of_test(task: Task) -> list[Steps]:
-    """The test steps of each series."""
-    return [line[line >= task.steps - task.test] for line in task.timelines()]
 
 
 def _delayed(x: Array, steps: int, lines: list[Steps]) -> Array:
@@ -169,7 +150,7 @@ def fit_ridge_ar(task: Task) -> Method:
             weights = fitted[min(place, len(fitted) - 1)]
             base = 0.0 if task.change is None else lane.x[:, 0]
             carried.append(base + lane.predict(weights, task.timelines()))
-            reset.append((base + lane.predict(weights, _of_test(task)))[test:])
+            reset.append((base + lane.predict(weights, lines_of_test(task)))[test:])
         return Forecast(
             np.asarray(carried, dtype=np.float32),
             np.asarray(reset, dtype=np.float32),
@@ -181,8 +162,7 @@ def fit_ridge_ar(task: Task) -> Method:
 
 
 def _choose(lane: "_Lane", task: Task) -> tuple[int, float]:
-    fit = task.train if task.valid else task.train - task.train // 5
-    end = task.train + task.valid
+    fit, end = parts_to_fit(task)
     best = (np.inf, ORDERS[0], PENALTIES[-1])
     seen = fit + np.flatnonzero(~np.isnan(lane.y[fit:end]))
     if not len(seen):  # nothing to choose on
@@ -274,19 +254,3 @@ def _lanes(task: Task) -> Iterator[_Lane]:
         x = inputs[min(lane, len(inputs) - 1)]
         y = task.targets[min(lane, len(task.targets) - 1)].astype(np.float64)
         yield _Lane(x, y if task.change is None else y - x[:, 0], before, places)
-
-
-METHODS: dict[str, tuple[str, Callable[[Task], Method]]] = {
-    "ridge-AR": (
-        "ridge regression on the last p inputs, p and penalty chosen on validation steps",
-        fit_ridge_ar,
-    ),
-    "persistence": ("the next value is the current one", lambda _: persistence),
-    "mean": ("the mean of the training targets, always", lambda _: mean),
-    "seasonal": (
-        "the value a season before, where the training part has a season",
-        lambda _: seasonal,
-    ),
-}
-"""Models without training by epochs: a line for the reader of a table, and what fits the method to
-a task. It forecasts that task, or one whose test part is another."""

@@ -2,7 +2,7 @@
 
 Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
 ``LSTM-16``, ``GRU-4``, ``CTRNN-8``, ``DecayGRU-4``, and those of
-`torchliquid.bench.running.classical`; any number of neurons may stand there.
+`torchliquid.bench.running.methods`; any number of neurons may stand there.
 """
 
 import difflib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torchliquid.bench.running.classical import METHODS
+from torchliquid.bench.running.methods import METHODS, TAKES_DT
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional import SOLVERS
@@ -58,7 +58,7 @@ class Model:
     @property
     def takes_dt(self) -> bool:
         """Whether it is told the time between samples as such."""
-        return bool(self.cell) and CELLS[self.cell].takes_dt
+        return CELLS[self.cell].takes_dt if self.cell else self.name in TAKES_DT
 
     def build(self, task: Task) -> SequenceModel:
         """The network for a task, its weights drawn from torch's generator."""

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from torchliquid import __version__
-from torchliquid.bench.running.classical import METHODS
+from torchliquid.bench.running.methods import METHODS
 from torchliquid.bench.running.models import Model, find
 from torchliquid.bench.running.probe import probe
 from torchliquid.bench.running.scoring import per_lane, score
