@@ -1,6 +1,7 @@
 """The same trials for all, chosen on the validation part, and nothing learnt of the test part."""
 
 import dataclasses
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +10,19 @@ import torch
 
 from torchliquid.bench.running.models import find
 from torchliquid.bench.running.runner import compute
+from torchliquid.bench.running.stepping import Steps, cycled
 from torchliquid.bench.running.training import Protocol, Trial, train
-from torchliquid.bench.running.tuning import DTS, FIRST, RATES, is_tuned, trials_of, tune, tuned
+from torchliquid.bench.running.tuning import (
+    DECAYS,
+    DTS,
+    FIRST,
+    RATES,
+    TUNABLE,
+    is_tuned,
+    trials_of,
+    tune,
+    tuned,
+)
 
 NAMES = ("LTC-2", "LTC-2-euler", "LSTM-2", "GRU-2")
 
@@ -62,7 +74,11 @@ def test_a_trial_is_what_a_lane_with_its_settings_is(table, name, irregular):
     """Its rate and dt give the weights that a plain run with them gives."""
     task = table(valid=0) if irregular else table(valid=0, dt=0.5)
     model, protocol = network(name), Protocol(1, 12, 0.01, 4, trials=3)
-    trials = [Trial(0.01, 1.0), Trial(0.03, 4.0), Trial(0.002, 0.3)]
+    trials = [
+        Trial(0.01, 1.0),
+        Trial(0.03, 4.0, schedule="one-cycle", weight_decay=0.1),
+        Trial(0.002, 0.3, weight_decay=1.0),
+    ]
     found = train(task, model, protocol, trials=trials).pack
     for lane, trial in enumerate(trials):
         own_task, own = tuned(task, protocol, trial)
@@ -71,6 +87,87 @@ def test_a_trial_is_what_a_lane_with_its_settings_is(table, name, irregular):
         alone = train(own_task, model, same_start(**dataclasses.asdict(own))).pack
         for key, value in alone.lane(0).state_dict().items():
             torch.testing.assert_close(found.lane(lane).state_dict()[key], value, atol=2e-6, rtol=0)
+
+
+def test_schedules_and_decays_come_in_turn():
+    plain = trials_of(Protocol(trials=25))
+    assert {(t.schedule, t.weight_decay) for t in plain} == {("constant", 0.0)}
+    found = trials_of(Protocol(trials=25, tuned=TUNABLE))
+    assert found[0] == FIRST
+    assert [(t.learning_rate, t.dt) for t in found] == [(t.learning_rate, t.dt) for t in plain]
+    pairs = Counter((t.schedule, t.weight_decay) for t in found[1:])
+    assert len(pairs) == 8
+    assert min(pairs.values()) >= 2
+    cycles, decays = (
+        np.array([t.schedule == "one-cycle" for t in found[1:]], dtype=float),
+        np.array([DECAYS.index(t.weight_decay) for t in found[1:]], dtype=float),
+    )
+    rates = np.log([t.learning_rate for t in found[1:]])
+    for one, two in ((cycles, decays), (cycles, rates), (decays, rates)):
+        assert abs(np.corrcoef(one, two)[0, 1]) < 0.35
+    given = trials_of(Protocol(trials=9, schedule="one-cycle", weight_decay=0.5, tuned=("dt",)))
+    assert {(t.schedule, t.weight_decay) for t in given} == {("one-cycle", 0.5)}
+
+
+def test_a_cycle_that_ends_early_is_the_beginning_of_the_whole(small):
+    """Fewer epochs were best: they are those that the trial began with."""
+    task, model = small(lanes=2), network("LSTM-2")
+    whole = Protocol(2, 20, 0.02, schedule="one-cycle")
+    early = tuned(task, whole, Trial(0.02, 1.0, 7, "one-cycle"))[1]
+    assert (early.epochs, early.cycle) == (7, 20)
+    stopped = train(task, model, early).pack
+    seen = {}
+
+    def keep(epoch):
+        seen[epoch] = None
+
+    long = train(task, model, whole, keep)
+    assert max(seen) == 20
+    np.testing.assert_allclose(
+        long.curves["curve_train"][7],
+        train(task, model, early).curves["curve_train"][-1],
+        rtol=1e-6,
+    )
+    assert len(stopped) == 2
+
+
+# --- steps --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_steps_are_those_of_torch(schedule, decay):
+    from torchliquid import LTC, Pack, SequenceModel
+
+    def model(_):
+        return SequenceModel(LTC(1, 3, batch_first=True), 1)
+
+    pack, alone = Pack(model, [5]), Pack(model, [5]).lane(0)
+    steps = Steps(pack, [0.02], [schedule], [decay], 12)
+    adam = torch.optim.AdamW(alone.parameters(), lr=0.02, weight_decay=decay)
+    torchs = None
+    if schedule == "one-cycle":
+        torchs = torch.optim.lr_scheduler.OneCycleLR(adam, 0.02, total_steps=12,
+                                                     cycle_momentum=False)  # fmt: skip
+    x = torch.randn(4, 9, 1)
+    for epoch in range(12):
+        for run, optimiser in ((pack, steps), (alone, adam)):
+            optimiser.zero_grad()
+            run(x)[0].square().mean().backward()
+        assert 0.02 * (cycled(epoch, 12) if torchs else 1) == pytest.approx(
+            adam.param_groups[0]["lr"]
+        )
+        steps.step(epoch)
+        adam.step()
+        if torchs and epoch < 11:
+            torchs.step()
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(pack.lane(0).state_dict()[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
+def test_short_cycles(epochs):
+    assert all(0 < cycled(e, epochs) <= 1 for e in range(epochs))
 
 
 def test_trials_begin_with_weights_of_their_own():

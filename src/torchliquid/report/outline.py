@@ -70,8 +70,8 @@ def _training_words(protocol: Mapping[str, Any]) -> str:
     rate = "Adam {learning_rate:g}".format(**protocol)
     if protocol["trials"] == 1:
         return f"{words}, {rate}"
-    names = {"learning_rate": "learning rate", "dt": "dt (liquid models)"}
-    tuned = " and ".join(names[name] for name in protocol["tuned"])
+    names = {"dt": "dt (models that take it)"}
+    tuned = " and ".join(names.get(name, name.replace("_", " ")) for name in protocol["tuned"])
     given = "" if "learning_rate" in protocol["tuned"] else f", {rate}"
     return (
         f"{words}{given}; before, each network tries {protocol['trials']} values of {tuned} on the "

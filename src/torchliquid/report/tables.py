@@ -199,10 +199,10 @@ def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]
         errors = [trial["valid_mse"] for trial in choice["trials"]]
         finite = [error for error in errors if error is not None]
         spread = f"{number(min(finite))} to {number(max(finite))}" if finite else "none finite"
-        liquid = facts["kind"] == "liquid"
         rate, dt = (_tried(choice, key, facts[key]) for key in ("learning_rate", "dt"))
+        rate += _besides(choice["taken"])
         epochs = f"{facts.get('epochs') or summary['task']['epochs']:,}"
-        found.append((name, rate, dt if liquid else "\N{EN DASH}", epochs, spread))
+        found.append((name, rate, "\N{EN DASH}" if facts["dt"] is None else dt, epochs, spread))
     return found
 
 
@@ -211,13 +211,20 @@ def settings_line(summary: Mapping[str, Any]) -> str:
     words = [
         f"{name} lr {rate}"
         + (f", dt {dt}" if dt != "\N{EN DASH}" else "")
-        + (f", {epochs} epochs" if summary["task"]["is_articles"] else "")
+        + ("" if summary["task"]["valid"] else f", {epochs} epochs")
         for name, rate, dt, epochs, _ in settings(summary)
     ]
     if not words:
         return ""
-    where = "draws of their own" if summary["task"]["is_articles"] else "the validation part"
+    where = "the validation part" if summary["task"]["valid"] else "draws of their own"
     return f"chosen on {where}, of {summary['task']['trials']} trials: {'; '.join(words)}"
+
+
+def _besides(taken: Mapping[str, Any]) -> str:
+    """What else was taken than a constant rate without decay."""
+    cycle = ", one-cycle" if taken.get("schedule", "constant") == "one-cycle" else ""
+    decay = taken.get("weight_decay", 0.0)
+    return cycle + (f", decay {decay:g}" if decay else "")
 
 
 def _tried(choice: Mapping[str, Any], key: str, used: float | None) -> str:

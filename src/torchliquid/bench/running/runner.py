@@ -31,6 +31,7 @@ from torchliquid.bench.running.models import Model, find
 from torchliquid.bench.running.probe import probe
 from torchliquid.bench.running.scoring import per_lane, score
 from torchliquid.bench.running.shifting import under_shifts
+from torchliquid.bench.running.stepping import check_schedule
 from torchliquid.bench.running.store import Run, Store, hold
 from torchliquid.bench.running.training import Progress, Protocol, seconds_alone, train
 from torchliquid.bench.running.tuning import is_tuned, passes, tune, tuned
@@ -134,10 +135,13 @@ def _run(
 
 def settings_of(task: Task, protocol: Protocol) -> dict[str, Any]:
     """All that defines the runs of a store, JSON types."""
-    protocol_facts = asdict(protocol)
-    if not protocol.shifts:  # nothing hangs on them
-        del protocol_facts["shifts"], protocol_facts["severities"]
-    return {"torchliquid": __version__, "task": task.spec, "protocol": protocol_facts}
+    facts, default = asdict(protocol), Protocol()
+    for name in ("schedule", "weight_decay", "cycle", "shifts"):
+        if getattr(protocol, name) == getattr(default, name):
+            del facts[name]  # runs of before these came are the same
+    if not protocol.shifts:
+        del facts["severities"]
+    return {"torchliquid": __version__, "task": task.spec, "protocol": facts}
 
 
 def training_seconds(task: Task, models: Sequence[Model], protocol: Protocol) -> float:
@@ -279,6 +283,7 @@ def check(models: Sequence[str], protocol: Protocol, processes: int | None) -> l
             f"{LARGEST_RATE:g}; 0.01 is the default"
         )
     check_shifts(protocol.shifts, protocol.severities)
+    check_schedule(protocol.schedule, protocol.weight_decay)
     if protocol.seed < 0:
         raise TorchliquidError(f"seed is {protocol.seed}: give a whole number of at least 0")
     if processes is not None and processes < 0:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchliquid.bench.running.models import Model
+from torchliquid.bench.running.stepping import Steps
 from torchliquid.bench.running.windows import (
     Ready,
     Windows,
@@ -33,14 +34,21 @@ ALONE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings to try: Adam's rate, and for liquid models a number that times the task's dt.
+    """Settings to try.
 
-    ``epochs``: where tuning found them on draws of their own; None: the protocol's.
+    Args:
+        learning_rate: Adam's.
+        dt: of models that take it, times the task's dt.
+        epochs: where tuning found them on draws of their own; None: the protocol's.
+        schedule: see `Protocol`.
+        weight_decay: see `Protocol`.
     """
 
     learning_rate: float
     dt: float = 1.0
     epochs: int | None = None
+    schedule: str = "constant"
+    weight_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,9 @@ class Protocol:
         seed: the initial weights of lane i follow from ``(seed, i)``.
         trials: settings that each network tries on the validation part before; 1: none.
         tuned: what the trials vary, see `torchliquid.bench.running.tuning`.
+        schedule: of the learning rate: ``"constant"``, or ``"one-cycle"``, up and down again.
+        weight_decay: decoupled, as in AdamW, of all weights.
+        cycle: epochs of a whole cycle, where training ends before; None: ``epochs``.
         shifts: what the trained models are tested under, see `torchliquid.bench.tasks.shifts`.
         severities: of them.
     """
@@ -64,6 +75,9 @@ class Protocol:
     seed: int = 0
     trials: int = 1
     tuned: tuple[str, ...] = ("learning_rate", "dt")
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    cycle: int | None = None
     shifts: tuple[str, ...] = ()
     severities: tuple[int, ...] = SEVERITIES
 
@@ -115,18 +129,14 @@ def train(
         trials: one a lane, instead of the protocol's lanes and rate: settings to be compared on
             the validation part. The test part is not looked at.
     """
-    if trials is None:
-        seeds, rates, scale = protocol.weight_seeds(), None, None
-    else:
-        seeds = protocol.trial_seeds(len(trials))
-        rates = torch.tensor([trial.learning_rate for trial in trials])
-        scale = torch.tensor([trial.dt for trial in trials]) if model.takes_dt else None
+    seeds = protocol.weight_seeds() if trials is None else protocol.trial_seeds(len(trials))
+    scale = None
+    if trials is not None and model.takes_dt:
+        scale = torch.tensor([trial.dt for trial in trials])
     pack = Pack(lambda seed: model.build(task), seeds)
     width = len(pack) * model.hidden
     windows = training_windows(task, model, scale).ready(width)
-    # a rate of 1 takes Adam's steps whole, to be shortened to those of each lane
-    rate = protocol.learning_rate if rates is None else 1.0
-    optimiser = torch.optim.Adam(pack.parameters(), lr=rate)
+    optimiser = _optimiser(pack, protocol, trials)
     curves = _Curves(task, model, pack, windows, scale, with_test=trials is None)
     every = max(1, protocol.epochs // EVALUATIONS)
     seconds = evaluating = 0.0
@@ -140,10 +150,7 @@ def train(
         start = time.perf_counter()
         optimiser.zero_grad()
         windows.backward(pack)
-        if rates is None:
-            optimiser.step()
-        else:
-            _step_by_lanes(optimiser, pack, rates)
+        optimiser.step(epoch)
         seconds += time.perf_counter() - start
         progress(epoch + 1)
     if task.valid:
@@ -151,13 +158,18 @@ def train(
     return Trained(pack, curves.arrays(), seconds / protocol.epochs, evaluating, curves.best)
 
 
-@torch.no_grad()
-def _step_by_lanes(optimiser: torch.optim.Optimizer, pack: Pack, rates: Tensor) -> None:
-    """A step of which each lane goes as far as its own rate says."""
-    before = [parameter.clone() for parameter in pack.parameters()]
-    optimiser.step()
-    for parameter, old in zip(pack.parameters(), before, strict=True):
-        parameter.copy_(torch.lerp(old, parameter, rates.view(-1, *[1] * (old.dim() - 1))))
+def _optimiser(pack: Pack, protocol: Protocol, trials: Sequence[Trial] | None) -> Steps:
+    epochs = protocol.cycle or protocol.epochs
+    if trials is None:
+        rate = float(protocol.learning_rate)
+        return Steps(pack, rate, protocol.schedule, protocol.weight_decay, epochs)
+    return Steps(
+        pack,
+        [trial.learning_rate for trial in trials],
+        [trial.schedule for trial in trials],
+        [trial.weight_decay for trial in trials],
+        epochs,
+    )
 
 
 def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:

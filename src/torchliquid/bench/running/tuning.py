@@ -1,6 +1,7 @@
 """The same number of trials for every network, before it is trained: what it does best with.
 
-A trial is a learning rate and, for liquid models, the time that a step counts as. All trials of a
+A trial is a learning rate and, for models that take it, the time that a step counts as; where the
+protocol says so also a schedule of the rate, and a weight decay. All trials of a
 model are lanes of one pack, each with initial weights that no later lane has. The one with the
 lowest error on the validation part, at the best of its epochs, is the model's choice.
 """
@@ -8,10 +9,12 @@ lowest error on the validation part, at the best of its epochs, is the model's c
 import dataclasses
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 
 from torchliquid.bench.running.models import Model
+from torchliquid.bench.running.stepping import SCHEDULES
 from torchliquid.bench.running.training import Progress, Protocol, Trial, train
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning
@@ -23,6 +26,8 @@ DRAWS = 3
 """Draws that each trial is trained on, of a task that can be drawn anew."""
 FIRST = Trial(0.01, 1.0)
 """What is tried first, and taken where nothing is tuned."""
+DECAYS = (0.0, 1e-3, 1e-2, 1e-1)
+TUNABLE = ("learning_rate", "dt", "schedule", "weight_decay")
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -48,22 +53,28 @@ class Choice:
 def trials_of(protocol: Protocol) -> list[Trial]:
     """What is tried, the same for every model: rates in order, dt by the golden ratio.
 
-    So each of both is spread evenly, and neither follows the other.
+    So each of both is spread evenly, and neither follows the other. Every second trial has a cycle,
+    and decays come in turn.
 
     >>> [trial.learning_rate for trial in trials_of(Protocol(trials=5))]
     [0.01, 0.001, 0.0037, 0.014, 0.05]
     """
-    first = dataclasses.replace(FIRST, learning_rate=protocol.learning_rate)
+    first = dataclasses.replace(
+        FIRST,
+        learning_rate=protocol.learning_rate,
+        schedule=protocol.schedule,
+        weight_decay=protocol.weight_decay,
+    )
     found, others = [first], protocol.trials - 1
     for k in range(others):
-        rate = _between(RATES, k / max(1, others - 1))
-        dt = _between(DTS, (k + 0.5) * _GOLDEN % 1)
-        found.append(
-            Trial(
-                rate if "learning_rate" in protocol.tuned else first.learning_rate,
-                dt if "dt" in protocol.tuned else first.dt,
-            )
-        )
+        drawn: dict[str, Any] = {
+            "learning_rate": _between(RATES, k / max(1, others - 1)),
+            "dt": _between(DTS, (k + 0.5) * _GOLDEN % 1),
+            "schedule": SCHEDULES[(k + 1) % 2],
+            "weight_decay": DECAYS[int(len(DECAYS) * (k * math.sqrt(2) % 1))],
+        }
+        own = {name: value for name, value in drawn.items() if name in protocol.tuned}
+        found.append(dataclasses.replace(first, **own))
     return found
 
 
@@ -74,7 +85,7 @@ def _between(bounds: tuple[float, float], share: float) -> float:
 
 def is_tuned(model: Model, protocol: Protocol) -> bool:
     """Whether there is anything to be tried of a model."""
-    some = "learning_rate" in protocol.tuned or ("dt" in protocol.tuned and model.takes_dt)
+    some = bool(set(protocol.tuned) - (set() if model.takes_dt else {"dt"}))
     return protocol.trials > 1 and model.kind != "classical" and some
 
 
@@ -117,5 +128,8 @@ def tuned(task: Task, protocol: Protocol, trial: Trial) -> tuple[Task, Protocol]
             protocol,
             learning_rate=trial.learning_rate,
             epochs=protocol.epochs if trial.epochs is None else trial.epochs,
+            schedule=trial.schedule,
+            weight_decay=trial.weight_decay,
+            cycle=protocol.epochs,
         ),
     )

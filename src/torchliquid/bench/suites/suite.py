@@ -9,6 +9,7 @@
     lanes = 8
     epochs = 300
     trials = 6
+    tuned = ["learning_rate", "dt", "schedule", "weight_decay"]   # the first two, if left out
 
     [shifts]                 # of the test stretch, see torchliquid.bench.tasks.shifts
     kinds = ["noise", "gaps"]    # or ["all"]
@@ -45,7 +46,9 @@ from pathlib import Path
 from typing import Any
 
 from torchliquid.bench.running.models import find
+from torchliquid.bench.running.stepping import check_schedule
 from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.running.tuning import TUNABLE
 from torchliquid.bench.tasks.shifts import SEVERITIES, SHIFTS, check_shifts
 from torchliquid.bench.tasks.signal_task import article_task, attractor_task
 from torchliquid.bench.tasks.table_task import table_task
@@ -177,13 +180,25 @@ def _suite(path: Path, given: dict[str, Any]) -> Suite:
 def _protocol(given: Any) -> Protocol:
     fields = {field.name: field.type for field in dataclasses.fields(Protocol)}
     _table(given, "protocol")
-    _known(given, set(fields) - {"tuned", "shifts", "severities"}, "[protocol]")
+    _known(given, set(fields) - {"cycle", "shifts", "severities"}, "[protocol]")
     for key, value in given.items():
-        wanted = (int, float) if key == "learning_rate" else int
-        if isinstance(value, bool) or not isinstance(value, wanted):
+        wanted = (int, float) if key in ("learning_rate", "weight_decay") else int
+        if key not in ("schedule", "tuned") and (
+            isinstance(value, bool) or not isinstance(value, wanted)
+        ):
             raise TorchliquidError(f"protocol.{key} is {value!r}: give a number")
-    tuned = ("dt",) if "learning_rate" in given else ("learning_rate", "dt")
-    protocol = Protocol(**given)
+    tuned: tuple[str, ...] = ("learning_rate", "dt")
+    if "tuned" in given:
+        tuned = _texts(given["tuned"], "protocol.tuned")
+        for name in tuned:
+            if name not in TUNABLE:
+                raise TorchliquidError(
+                    f"protocol.tuned names {name!r}{_nearest(name, TUNABLE)}: it knows "
+                    f"{', '.join(TUNABLE)}"
+                )
+    tuned = tuple(name for name in tuned if name not in given)
+    protocol = Protocol(**(given | {"tuned": tuned}))
+    check_schedule(protocol.schedule, protocol.weight_decay)
     return dataclasses.replace(protocol, tuned=tuned if protocol.trials > 1 else ())
 
 
