@@ -121,6 +121,12 @@ def test_the_shipped_suites_can_be_read():
         ('first = "LTC-2"', 'first = "LTC-3"', "no model of the suite .did you mean 'LTC-2'"),
         ('first = "LTC-2"', 'first = "persistence"', "compares persistence with itself"),
         ("[tasks.mine]", '[tasks."../mine"]', "names are of letters"),
+        (
+            "[tasks.mine]",
+            '[[ladders]]\nfirst = "LTC"\n[tasks.mine]',
+            "'LTC', of which the suite has",
+        ),
+        ("[tasks.mine]", '[[ladders]]\nfist = "LTC"\n[tasks.mine]', "did you mean 'first'"),
         ("severities = [1, 5]", "severities = [1, 9]", "severity is 9"),
         ("severities = [1, 5]", "severities = 9", "severities of .shifts. is 9: give a list"),
         ("severities", "severity", "did you mean 'severities'"),
@@ -304,3 +310,27 @@ def test_shifts_belong_to_what_defines_a_run(write, tmp_path):
     folder = status(suite, tmp_path)[1][1]
     other = dataclasses.replace(suite.protocol, severities=(1, 4))
     assert status(dataclasses.replace(suite, protocol=other), tmp_path)[1][1] != folder
+
+
+def test_ladders(write, tmp_path):
+    text = """
+models = ["LTC-2", "LTC-4", "LSTM-1", "LSTM-2", "LSTM-3"]
+[protocol]
+lanes = 6
+epochs = 2
+[tasks.sunspots]
+[tasks.article]
+steps = 60
+train = 40
+models = ["LTC-2", "LSTM-2"]
+[[ladders]]
+first = "LTC"
+second = "LSTM"
+"""
+    suite, out = read_suite(write(text)), tmp_path / "out"
+    result = run_suite(suite, out, processes=0)
+    assert [(r["task"], r["model"], r["against"]) for r in result["ladders"]] == [
+        ("sunspots", "LTC-2", "LSTM"), ("sunspots", "LTC-4", "LSTM")]  # fmt: skip
+    assert not result["contrasts"]
+    for row in result["ladders"]:
+        assert row["smallest"] < row["largest"]

@@ -9,6 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from torchliquid.bench.judging.ladder import words
 from torchliquid.bench.judging.statistics import LEAST
 from torchliquid.checks import count
 from torchliquid.report.numbers import claim_figure, interval, number, spread, two_decimals
@@ -332,4 +333,11 @@ def suite_tables(result: Mapping[str, Any]) -> list[Table]:
         )
         names = (row[key] for key in ("task", "first", "second"))
         table.add_row(*names, of, ratio, f"{row['p_holm']:.2g}", row["verdict"])
-    return [table] if result["contrasts"] else []
+    ladder = Table(title="parameters that the other cell needs for the same error", **_STYLE)
+    for heading in ("task", "model", "parameters", "other cell", "needs"):
+        ladder.add_column(heading)
+    for row in result["ladders"]:
+        size = f"{row['parameters']:,}"
+        ladder.add_row(row["task"], row["model"], size, row["against"], words(row))
+    named = ((table, result["contrasts"]), (ladder, result["ladders"]))
+    return [own for own, rows in named if rows]

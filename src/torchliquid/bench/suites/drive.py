@@ -18,7 +18,7 @@ from torchliquid.bench.running.runner import run, settings_of
 from torchliquid.bench.running.store import Store, hold, write_whole
 from torchliquid.bench.running.training import Protocol
 from torchliquid.bench.suites.suite import Suite, TaskEntry
-from torchliquid.bench.suites.verdicts import verdicts
+from torchliquid.bench.suites.verdicts import ladders, verdicts
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 
@@ -70,7 +70,7 @@ def run_suite(
 
     Returns:
         What ``suite.json`` holds: ``suite``, ``title``, ``models``, ``tasks`` (for each ``status``,
-        ``reason``, ``folder``) and ``contrasts``.
+        ``reason``, ``folder``), ``contrasts`` and ``ladders``.
     """
     with hold(out):
         tasks: dict[str, dict[str, Any]] = {}
@@ -98,6 +98,7 @@ def run_suite(
             "models": list(suite.models),
             "tasks": tasks,
             "contrasts": verdicts(suite, stores),
+            "ladders": ladders(suite, stores),
         }
         write_whole(out / "suite.json", (json.dumps(result, indent=2) + "\n").encode())
         return result

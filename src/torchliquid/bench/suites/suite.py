@@ -34,6 +34,11 @@
     margin = 0.1             # ratios within 1 / 1.1 and 1.1 count as equal
     shifts = ["noise"]       # or ["all"]: errors under each, instead of those without
     of = "error"             # or "growth": the error over that without the shift
+
+    [[ladders]]              # how many parameters does one cell need for the errors of another?
+    first = "LTC"            # cells, of which the suite has several sizes
+    second = "LSTM"
+    tasks = ["sunspots"]     # all, if left out
 """
 
 import dataclasses
@@ -95,6 +100,21 @@ class Contrast:
 
 
 @dataclasses.dataclass(frozen=True)
+class Ladder:
+    """Two cells at several sizes each: see `torchliquid.bench.judging.ladder`.
+
+    Args:
+        first: names of models, whose errors are to be equalled.
+        second: names of models of the other cell.
+        tasks: names; None: all.
+    """
+
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    tasks: tuple[str, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class TaskEntry:
     """A task by name, how it is made, and who runs; a table is read when it is asked for."""
 
@@ -129,6 +149,7 @@ class Suite:
     protocol: Protocol
     tasks: tuple[TaskEntry, ...]
     contrasts: tuple[Contrast, ...]
+    ladders: tuple[Ladder, ...] = ()
 
 
 def read_suite(path: Path | str) -> Suite:
@@ -154,7 +175,8 @@ def read_suite(path: Path | str) -> Suite:
 
 
 def _suite(path: Path, given: dict[str, Any]) -> Suite:
-    _known(given, {"title", "models", "protocol", "shifts", "tasks", "contrasts"}, "a suite")
+    keys = {"title", "models", "protocol", "shifts", "tasks", "contrasts", "ladders"}
+    _known(given, keys, "a suite")
     models = _texts(given.get("models"), "models")
     find(models)
     tables = given.get("tasks", {})
@@ -174,6 +196,7 @@ def _suite(path: Path, given: dict[str, Any]) -> Suite:
         protocol=protocol,
         tasks=tasks,
         contrasts=contrasts,
+        ladders=tuple(_ladder(entry, models, tasks) for entry in given.get("ladders", [])),
     )
 
 
@@ -224,7 +247,7 @@ def _task(name: str, options: Any, folder: Path, models: tuple[str, ...]) -> Tas
                 )
         models = tuple(model for model in models if model in chosen)
     _known(own, _KINDS[kind][0], f"a task of kind {kind!r}")
-    for key in _LISTS & set(own):
+    for key in _LISTS & set(own) & (_READING if kind == "table" else {"features"}):
         _texts(own[key], f"{key} of task {name!r}")
     for key in ("file", "folder", "target"):
         if key in _KINDS[kind][0] and key not in own:
@@ -308,6 +331,26 @@ def _contrasts(
     if given.get("state", "carry") != "carry":
         raise TorchliquidError("a contrast has shifts: its state is always carry")
     return [Contrast(**own, shift=name) for name in (shifts if listed == ("all",) else listed)]
+
+
+def _ladder(given: Any, models: tuple[str, ...], tasks: tuple[TaskEntry, ...]) -> Ladder:
+    _table(given, "ladders")
+    _known(given, {"first", "second", "tasks"}, "a ladder")
+    rungs: list[tuple[str, ...]] = []
+    for key in ("first", "second"):
+        cell = given.get(key)
+        own = tuple(m.name for m in find(models) if m.cell == cell and m.name.count("-") == 1)
+        if len(own) < 2:
+            raise TorchliquidError(
+                f"a ladder's {key} is {cell!r}, of which the suite has no two sizes: give the name "
+                "of a cell, as 'LTC', and models as LTC-8 and LTC-16"
+            )
+        rungs.append(own)
+    named = None if "tasks" not in given else _texts(given["tasks"], "a ladder's tasks")
+    for name in named or ():
+        if name not in {task.name for task in tasks}:
+            raise TorchliquidError(f"a ladder names task {name!r}, which there is none of")
+    return Ladder(rungs[0], rungs[1], named)
 
 
 def _table(given: Any, what: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.bench.judging.ladder import equal_error
 from torchliquid.bench.judging.statistics import (
     finite,
     holm,
@@ -62,6 +63,28 @@ def _row(contrast: Contrast, store: Store) -> dict[str, Any]:
         "lanes": len(ratio),
         "p": finite(sign_flip(ratio)) if len(ratio) >= LEAST_LANES else None,
     }
+
+
+def ladders(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
+    """A row for each ladder, task and rung that was run; see `equal_error`."""
+    rows = []
+    for ladder in suite.ladders:
+        for entry in suite.tasks:
+            if entry.name not in stores or entry.name not in (ladder.tasks or (entry.name,)):
+                continue
+            load = stores[entry.name].load
+            first, second = (
+                [load(name) for name in names if name in entry.models]
+                for names in (ladder.first, ladder.second)
+            )
+            if len(second) > 1:
+                against = second[0].model.partition("-")[0]
+                rows += [
+                    {"task": entry.name, "against": against}
+                    | equal_error(rung, second, "test_mse_carry")
+                    for rung in first
+                ]
+    return rows
 
 
 def _asks(contrast: Contrast, store: Store) -> bool:

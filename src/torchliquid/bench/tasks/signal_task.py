@@ -98,7 +98,7 @@ class _Plan:
             window=self.window,
             last_only=self.window is not None,
             tuning=self.of_tuning,
-            faster=functools.partial(self.task, lanes, mark),
+            faster=functools.partial(_drawn, self, lanes, mark),
         )
 
     def of_tuning(self, lanes: int) -> Task:
@@ -112,6 +112,12 @@ class _Plan:
             tuning=None,
             faster=None,
         )
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(plan: _Plan, lanes: int, mark: tuple[int, ...], speed: float) -> Task:
+    """Kept, because a chaotic series takes a second, and every model asks for the same ones."""
+    return plan.task(lanes, mark, speed)
 
 
 def _with_noise(signal: Signal, clean: Values, rngs: Sequence[np.random.Generator]) -> Values:
