@@ -528,8 +528,8 @@ def test_an_extra_that_is_missing(plain, capsys, monkeypatch, package):
         command = ["csv", str(write_table(Path("t.csv"))), "--target", "y"]
     else:
         command = ["article", "--steps", "60", "--train", "40"]
-    # intervals, which need scipy, are there from five lanes on
-    assert main(["bench", *command, *QUICK, *CLASSICAL, "--lanes", "5"]) == 2
+    models = ["--models", "harmonics"] if package == "scipy" else CLASSICAL
+    assert main(["bench", *command, *QUICK, *models, "--lanes", "5"]) == 2
     err = capsys.readouterr().err
     hint = "is not installed: pip install 'torchliquid[bench]'"
     assert err.splitlines() == [f"torchliquid: error: {package} {hint}"]

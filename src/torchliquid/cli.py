@@ -300,7 +300,7 @@ def _add_suites(tasks: Any) -> None:
 def _run_suite(options: argparse.Namespace) -> int:
     from torchliquid.bench.suites.drive import run_suite
     from torchliquid.bench.suites.suite import read_suite
-    from torchliquid.report import write_report
+    from torchliquid.report import write_report, write_suite_report
     from torchliquid.report.tables import suite_tables
 
     suite = read_suite(options.suite)
@@ -316,6 +316,7 @@ def _run_suite(options: argparse.Namespace) -> int:
     for table in suite_tables(result):
         console.print(table)
     failed = [name for name, task in result["tasks"].items() if task["status"] != "ok"]
+    console.print(f"report: {write_suite_report(out, result)}", soft_wrap=True)
     console.print(f"results: {out / 'suite.json'}", soft_wrap=True)
     if failed:
         raise TorchliquidError(

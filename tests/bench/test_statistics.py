@@ -204,3 +204,14 @@ def test_a_planted_difference_is_found():
 def test_one_lane_that_diverged_does_not_decide():
     ratio = np.r_[np.full(23, 0.7) * np.linspace(0.9, 1.1, 23), 1e12]
     assert sign_flip(ratio) < 0.001
+
+
+@pytest.mark.parametrize("lanes", [5, 6, 24, 31])
+def test_the_interval_is_scipys(lanes):
+    from scipy.stats import bootstrap
+
+    values = np.exp(np.random.default_rng(lanes).standard_normal(lanes))
+    found = median_interval(values)
+    wanted = bootstrap((values,), np.median, n_resamples=9_999, method="percentile",
+                       rng=np.random.default_rng(0)).confidence_interval  # fmt: skip
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), rel=1e-12)

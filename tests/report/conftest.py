@@ -16,8 +16,7 @@ from torchliquid.bench.running.store import Run, Store
 from torchliquid.bench.tasks.signal_task import article_task
 from torchliquid.bench.tasks.task import Task
 from torchliquid.data.sines import SumOfSines
-from torchliquid.report import page as page_module
-from torchliquid.report import write_report
+from torchliquid.report import pictures, write_report
 from torchliquid.report.material import Picture
 
 Case = tuple[Store, dict[str, Any]]
@@ -222,7 +221,7 @@ def written(case: Callable[[str], Case]) -> Callable[[str], Written]:
         if name not in made:
             store, summary = case(name)
             figures: dict[tuple[str, str], Figure] = {}
-            drawn = page_module._figure
+            drawn = pictures.drawn
 
             def keep(picture: Picture, folder: Path) -> dict[str, Any]:
                 def draw(wide: bool) -> Figure:
@@ -233,9 +232,9 @@ def written(case: Callable[[str], Case]) -> Callable[[str], Written]:
                 return drawn(dataclasses.replace(picture, draw=draw), folder)
 
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(page_module, "_figure", keep)
+                patch.setattr(pictures, "drawn", keep)
                 if name not in ("article", "classical"):  # the slowest part, and always the same
-                    patch.setattr(page_module, "to_png", lambda figure: b"")
+                    patch.setattr(pictures, "to_png", lambda figure: b"")
                 path = write_report(store, summary)
             made[name] = Written(path, store, summary, figures)
         return made[name]

@@ -11,9 +11,11 @@ Nothing is trained or measured here. `write_report` draws the figures, as files 
     tables    the results and the claims as rows, for the terminal, Markdown and the page
     answer    the sentences at the top of the page
     page      puts it all together
+    suite_*   the same for a whole suite, from its ``suite.json``
 """
 
 from torchliquid.report.page import write_report
+from torchliquid.report.suite_page import write_suite_report
 from torchliquid.report.tables import markdown_results, terminal_tables
 
-__all__ = ["markdown_results", "terminal_tables", "write_report"]
+__all__ = ["markdown_results", "terminal_tables", "write_report", "write_suite_report"]

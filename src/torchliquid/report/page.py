@@ -20,12 +20,12 @@ from torchliquid.report.figures_parameters import parameters_against_error
 from torchliquid.report.figures_prediction import prediction
 from torchliquid.report.figures_tau import tau_figures
 from torchliquid.report.figures_training import loss_curves
-from torchliquid.report.material import Material, Omitted, Picture
+from torchliquid.report.material import Material
 from torchliquid.report.numbers import claim_figure, interval, number
 from torchliquid.report.outline import article_words
+from torchliquid.report.pictures import Gallery
 from torchliquid.report.published import published
-from torchliquid.report.style import DARK, LIGHT, drawing, settle
-from torchliquid.report.svg import for_page, to_png, to_svg
+from torchliquid.report.style import DARK, LIGHT
 
 _PROTOCOL = {
     "lanes": "lanes",
@@ -61,55 +61,24 @@ def write_report(store: Store, summary: dict[str, Any]) -> Path:
         The path of ``report.html``. ``figures/`` beside it holds each figure as SVG and PNG.
     """
     material = Material.of(store, summary)
-    folder = store.folder / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
+    gallery = Gallery(store.folder / "figures")
     sections = []
-    kept: set[str] = set()
-
-    def made(found: Picture | Omitted) -> dict[str, Any]:
-        if isinstance(found, Omitted):
-            return {"title": found.title, "why": found.why}
-        kept.update((f"{found.name}.svg", f"{found.name}.png"))
-        return _figure(found, folder)
-
     first = (ratios_at_a_glance,) if material.task.is_articles else _OPENING_OF_TABLES
-    opening = [made(maker(material)) for maker in first]
+    opening = [gallery.hang(maker(material)) for maker in first]
     for heading, makers in _SECTIONS.items():
         figures: list[dict[str, Any]] = []
         for maker in makers:
             if maker in first:
                 continue
             found = maker(material)
-            figures += [made(one) for one in (found if isinstance(found, list) else [found])]
+            figures += [
+                gallery.hang(one) for one in (found if isinstance(found, list) else [found])
+            ]
         sections.append({"id": _id(heading), "heading": heading, "figures": figures})
-    for stale in folder.iterdir():  # of an earlier report with other models
-        if stale.suffix in {".svg", ".png"} and stale.name not in kept and not stale.is_dir():
-            stale.unlink()
+    gallery.sweep()
     page = store.folder / "report.html"
     write_whole(page, _render(summary, opening, sections).encode())
     return page
-
-
-def _figure(picture: Picture, folder: Path) -> dict[str, Any]:
-    """Write a figure's files; what the page needs of it."""
-    with drawing():
-        wide, narrow = picture.draw(True), picture.draw(False)
-        settle(wide)
-        settle(narrow)
-    wide_svg = to_svg(wide)
-    write_whole(folder / f"{picture.name}.svg", wide_svg.encode())
-    write_whole(folder / f"{picture.name}.png", to_png(wide))  # last: it alters words
-    label = html.escape(picture.alt, quote=True)
-    drawings = [
-        for_page(wide_svg, f"{picture.name}-w", label, "wide"),
-        for_page(to_svg(narrow), f"{picture.name}-n", label, "narrow"),
-    ]
-    return {
-        "name": picture.name,
-        "title": picture.title,
-        "caption": picture.caption,
-        "svg": Markup("\n".join(drawings)),  # noqa: S704 - drawn here, its label escaped above
-    }
 
 
 def _id(heading: str) -> str:
@@ -133,9 +102,8 @@ def _contents(
     return [(id_, words) for id_, words, there in parts if there]
 
 
-def _render(
-    summary: dict[str, Any], opening: list[dict[str, Any]], sections: list[dict[str, Any]]
-) -> str:
+def templates() -> Environment:
+    """The pages' templates, with the filters that they write numbers and names by."""
     environment = Environment(
         loader=PackageLoader("torchliquid.report", "templates"),
         autoescape=True,
@@ -151,6 +119,13 @@ def _render(
         "tau": _tau,
         "sorted_by": tables.sorted_by,
     }
+    return environment
+
+
+def _render(
+    summary: dict[str, Any], opening: list[dict[str, Any]], sections: list[dict[str, Any]]
+) -> str:
+    environment = templates()
     article = published(summary)
     measures = tables.columns(summary)
     unit = "" if summary["task"]["has_clean"] else f", in {summary['task']['unit']}"
@@ -172,7 +147,7 @@ def _render(
         contents=_contents(summary, article, sections),
         article=article,
         horizon=summary["task"]["spec"].get("horizon"),
-        training=[_lines(entry) for entry in summary["training"]],
+        training=[lines(entry) for entry in summary["training"]],
         groups=tables.claim_groups(summary),
         claims=tables.claim_rows(summary),
         tally=tables.tally(summary),
@@ -187,35 +162,35 @@ def _render(
         specification=(
             article_words(summary["task"]["spec"])
             if summary["task"]["is_articles"]
-            else _lines(summary["task"]["spec"])
+            else lines(summary["task"]["spec"])
         ),
         protocol={
-            words: _lines({words: summary["task"][key]})[words]
+            words: lines({words: summary["task"][key]})[words]
             for key, words in _PROTOCOL.items()
             if key in summary["task"]
         },
-        environment=_lines(summary["environment"]),
+        environment=lines(summary["environment"]),
         light=LIGHT,
         dark=DARK,
     )
 
 
-def _lines(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def lines(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as lines "name: value"."""
-    lines: dict[str, str] = {}
+    found: dict[str, str] = {}
     for key, value in values.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, dict):
-            lines |= _lines(value, prefix=f"{name}: ")
+            found |= lines(value, prefix=f"{name}: ")
         elif isinstance(value, bool):
-            lines[name] = "yes" if value else "no"
+            found[name] = "yes" if value else "no"
         elif isinstance(value, int | float):
-            lines[name] = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+            found[name] = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
         elif isinstance(value, list):
-            lines[name] = ", ".join(map(str, value)) or "none"
+            found[name] = ", ".join(map(str, value)) or "none"
         else:
-            lines[name] = "none" if value is None else str(value)
-    return lines
+            found[name] = "none" if value is None else str(value)
+    return found
 
 
 def _tau(words: str) -> Markup:

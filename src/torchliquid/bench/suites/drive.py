@@ -1,25 +1,31 @@
 """Run a suite: every task in a folder named after all that defines it, whatever becomes of others.
 
     OUT/TASK-HASH/     a store, as of a single benchmark, with its summary and report
-    OUT/suite.json     what became of each task, and the planned contrasts
+    OUT/suite.json     what became of each task, the planned contrasts, and all tasks at a glance
+    OUT/rows.csv       every error of every lane
 
 The hash is of task, protocol and version of torchliquid: a finished run is never repeated, and a
 changed one never mixed in with it.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torchliquid.bench.judging.overview import matrix, overall, shifts
 from torchliquid.bench.judging.summary import summarise
 from torchliquid.bench.running.runner import run, settings_of
 from torchliquid.bench.running.store import Store, hold, write_whole
 from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.suites.planned import planned
+from torchliquid.bench.suites.rows import rows, write_csv
 from torchliquid.bench.suites.suite import Suite, TaskEntry
 from torchliquid.bench.suites.verdicts import ladders, verdicts
 from torchliquid.bench.tasks.task import Task
+from torchliquid.environment import describe
 from torchliquid.errors import TorchliquidError
 
 Say = Callable[[str], None]
@@ -70,7 +76,9 @@ def run_suite(
 
     Returns:
         What ``suite.json`` holds: ``suite``, ``title``, ``models``, ``tasks`` (for each ``status``,
-        ``reason``, ``folder``), ``contrasts`` and ``ladders``.
+        ``reason``, ``folder``), ``planned``, ``contrasts``, ``ladders``, ``pivot``, ``overall``,
+        ``matrix`` and ``shifts``: see `torchliquid.bench.suites.planned`, `.verdicts` and
+        `torchliquid.bench.judging.overview`.
     """
     with hold(out):
         tasks: dict[str, dict[str, Any]] = {}
@@ -92,13 +100,39 @@ def run_suite(
                 continue
             stores[entry.name] = store
             tasks[entry.name] = {"status": "ok", "reason": "", "folder": folder.name}
-        result = {
-            "suite": suite.name,
-            "title": suite.title,
-            "models": list(suite.models),
-            "tasks": tasks,
-            "contrasts": verdicts(suite, stores),
-            "ladders": ladders(suite, stores),
-        }
+        result = _result(suite, out, tasks, stores)
         write_whole(out / "suite.json", (json.dumps(result, indent=2) + "\n").encode())
         return result
+
+
+def _result(
+    suite: Suite, out: Path, tasks: dict[str, dict[str, Any]], stores: dict[str, Store]
+) -> dict[str, Any]:
+    """All that is said of a suite; see `run_suite`. Its rows are written on the way."""
+    runs = {
+        entry.name: {name: stores[entry.name].load(name) for name in entry.models}
+        for entry in suite.tasks
+        if entry.name in stores
+    }
+    write_csv(out / "rows.csv", rows(runs, suite.protocol.severities))
+    starts = [
+        run.facts["made"]["started"]
+        for models in runs.values()
+        for run in models.values()
+        if "made" in run.facts
+    ]
+    return {
+        "suite": suite.name,
+        "title": suite.title,
+        "models": list(suite.models),
+        "protocol": json.loads(json.dumps(dataclasses.asdict(suite.protocol))),
+        "tasks": tasks,
+        "planned": planned(suite.path, min(starts, default=None)),
+        "contrasts": verdicts(suite, stores),
+        "ladders": ladders(suite, stores),
+        "pivot": suite.pivot,
+        "overall": overall(runs, suite.pivot),
+        "matrix": matrix(runs, suite.pivot),
+        "shifts": shifts(runs),
+        "environment": describe(),
+    }

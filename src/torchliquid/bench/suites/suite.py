@@ -149,7 +149,13 @@ class Suite:
     protocol: Protocol
     tasks: tuple[TaskEntry, ...]
     contrasts: tuple[Contrast, ...]
-    ladders: tuple[Ladder, ...] = ()
+    ladders: tuple[Ladder, ...]
+    path: Path
+
+    @property
+    def pivot(self) -> str:
+        """What all models are measured by at a glance: the second of the first contrast."""
+        return self.contrasts[0].second if self.contrasts else self.models[0]
 
 
 def read_suite(path: Path | str) -> Suite:
@@ -197,6 +203,7 @@ def _suite(path: Path, given: dict[str, Any]) -> Suite:
         tasks=tasks,
         contrasts=contrasts,
         ladders=tuple(_ladder(entry, models, tasks) for entry in given.get("ladders", [])),
+        path=path,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.judging.ladder import equal_error
+from torchliquid.bench.judging.overview import interquartile_mean
 from torchliquid.bench.judging.statistics import (
     finite,
     holm,
@@ -25,9 +26,11 @@ LEVEL = 0.05
 def verdicts(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
     """A row for each contrast and task that was run.
 
-    ``ratio`` of test MSEs (median of the paired ratios), its bootstrap ``interval``, ``p`` of a
-    signed-rank test, ``p_holm`` corrected for all rows, and the verdict: "lower" and "higher" need
-    both, an interval on one side of 1 and ``p_holm`` below `LEVEL`.
+    ``ratio`` of test MSEs (median of the paired ratios), its bootstrap ``interval``, ``iqm``
+    (interquartile mean, geometric), ``better`` (share of lanes where the first has the lower error,
+    ties counting half), ``p`` of a signed-rank test, ``p_holm`` corrected for all rows, and the
+    verdict: "lower" and "higher" need both, an interval on one side of 1 and ``p_holm`` below
+    `LEVEL`.
     """
     rows = []
     for contrast in suite.contrasts:
@@ -60,6 +63,8 @@ def _row(contrast: Contrast, store: Store) -> dict[str, Any]:
         "margin": contrast.margin,
         "ratio": finite(estimate.figure),
         "interval": [finite(estimate.low), finite(estimate.high)],
+        "iqm": finite(float(np.exp(interquartile_mean(np.log(ratio))))),
+        "better": finite(float(np.mean(ratio < 1) + np.mean(ratio == 1) / 2)),
         "lanes": len(ratio),
         "p": finite(sign_flip(ratio)) if len(ratio) >= LEAST_LANES else None,
     }

@@ -1,0 +1,45 @@
+"""Whether a suite's contrasts were written down before it ran: what git knows of its file."""
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def planned(path: Path, first_run: str | None) -> dict[str, Any]:
+    """When a suite file was committed as it is now, and whether that was before the first run.
+
+    Args:
+        path: the file.
+        first_run: when the first of its runs started, UTC in ISO form.
+
+    Returns:
+        ``commit`` and ``committed``, None where the file is not in git, or was changed since;
+        ``first_run``; ``label``: ``"planned"`` where the commit came first, else ``"exploratory"``.
+    """
+    found = (
+        None if _git(path, "status", "--porcelain") else _git(path, "log", "-1", "--format=%H %cI")
+    )
+    commit, _, when = (found or "").partition(" ")
+    committed = None
+    if when:
+        committed = datetime.fromisoformat(when).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    before = committed is not None and (first_run is None or committed <= first_run)
+    return {
+        "commit": commit[:12] or None,
+        "committed": committed,
+        "first_run": first_run,
+        "label": "planned" if before else "exploratory",
+    }
+
+
+def _git(path: Path, *words: str) -> str | None:
+    """What git says of the file; None where it says nothing, or there is no git."""
+    command = ["git", "-C", str(path.resolve().parent), *words, "--", path.name]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

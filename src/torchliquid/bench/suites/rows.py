@@ -1,0 +1,63 @@
+"""Every error of every lane of a suite, as one table."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from torchliquid.bench.running.store import Run, write_whole
+from torchliquid.errors import TorchliquidError
+
+COLUMNS = ("task", "model", "parameters", "lane", "state", "shift", "severity", "mse")
+Row = tuple[str, str, int, int, str, str, int, float]
+
+
+def rows(runs: Mapping[str, Mapping[str, Run]], severities: tuple[int, ...]) -> Iterator[Row]:
+    """A row a lane and measure: `COLUMNS`; without a shift, shift is empty and severity 0.
+
+    Errors are in the task's scaled units, infinite where a lane diverged.
+    """
+    for task, models in runs.items():
+        for model, run in models.items():
+            own = (task, model, run.facts["parameters"])
+            for state in ("carry", "reset"):
+                for lane, error in enumerate(run.arrays[f"test_mse_{state}"].tolist()):
+                    yield *own, lane, state, "", 0, error
+            for key, errors in run.arrays.items():
+                kind = key.removeprefix("shift_")
+                if kind == key or kind.startswith(("tau_", "moved_")):
+                    continue
+                for severity, of_lanes in zip(severities, np.asarray(errors), strict=True):
+                    for lane, error in enumerate(of_lanes.tolist()):
+                        yield *own, lane, "carry", kind, severity, error
+
+
+def write_csv(path: Path, found: Iterator[Row]) -> None:
+    """The rows as a CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((*row[:-1], f"{row[-1]:.9g}") for row in found)
+    write_whole(path, text.getvalue().encode())
+
+
+def write_parquet(csv_file: Path, path: Path) -> int:
+    """A CSV file of rows as Parquet; how many there are.
+
+    Raises:
+        TorchliquidError: there is no such file, or no room.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(csv_file, keep_default_na=False)
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False)
+    except FileNotFoundError as error:
+        raise TorchliquidError(
+            f"{csv_file} is missing: run the suite first, which writes it"
+        ) from error
+    write_whole(path, buffer.getvalue())
+    return len(table)
