@@ -295,10 +295,21 @@ def _add_suites(tasks: Any) -> None:
         parser.add_argument("--out", type=Path, metavar="DIR", help="(results/NAME)")
         if name == "run":
             parser.add_argument("--processes", type=int, help="workers (one a core, if worth it)")
+            parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="of a job")
+            parser.add_argument(
+                "--shard", metavar="I/N", help="every N-th job alone, from the I-th"
+            )
+            parser.add_argument(
+                "--engine", choices=("local", "dask"), default="local", help="(%(default)s)"
+            )
+            parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster")
+            parser.add_argument(
+                "--no-reports", action="store_true", help="no page for each task, only the suite's"
+            )
 
 
 def _run_suite(options: argparse.Namespace) -> int:
-    from torchliquid.bench.suites.drive import run_suite
+    from torchliquid.bench.suites.drive import How, run_suite
     from torchliquid.bench.suites.suite import read_suite
     from torchliquid.report import write_report, write_suite_report
     from torchliquid.report.tables import suite_tables
@@ -306,16 +317,28 @@ def _run_suite(options: argparse.Namespace) -> int:
     suite = read_suite(options.suite)
     out = options.out or Path("results") / suite.name
     console = _console()
+    how = How(options.processes, options.scheduler, options.shard, options.time_limit)
+    if (options.engine == "dask") != (options.scheduler is not None):
+        raise TorchliquidError("--engine dask and --scheduler ADDRESS go together: give both")
     result = run_suite(
         suite,
         out,
-        processes=options.processes,
+        how,
         say=lambda text: console.print(text, soft_wrap=True),
-        draw=write_report,
+        draw=None if options.no_reports else write_report,
     )
+    if options.shard is not None:
+        console.print(
+            f"shard {options.shard} is done, in {out}: copy the folders of all shards into one, "
+            "and call again there without --shard",
+            soft_wrap=True,
+        )
+        return 0
     for table in suite_tables(result):
         console.print(table)
     failed = [name for name, task in result["tasks"].items() if task["status"] != "ok"]
+    for name in failed:
+        console.print(f"note: {name}: {result['tasks'][name]['reason']}", soft_wrap=True)
     console.print(f"report: {write_suite_report(out, result)}", soft_wrap=True)
     console.print(f"results: {out / 'suite.json'}", soft_wrap=True)
     if failed:

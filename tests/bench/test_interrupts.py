@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import torchliquid.report
-from torchliquid.bench.running.runner import _interrupts_blocked, _signals_kept
+from torchliquid.bench.running.processes import interrupts_blocked, signals_kept
 from torchliquid.cli import main
 
 MODELS = "persistence,LSTM-2"
@@ -148,8 +148,8 @@ def test_a_signal_waits_until_it_is_answered():
     # another thread takes what this one blocks, and Python would raise it here all the same
     other = threading.Thread(target=time.sleep, args=(0.3,))
     other.start()
-    with _signals_kept() as answer:
-        with _interrupts_blocked():
+    with signals_kept() as answer:
+        with interrupts_blocked():
             answer()
             os.kill(os.getpid(), signal.SIGINT)
             other.join()
@@ -159,7 +159,7 @@ def test_a_signal_waits_until_it_is_answered():
 
 
 def test_a_signal_that_comes_last_is_not_lost():
-    with _signals_kept() as answer:
+    with signals_kept() as answer:
         os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         answer()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from torchliquid.bench.running.store import Store
-from torchliquid.bench.suites.drive import run_suite
+from torchliquid.bench.suites.drive import How, run_suite
 from torchliquid.bench.suites.planned import planned
 from torchliquid.bench.suites.suite import read_suite
 from torchliquid.report import write_suite_report
@@ -55,7 +55,7 @@ second = "LSTM"
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
     (folder / "small.toml").write_text(SUITE)
-    result = run_suite(read_suite(folder / "small.toml"), folder / "out", processes=0)
+    result = run_suite(read_suite(folder / "small.toml"), folder / "out", How(0))
     return result, write_suite_report(folder / "out", result)
 
 

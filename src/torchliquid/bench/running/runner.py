@@ -9,16 +9,14 @@ import contextlib
 import os
 import shlex
 import shutil
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from datetime import UTC, datetime
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from torchliquid import __version__
 from torchliquid.bench.running.methods import METHODS
 from torchliquid.bench.running.models import Model, find
 from torchliquid.bench.running.probe import probe
+from torchliquid.bench.running.processes import interrupts_blocked, signals_kept, start_worker
 from torchliquid.bench.running.scoring import per_lane, score
 from torchliquid.bench.running.shifting import under_shifts
 from torchliquid.bench.running.stepping import check_schedule
@@ -330,8 +329,8 @@ def _in_processes(
     pool, board = workers
     with pool:
         try:
-            with _signals_kept() as answer:
-                with _interrupts_blocked():
+            with signals_kept() as answer:
+                with interrupts_blocked():
                     jobs = [
                         pool.submit(_work, i, task, model, protocol, store.folder, store.settings)
                         for i, model in enumerate(todo, start=1)
@@ -367,64 +366,10 @@ def _watch(
             ) from error
 
 
-@contextlib.contextmanager
-def _signals_kept() -> Iterator[Callable[[], None]]:
-    """Keep Ctrl-C and the like until the function that this yields is called.
-
-    Raised between two lines of a pool of processes, they leave a lock taken, or a worker that
-    nobody knows of and that waits for work for ever.
-    """
-    came: list[tuple[int, Any]] = []
-    before: dict[int, Callable[[int, Any], Any]] = {}
-
-    def answer() -> None:
-        if came:
-            number, frame = came[0]
-            before[number](number, frame)
-
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if not hasattr(signal, name):  # Windows has no SIGHUP
-                continue
-            number = getattr(signal, name)
-            handler = signal.getsignal(number)
-            if callable(handler):
-                before[number] = handler
-                signal.signal(number, lambda *given: came.append(given))
-    try:
-        yield answer
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Processes started in here never hear Ctrl-C, also while they import."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _start_worker(board: Any) -> None:
     global _board
     _board = board
-    torch.set_num_threads(1)
-    # Ctrl-C reaches every process of a terminal: the parent alone decides, and says so on the board
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    start_worker()
 
 
 def _work(

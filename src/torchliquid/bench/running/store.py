@@ -100,7 +100,7 @@ class Store:
     def of_worker(cls, folder: Path, settings: dict[str, Any]) -> "Store":
         """The store as the process that started the worker has it, whatever lies there now."""
         store = cls.__new__(cls)
-        store.folder, store.settings = folder, settings
+        store.folder, store.settings = folder, json.loads(json.dumps(settings))
         return store
 
     def save_task(self, task: Task) -> None:
@@ -153,6 +153,10 @@ class Store:
                 "anew"
             )
         return Run(model, facts["run"], arrays)
+
+    def drop(self, model: str) -> None:
+        """Forget a run, as one whose file is damaged."""
+        self._run_file(model).unlink(missing_ok=True)
 
     def models(self) -> tuple[str, ...]:
         """Names of the models whose runs are finished, in alphabetical order."""

@@ -37,10 +37,11 @@ def verdicts(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
         for entry in suite.tasks:
             if contrast.tasks is not None and entry.name not in contrast.tasks:
                 continue
-            if not {contrast.first, contrast.second} <= set(entry.models):
+            store = stores.get(entry.name)
+            if store is None or not all(map(store.has, (contrast.first, contrast.second))):
                 continue
-            if entry.name in stores and _asks(contrast, stores[entry.name]):
-                rows.append({"task": entry.name} | _row(contrast, stores[entry.name]))
+            if _asks(contrast, store):
+                rows.append({"task": entry.name} | _row(contrast, store))
     corrected = holm([float("nan") if row["p"] is None else row["p"] for row in rows])
     for row, p in zip(rows, corrected, strict=True):
         row["p_holm"] = finite(p)
@@ -77,9 +78,9 @@ def ladders(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
         for entry in suite.tasks:
             if entry.name not in stores or entry.name not in (ladder.tasks or (entry.name,)):
                 continue
-            load = stores[entry.name].load
+            store = stores[entry.name]
             first, second = (
-                [load(name) for name in names if name in entry.models]
+                [store.load(name) for name in names if store.has(name)]
                 for names in (ladder.first, ladder.second)
             )
             if len(second) > 1:

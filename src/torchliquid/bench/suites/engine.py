@@ -1,0 +1,203 @@
+"""Run many jobs, whatever becomes of each: on this machine's cores, or on a Dask cluster.
+
+Jobs are calls that can be pickled. Each ends as an `Outcome`: a process that dies, one that hangs
+beyond the time limit and an exception are outcomes like any other, and the other jobs go on.
+
+On this machine each slot is a process pool of one worker, so that it is known which job a dead
+worker had; a slot whose worker died or was killed gets a new one.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import NamedTuple
+
+from torchliquid.bench.running.processes import interrupts_blocked, signals_kept, start_worker
+from torchliquid.errors import TorchliquidError
+
+Key = tuple[str, str]
+Jobs = Mapping[Key, Callable[[], "Outcome"]]
+STATUSES = ("ok", "diverged", "error", "timeout", "crashed")
+TICK = 0.2
+STARTING = 60.0
+"""Seconds that a process has to start."""
+CONNECTING = 10.0
+"""Seconds that a scheduler has to answer."""
+
+
+class Outcome(NamedTuple):
+    """How a job ended: one of `STATUSES`, and why where it is not "ok"."""
+
+    status: str
+    reason: str = ""
+
+
+def in_this_process(jobs: Jobs) -> Iterator[tuple[Key, Outcome]]:
+    """One job after the other; nothing guards against one that dies or hangs."""
+    for key, call in jobs.items():
+        yield key, attempt(call)
+
+
+def attempt(call: Callable[[], Outcome]) -> Outcome:
+    """A job's outcome, an exception being one."""
+    try:
+        return call()
+    except TorchliquidError as error:
+        return Outcome("error", str(error))
+    except Exception as error:  # a job is somebody's code: whatever it raises is what became of it
+        words = str(error).splitlines()
+        return Outcome("error", f"{type(error).__name__}: {words[0] if words else ''}")
+
+
+def on_cores(jobs: Jobs, workers: int, limit: float | None = None) -> Iterator[tuple[Key, Outcome]]:
+    """Jobs side by side in processes of one torch thread each, in the order in which they end.
+
+    Args:
+        jobs: the first ones start first.
+        workers: processes.
+        limit: seconds that a job may take; its process is killed then.
+    """
+    waiting = iter(jobs.items())
+    slots = [_Slot() for _ in range(min(workers, len(jobs)))]
+    with signals_kept() as answer:
+        try:
+            for slot in slots:
+                slot.take(next(waiting))
+            while busy := [slot for slot in slots if slot.job is not None]:
+                answer()
+                wait([slot.future for slot in busy], timeout=TICK, return_when=FIRST_COMPLETED)
+                for slot in busy:
+                    ended = slot.ended(limit)
+                    if ended is not None:
+                        slot.take(next(waiting, None))
+                        yield ended
+        finally:
+            for slot in slots:
+                slot.close()
+    answer()
+
+
+class _Slot:
+    """A worker process and the job that it has."""
+
+    def __init__(self) -> None:
+        self.pool: ProcessPoolExecutor | None = None
+        self.job: Key | None = None
+        self.future: Future[Outcome] = Future()
+        self._began = 0.0
+        self._pid: Future[int] = Future()
+
+    def take(self, job: tuple[Key, Callable[[], Outcome]] | None) -> None:
+        """Start a job; None: there is none left."""
+        self.job = None
+        if job is None:
+            return
+        with interrupts_blocked():
+            if self.pool is None:
+                context = get_context("spawn")
+                self.pool = ProcessPoolExecutor(1, context, initializer=start_worker)
+                self._pid = self.pool.submit(os.getpid)
+            self.job, self.future = job[0], self.pool.submit(attempt, job[1])
+        self._began = time.monotonic()
+
+    def ended(self, limit: float | None) -> tuple[Key, Outcome] | None:
+        """The job and its outcome, once there is one."""
+        if self.job is None:
+            return None
+        if self.future.done():
+            try:
+                return self.job, self.future.result()
+            except BrokenProcessPool:
+                self.close()
+                return self.job, Outcome("crashed", "its process died (out of memory, or killed)")
+            except Exception as error:  # what cannot be pickled, for one
+                return self.job, Outcome(
+                    "error", f"{type(error).__name__}: {error}".splitlines()[0]
+                )
+        if limit is not None and time.monotonic() - self._began > limit:
+            self.close()
+            return self.job, Outcome("timeout", f"it took more than {limit:g} s")
+        return None
+
+    def close(self) -> None:
+        """End the process, at once."""
+        if self.pool is None:
+            return
+        # one that is still starting says its number first, before it begins with the job
+        with contextlib.suppress(BrokenProcessPool, TimeoutError, ProcessLookupError):
+            os.kill(self._pid.result(STARTING), signal.SIGKILL)
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.pool = None
+
+
+def on_dask(jobs: Jobs, address: str, limit: float | None = None) -> Iterator[tuple[Key, Outcome]]:
+    """Jobs on the workers of a Dask cluster that is already there.
+
+    A job whose worker dies is given to another one, a few times. Workers need this package, and
+    the folder of the results under the same path.
+
+    Args:
+        jobs: the first ones start first.
+        address: of the scheduler, such as ``tcp://10.0.0.1:8786``.
+        limit: seconds that a job may take after it was handed over to a worker; what it does then
+            is no longer waited for.
+
+    Raises:
+        TorchliquidError: nobody answers there, or the package ``distributed`` is not installed.
+    """
+    try:
+        from distributed import Client
+        from distributed.scheduler import KilledWorker
+    except ModuleNotFoundError as error:
+        raise TorchliquidError(
+            "distributed is not installed: pip install 'torchliquid[dask]'"
+        ) from error
+    try:
+        client = Client(address, timeout=CONNECTING)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, TimeoutError) as error:
+        raise TorchliquidError(
+            f"no Dask scheduler answers at {address}: give the address of one that runs, as "
+            "tcp://10.0.0.1:8786"
+        ) from error
+    with client, signals_kept() as answer:
+        executor: Executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+        pending = {executor.submit(attempt, call): key for key, call in jobs.items()}
+        heard = time.monotonic()
+        while pending:
+            answer()
+            done, _ = wait(pending, timeout=TICK, return_when=FIRST_COMPLETED)
+            for future in done:
+                key = pending.pop(future)
+                heard = time.monotonic()
+                try:
+                    yield key, future.result()
+                except KilledWorker:
+                    yield key, Outcome("crashed", "the workers that had it died")
+                except Exception as error:
+                    words = f"{type(error).__name__}: {error}".splitlines()[0]
+                    yield key, Outcome("error", words)
+            if limit is not None and pending and time.monotonic() - heard > limit:
+                for future, key in pending.items():
+                    future.cancel()
+                    yield key, Outcome("timeout", f"nothing was heard for more than {limit:g} s")
+                return
+
+
+def shard(jobs: Jobs, part: str | None) -> dict[Key, Callable[[], Outcome]]:
+    """Every N-th job from the i-th on, of ``"i/N"``: all parts together are all jobs.
+
+    >>> jobs = {("t", str(k)): Outcome for k in range(5)}
+    >>> [name for _, name in shard(jobs, "2/3")]
+    ['1', '4']
+    """
+    if part is None:
+        return dict(jobs)
+    first, _, many = part.partition("/")
+    if not (first.isdecimal() and many.isdecimal() and 1 <= int(first) <= int(many)):
+        raise TorchliquidError(f"shard is {part!r}: give i/N, as 1/4, with i from 1 to N")
+    return dict(list(jobs.items())[int(first) - 1 :: int(many)])
