@@ -282,6 +282,8 @@ def _add_suites(tasks: Any) -> None:
         "run": ("run a suite file: tasks, models, planned contrasts", _run_suite),
         "status": ("what of a suite is finished", _suite_status),
         "list": ("the suite files of a folder", _list_suites),
+        "compare": ("what has changed between two results of a suite", _compare_suites),
+        "export": ("every error of every lane as one table", _export_suite),
     }
     for name, (words, command) in about.items():
         parser = tasks.add_parser(name, help=words)
@@ -291,8 +293,14 @@ def _add_suites(tasks: Any) -> None:
                 "folder", type=Path, nargs="?", default=Path("suites"), help="(%(default)s)"
             )
             continue
+        if name == "compare":
+            parser.add_argument("first", type=Path, metavar="A", help="a folder of results")
+            parser.add_argument("second", type=Path, metavar="B", help="another")
+            continue
         parser.add_argument("suite", type=Path, metavar="FILE.toml")
         parser.add_argument("--out", type=Path, metavar="DIR", help="(results/NAME)")
+        if name == "export":
+            parser.add_argument("--parquet", type=Path, metavar="FILE", required=True)
         if name == "run":
             parser.add_argument("--processes", type=int, help="workers (one a core, if worth it)")
             parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="of a job")
@@ -360,6 +368,29 @@ def _suite_status(options: argparse.Namespace) -> int:
         where = f", {folder}" if folder is not None and done else ""
         words = reason or f"{len(done)} of {len(entry.models)} models finished{where}"
         print(f"{name:16} {words}")
+    return 0
+
+
+def _compare_suites(options: argparse.Namespace) -> int:
+    from torchliquid.bench.suites.compare import compare
+    from torchliquid.report.tables import compared_table
+
+    rows = compare(options.first, options.second)
+    console = _console()
+    if any(not row["same"] for row in rows):
+        console.print(compared_table(rows))
+    same = sum(row["same"] for row in rows)
+    console.print(f"{same} of {len(rows)} pairs of a task and a model are equal in every lane")
+    return 0
+
+
+def _export_suite(options: argparse.Namespace) -> int:
+    from torchliquid.bench.suites.rows import write_parquet
+    from torchliquid.bench.suites.suite import read_suite
+
+    out = options.out or Path("results") / read_suite(options.suite).name
+    many = write_parquet(out / "rows.csv", options.parquet)
+    print(f"{many:,} rows: {options.parquet}")
     return 0
 
 

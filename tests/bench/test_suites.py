@@ -10,6 +10,7 @@ from scipy.stats import wilcoxon
 from torchliquid.bench.running.runner import settings_of
 from torchliquid.bench.running.store import Store
 from torchliquid.bench.suites.drive import How, run_suite, status
+from torchliquid.bench.suites.rows import COLUMNS
 from torchliquid.bench.suites.suite import read_suite
 from torchliquid.bench.suites.verdicts import judge
 from torchliquid.cli import main
@@ -335,3 +336,39 @@ second = "LSTM"
     assert not result["contrasts"]
     for row in result["ladders"]:
         assert row["smallest"] < row["largest"]
+
+
+# --- afterwards ---------------------------------------------------------------------------------
+
+
+def test_compare_and_export(write, tmp_path, monkeypatch, capsys):
+    import pandas as pd
+
+    monkeypatch.chdir(tmp_path)
+    path = str(write())
+    for out in ("a", "b"):
+        run_suite(read_suite(path), tmp_path / out, How(0))
+    assert main(["bench", "compare", "a", "b"]) == 0
+    assert capsys.readouterr().out == (
+        "9 of 9 pairs of a task and a model are equal in every lane\n")  # fmt: skip
+    text = (tmp_path / "b" / "rows.csv").read_text().splitlines()
+    place = next(k for k, row in enumerate(text) if row.startswith("sunspots,LTC-2"))
+    text[place] = text[place].rpartition(",")[0] + ",77"
+    (tmp_path / "b" / "rows.csv").write_text("\n".join(text))
+    assert main(["bench", "compare", "a", "b"]) == 0
+    said = capsys.readouterr().out
+    assert "8 of 9 pairs" in said
+    assert "sunspots" in said
+    assert main(["bench", "export", path, "--out", "a", "--parquet", "a.parquet"]) == 0
+    assert "rows: a.parquet" in capsys.readouterr().out
+    table = pd.read_parquet("a.parquet")
+    assert list(table.columns) == list(COLUMNS)
+    plain = table[(table["shift"] == "") & (table.state == "carry") & (table.model == "LTC-2")]
+    assert len(plain) == 18
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "rows.csv").write_text("task,model\nx,y\n")
+    for command in (["compare", "a", "none"], ["compare", "a", "c"],
+                    ["export", path, "--out", "none", "--parquet", "x.parquet"],
+                    ["export", path, "--out", "a", "--parquet", "no/such/x.parquet"]):  # fmt: skip
+        assert main(["bench", *command]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -341,3 +341,15 @@ def suite_tables(result: Mapping[str, Any]) -> list[Table]:
         ladder.add_row(row["task"], row["model"], size, row["against"], words(row))
     named = ((table, result["contrasts"]), (ladder, result["ladders"]))
     return [own for own, rows in named if rows]
+
+
+def compared_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Two results of a suite, where they differ."""
+    table = Table(title="test MSE, second / first", **_STYLE)
+    for heading in ("task", "model", "ratio [95 %]"):
+        table.add_column(heading)
+    for row in rows:
+        if not row["same"]:
+            ratio = f"{number(row['ratio'])} {interval(row['interval'])}".strip()
+            table.add_row(row["task"], row["model"], ratio)
+    return table
