@@ -57,6 +57,10 @@ _KNOWN: dict[str, tuple[str, Any, str]] = {
     "persistence": ("grey", (0, (1, 2)), "X"),
     "mean": ("slate", (0, (1, 1)), "_"),
     "seasonal": ("grey", (0, (4, 2)), "*"),
+    "CTRNN-8": ("green", (0, (2, 1)), "<"),
+    "DecayGRU-4": ("orange", (0, (4, 1, 1, 1)), "d"),
+    "ESN-100": ("gold", (0, (9, 2)), "h"),
+    "harmonics": ("pink", (0, (6, 2)), "p"),
 }
 _OTHERS = [
     (colour, line, marker)
