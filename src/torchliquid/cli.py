@@ -320,6 +320,7 @@ def _run_suite(options: argparse.Namespace) -> int:
     from torchliquid.bench.suites.drive import How, run_suite
     from torchliquid.bench.suites.suite import read_suite
     from torchliquid.report import write_report, write_suite_report
+    from torchliquid.report.suite_answers import headlines
     from torchliquid.report.tables import suite_tables
 
     suite = read_suite(options.suite)
@@ -344,6 +345,8 @@ def _run_suite(options: argparse.Namespace) -> int:
         return 0
     for table in suite_tables(result):
         console.print(table)
+    for line in headlines(result):
+        console.print(line)
     failed = [name for name, task in result["tasks"].items() if task["status"] != "ok"]
     for name in failed:
         console.print(f"note: {name}: {result['tasks'][name]['reason']}", soft_wrap=True)

@@ -76,6 +76,7 @@ def test_the_page_stands_alone_and_says_all(made):
     for name in ("ladder-parameters", "ladder-seconds", "shifts-article", "shifts-sunspots"):
         assert f'id="{name}"' in text
         assert (page.parent / "figures" / f"{name}.png").exists()
+    assert "Left to their own predictions" in text  # lorenz runs free
     assert "LTC-2 on article" in re.sub(r"<[^>]*>", "", text)
 
 

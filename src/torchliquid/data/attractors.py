@@ -22,13 +22,18 @@ Values = NDArray[np.float64]
 
 
 class _System(NamedTuple):
-    """Interval between samples, integration step, time to fall onto the attractor, and x's size."""
+    """Interval between samples, integration step, time to fall onto the attractor, x's size.
+
+    ``exponent``: the largest Lyapunov exponent, the rate at which small errors grow (Sprott, "Chaos
+    and time-series analysis", 2003; Farmer 1982 for Mackey-Glass).
+    """
 
     interval: float
     step: float
     transient: float
     mean: float
     scale: float
+    exponent: float
     rate: Callable[[Values], Values] | None = None
 
 
@@ -43,9 +48,9 @@ def _roessler(state: Values) -> Values:
 
 
 SYSTEMS = {
-    "lorenz": _System(0.05, 0.005, 20.0, 0.0, 7.92, _lorenz),
-    "roessler": _System(0.5, 0.02, 100.0, 0.18, 5.15, _roessler),
-    "mackey-glass": _System(3.0, 0.1, 500.0, 0.93, 0.226),
+    "lorenz": _System(0.05, 0.005, 20.0, 0.0, 7.92, 0.906, _lorenz),
+    "roessler": _System(0.5, 0.02, 100.0, 0.18, 5.15, 0.0714, _roessler),
+    "mackey-glass": _System(3.0, 0.1, 500.0, 0.93, 0.226, 0.0071),
 }
 DELAY = 17.0
 

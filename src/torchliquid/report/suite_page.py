@@ -55,6 +55,7 @@ def write_suite_report(out: Path, result: Mapping[str, Any]) -> Path:
             models=_ordered(result),
             time_constants=_time_constants(result),
             ladders=[row | {"words": words(row)} for row in result["ladders"]],
+            free=_running_free(result),
             failed={name: t for name, t in result["tasks"].items() if t["status"] != "ok"},
             diverged=[
                 (task, model, cell["diverged"])
@@ -79,6 +80,27 @@ def _ordered(result: Mapping[str, Any]) -> list[str]:
     everywhere += [result["pivot"]] if everywhere else []
     ran = [m for m in result["models"] if any(m in own for own in result["matrix"].values())]
     return everywhere + [model for model in ran if model not in everywhere]
+
+
+def _running_free(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Valid prediction times: a line a model, a column a chaotic task, the longest first."""
+    tasks = [
+        task
+        for task, own in result["matrix"].items()
+        if any("valid_time" in cell for cell in own.values())
+    ]
+    if not tasks:
+        return None
+    names = [m for m in _ordered(result) if any(m in result["matrix"][task] for task in tasks)]
+
+    def longest(model: str) -> float:
+        return sum(result["matrix"][t].get(model, {}).get("valid_time") or 0.0 for t in tasks)
+
+    rows = [
+        (model, [result["matrix"][task].get(model) for task in tasks])
+        for model in sorted(names, key=longest, reverse=True)
+    ]
+    return {"tasks": tasks, "rows": rows}
 
 
 def _grid(rows: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def matrix(runs: Mapping[str, Runs], pivot: str) -> dict[str, dict[str, Any]]:
 
     ``mse`` is the median, in the task's scaled units; a ratio is the median of the paired ones.
     ``parameters``, ``bytes`` and ``seconds``, which training one model by itself takes, are of the
-    runs.
+    runs. ``valid_time``, of chaotic series, is how long it stays near the truth when each
+    prediction is its next input, in Lyapunov times, median over lanes, with ``valid_interval``.
     """
     found: dict[str, dict[str, Any]] = {}
     for task, models in runs.items():
@@ -50,6 +51,10 @@ def matrix(runs: Mapping[str, Runs], pivot: str) -> dict[str, dict[str, Any]]:
                 "seconds": _seconds(run),
                 "diverged": int(run.arrays["diverged"].sum()),
             }
+            if "valid_time" in run.arrays:
+                valid = median_interval(run.arrays["valid_time"])
+                cell["valid_time"] = finite(valid.figure)
+                cell["valid_interval"] = [finite(valid.low), finite(valid.high)]
             if pivot in models:
                 estimate = median_interval(_ratio(models, name, pivot))
                 cell["ratio"] = finite(estimate.figure)

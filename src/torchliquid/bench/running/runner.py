@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from torchliquid import __version__
+from torchliquid.bench.running.free_run import lyapunov_times, of_method, of_pack, runs_free
 from torchliquid.bench.running.methods import METHODS
 from torchliquid.bench.running.models import Model, find
 from torchliquid.bench.running.probe import probe
@@ -181,6 +182,8 @@ def compute(
         carry, reset, parameters, notes = method(task)
         rows = score(task, per_lane(carry, protocol.lanes), per_lane(reset, protocol.lanes))
         rows |= under_shifts(task, model, protocol, rows, lambda other: method(other).carry)
+        if runs_free(task):
+            rows["valid_time"] = lyapunov_times(task, of_method(task, method, protocol.lanes))
         progress(protocol.epochs)
         facts = _facts(model, parameters, protocol) | {"notes": list(notes)}
         return Run(model.name, facts, dict(rows)), None
@@ -222,6 +225,8 @@ def compute(
         lambda other: predict_along(other, model, trained.pack, other.timelines()),
         trained.pack if model.kind == "liquid" else None,
     )
+    if runs_free(task):
+        rows["valid_time"] = lyapunov_times(task, of_pack(task, model, trained.pack))
     return Run(model.name, facts, dict(rows)), trained.pack
 
 

@@ -46,6 +46,8 @@ class Run:
       start of the test stretch, carried over; ``..._clean`` the same against the clean target.
     - ``diverged`` (S,) bool.
     - ``series_mse_carry`` (S, K): ``test_mse_carry`` of each of several series.
+    - ``valid_time`` (S,): of chaotic series, in Lyapunov times: see
+      `torchliquid.bench.running.free_run`.
     - ``shift_NAME`` (V, S): ``test_mse_carry`` under a shift at each of V severities, and of liquid
       models ``shift_tau_NAME``, ``shift_moved_NAME``: see `torchliquid.bench.running.shifting`.
     - ``prediction_carry`` (S, T), ``prediction_reset`` (S, N).
