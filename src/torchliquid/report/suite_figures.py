@@ -80,7 +80,7 @@ def ladder_figure(result: Result, against: str) -> Picture | Omitted:
     if not tasks:
         return Omitted(title, "no task has two cells at several sizes each")
     caption = (
-        f"Median test MSE over lanes against the {words}, both scales logarithmic. Lines join the "
+        f"Median test MSE over lanes against the {words}, of four bytes each. Lines join the "
         "sizes of one cell; single marks are other models of the task. The thin line is the Pareto "
         "front: no model of the figure is both smaller and better than those on it."
         if against == "parameters"
