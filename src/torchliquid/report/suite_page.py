@@ -56,6 +56,7 @@ def write_suite_report(out: Path, result: Mapping[str, Any]) -> Path:
             time_constants=_time_constants(result),
             ladders=[row | {"words": words(row)} for row in result["ladders"]],
             free=_running_free(result),
+            pages=_pages(out, result),
             failed={name: t for name, t in result["tasks"].items() if t["status"] != "ok"},
             diverged=[
                 (task, model, cell["diverged"])
@@ -80,6 +81,16 @@ def _ordered(result: Mapping[str, Any]) -> list[str]:
     everywhere += [result["pivot"]] if everywhere else []
     ran = [m for m in result["models"] if any(m in own for own in result["matrix"].values())]
     return everywhere + [model for model in ran if model not in everywhere]
+
+
+def _pages(out: Path, result: Mapping[str, Any]) -> dict[str, str]:
+    """Pages of single tasks, where they were drawn."""
+    links = {
+        name: f"{task['folder']}/report.html"
+        for name, task in result["tasks"].items()
+        if task["folder"] is not None
+    }
+    return {name: link for name, link in links.items() if (out / link).exists()}
 
 
 def _running_free(result: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -63,15 +63,15 @@ def median_interval(values: ArrayLike) -> Estimate:
     figure = float(np.median(found)) if np.isfinite(found).all() else np.nan
     if len(found) < LEAST or not np.isfinite(figure):
         return Estimate(figure, np.nan, np.nan)
-    medians = np.median(found[_resamples(len(found))], axis=1)
+    medians = np.median(found[_resamples(len(found), RESAMPLES)], axis=1)
     low, high = np.percentile(medians, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Estimate(figure, float(low), float(high))
 
 
 @functools.cache
-def _resamples(lanes: int) -> NDArray[np.int64]:
+def _resamples(lanes: int, count: int) -> NDArray[np.int64]:
     """Which lanes each resample holds: hundreds of intervals of one benchmark share them."""
-    return np.random.default_rng(0).integers(0, lanes, (RESAMPLES, lanes))
+    return np.random.default_rng(0).integers(0, lanes, (count, lanes))
 
 
 def verdict(estimate: Estimate, low: float, high: float) -> str:
