@@ -119,10 +119,7 @@ def shifts(runs: Mapping[str, Runs]) -> dict[str, dict[str, dict[str, dict[str, 
     for task, models in runs.items():
         of_task: dict[str, dict[str, dict[str, Any]]] = {}
         for name, run in models.items():
-            for key, errors in run.arrays.items():
-                kind = key.removeprefix("shift_")
-                if kind == key or kind.startswith(("tau_", "moved_")):
-                    continue
+            for kind, errors in run.shifts().items():
                 growth = [paired_ratio(row, run.arrays[MEASURE]) for row in errors]
                 own: dict[str, Any] = {
                     "error": _medians(errors),

@@ -7,7 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.running.forecast import Forecast, Method, lines_of_test, parts_to_fit
+from torchliquid.bench.running.forecast import (
+    Forecast,
+    Method,
+    lanes_of,
+    lines_of_test,
+    parts_to_fit,
+)
 from torchliquid.bench.tasks.task import Array, Steps, Task
 
 ORDERS = (1, 2, 4, 8, 16, 32)
@@ -248,9 +254,6 @@ class _Lane(NamedTuple):
 
 
 def _lanes(task: Task) -> Iterator[_Lane]:
-    inputs = task.timed_inputs().astype(np.float64)
     before, places = _places(task.timelines(), task.steps)
-    for lane in range(max(len(inputs), len(task.targets))):
-        x = inputs[min(lane, len(inputs) - 1)]
-        y = task.targets[min(lane, len(task.targets) - 1)].astype(np.float64)
-        yield _Lane(x, y if task.change is None else y - x[:, 0], before, places)
+    for x, y in lanes_of(task):
+        yield _Lane(x, y, before, places)

@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from torchliquid.bench.tasks.task import Array, Steps, Task
+
+Values = NDArray[np.float64]
 
 
 class Forecast(NamedTuple):
@@ -20,6 +25,16 @@ class Forecast(NamedTuple):
 
 Method = Callable[[Task], Forecast]
 """A model that is fitted to a task: it forecasts that task, or one whose test part is another."""
+
+
+def lanes_of(task: Task) -> list[tuple[Values, Values]]:
+    """Of each lane with its own data what it sees ``(T, I)``, and what is to be told ``(T,)``."""
+    inputs, targets = (a.astype(np.float64) for a in (task.timed_inputs(), task.targets))
+    found = []
+    for lane in range(max(len(inputs), len(targets))):
+        x, y = inputs[min(lane, len(inputs) - 1)], targets[min(lane, len(targets) - 1)]
+        found.append((x, y if task.change is None else y - x[:, 0]))
+    return found
 
 
 def lines_of_test(task: Task) -> list[Steps]:

@@ -14,7 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.running.forecast import Forecast, Method, lines_of_test, parts_to_fit
+from torchliquid.bench.running.forecast import (
+    Forecast,
+    Method,
+    lanes_of,
+    lines_of_test,
+    parts_to_fit,
+)
 from torchliquid.bench.tasks.task import Array, Steps, Task
 
 UNITS = 100
@@ -49,10 +55,8 @@ def fit_reservoir(task: Task) -> Method:
     """Settings, penalty and readout from the training part, for each lane with data of its own."""
     fit, end = parts_to_fit(task)
     tried = _Settings.all()
-    lanes = max(len(task.inputs), len(task.targets))
     fitted: list[tuple[_Settings, _Values]] = []
-    for lane in range(lanes):
-        x, y = _of_lane(task, lane)
+    for x, y in lanes_of(task):
         early, late = _Moments.zeros(len(tried.ring), x), _Moments.zeros(len(tried.ring), x)
         for line in task.timelines():
             for steps, rows in _rows(x, line[line < end], tried):
@@ -70,8 +74,7 @@ def fit_reservoir(task: Task) -> Method:
         test = task.steps - task.test
         carried: list[Array] = []
         reset: list[Array] = []
-        for lane in range(max(len(task.inputs), len(task.targets))):
-            x, _ = _of_lane(task, lane)
+        for lane, (x, _) in enumerate(lanes_of(task)):
             settings, readout = fitted[min(lane, len(fitted) - 1)]
             base = 0.0 if task.change is None else x[:, 0]
             for lines, found in ((task.timelines(), carried), (lines_of_test(task), reset)):
@@ -88,14 +91,6 @@ def fit_reservoir(task: Task) -> Method:
         return Forecast(np.stack(carried), np.stack(reset)[:, test:], parameters, (note,))
 
     return forecast
-
-
-def _of_lane(task: Task, lane: int) -> tuple[_Values, _Values]:
-    """What a lane sees ``(T, I)``, and what is to be predicted from it ``(T,)``."""
-    inputs = task.timed_inputs()
-    x = inputs[min(lane, len(inputs) - 1)].astype(np.float64)
-    y = task.targets[min(lane, len(task.targets) - 1)].astype(np.float64)
-    return x, y if task.change is None else y - x[:, 0]
 
 
 def _rows(x: _Values, line: Steps, settings: _Settings) -> Iterator[tuple[Steps, _Values]]:

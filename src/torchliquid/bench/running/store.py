@@ -60,6 +60,12 @@ class Run:
     facts: dict[str, Any]
     arrays: Arrays
 
+    def shifts(self) -> dict[str, NDArray[Any]]:
+        """Test errors ``(V, S)`` under each shift that the model was tested under, by its name."""
+        named = {key.removeprefix("shift_"): rows for key, rows in self.arrays.items()
+                 if key.startswith("shift_")}  # fmt: skip
+        return {k: rows for k, rows in named.items() if not k.startswith(("tau_", "moved_"))}
+
 
 class Store:
     """The folder of one benchmark.

@@ -25,10 +25,7 @@ def rows(runs: Mapping[str, Mapping[str, Run]], severities: tuple[int, ...]) -> 
             for state in ("carry", "reset"):
                 for lane, error in enumerate(run.arrays[f"test_mse_{state}"].tolist()):
                     yield *own, lane, state, "", 0, error
-            for key, errors in run.arrays.items():
-                kind = key.removeprefix("shift_")
-                if kind == key or kind.startswith(("tau_", "moved_")):
-                    continue
+            for kind, errors in run.shifts().items():
                 for severity, of_lanes in zip(severities, np.asarray(errors), strict=True):
                     for lane, error in enumerate(of_lanes.tolist()):
                         yield *own, lane, "carry", kind, severity, error
