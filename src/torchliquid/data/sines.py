@@ -81,12 +81,9 @@ class SumOfSines:
         own: dict[str, Any] = {"sines": PRESETS[name].sines, "sigma": PRESETS[name].sigma}
         return cls(**own | {key: value for key, value in given.items() if value is not None})
 
-    def clean(self, speed: float = 1.0) -> NDArray[np.float64]:
-        """The signal without noise, ``(steps + 1,)``.
-
-        From the end of the training steps on, it runs ``speed`` times as fast.
-        """
-        times = even_times(self.steps, self.train, self.interval, speed)
+    def clean(self) -> NDArray[np.float64]:
+        """The signal without noise, ``(steps + 1,)``."""
+        times = even_times(self.steps, self.train, self.interval)
         return np.asarray(self.at(times)[0])
 
     def at(self, times: Times, rngs: Sequence[np.random.Generator] = ()) -> NDArray[np.float64]:

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.judging.statistics import LEVEL, finite, median_interval, paired_ratio
+from torchliquid.bench.judging.statistics import (
+    LEVEL,
+    finite,
+    interquartile_mean,
+    median_interval,
+    paired_ratio,
+    share_below,
+)
 from torchliquid.bench.running.store import Run
 
 RESAMPLES = 2_000
@@ -19,17 +26,6 @@ MEASURE = "test_mse_carry"
 
 Runs = Mapping[str, Run]
 _Values = NDArray[np.float64]
-
-
-def interquartile_mean(values: NDArray[np.float64], axis: int = -1) -> Any:
-    """The mean of the middle half.
-
-    >>> float(interquartile_mean(np.array([-900.0, 1.0, 3.0, 900.0])))
-    2.0
-    """
-    from scipy.stats import trim_mean
-
-    return trim_mean(values, 0.25, axis=axis)
 
 
 def matrix(runs: Mapping[str, Runs], pivot: str) -> dict[str, dict[str, Any]]:
@@ -80,28 +76,28 @@ def overall(runs: Mapping[str, Runs], pivot: str) -> list[dict[str, Any]]:
         return []
     rows = []
     for name in sorted(everywhere - {pivot}):
-        logs = [np.log(_ratio(models, name, pivot)) for models in runs.values()]
+        ratios = [_ratio(models, name, pivot) for models in runs.values()]
         rng = np.random.default_rng(0)
         means, shares = [], []
         for _ in range(RESAMPLES):
-            drawn = [own[rng.integers(0, len(own), len(own))] for own in logs]
-            means.append(float(np.exp(interquartile_mean(np.concatenate(drawn)))))
+            drawn = [own[rng.integers(0, len(own), len(own))] for own in ratios]
+            means.append(interquartile_mean(np.concatenate(drawn)))
             shares.append(_better(drawn))
         rows.append(
             {
                 "model": name,
-                "tasks": len(logs),
-                "iqm": finite(float(np.exp(interquartile_mean(np.concatenate(logs))))),
+                "tasks": len(ratios),
+                "iqm": finite(interquartile_mean(np.concatenate(ratios))),
                 "iqm_interval": _interval(means),
-                "better": finite(_better(logs)),
+                "better": finite(_better(ratios)),
                 "better_interval": _interval(shares),
             }
         )
     return sorted(rows, key=lambda row: row["iqm"])
 
 
-def _better(logs: list[_Values]) -> float:
-    return float(np.mean([np.mean(own < 0) + np.mean(own == 0) / 2 for own in logs]))
+def _better(ratios: list[_Values]) -> float:
+    return float(np.mean([share_below(own) for own in ratios]))
 
 
 def _interval(values: list[float]) -> list[float | None]:

@@ -74,6 +74,26 @@ def _resamples(lanes: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng(0).integers(0, lanes, (count, lanes))
 
 
+def interquartile_mean(ratios: NDArray[np.float64]) -> float:
+    """The geometric mean of the middle half of ratios.
+
+    >>> round(interquartile_mean(np.array([1e-9, 1.0, 4.0, 1e9])), 9)
+    2.0
+    """
+    from scipy.stats import trim_mean
+
+    return float(np.exp(trim_mean(np.log(ratios), 0.25)))
+
+
+def share_below(ratios: NDArray[np.float64]) -> float:
+    """The share of ratios below 1, those of 1 counting half.
+
+    >>> share_below(np.array([0.5, 1.0, 2.0, 3.0]))
+    0.375
+    """
+    return float(np.mean(ratios < 1) + np.mean(ratios == 1) / 2)
+
+
 def verdict(estimate: Estimate, low: float, high: float) -> str:
     """Whether the whole interval lies in ``[low, high]``, wholly outside of it, or neither.
 

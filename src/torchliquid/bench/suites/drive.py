@@ -204,7 +204,7 @@ def _outcomes(
 
 def _work(entry: TaskEntry, protocol: Protocol, name: str, folder: Path) -> Outcome:
     """One model on one task, in whatever process."""
-    task, own = _built(entry.name, entry, protocol)
+    task, own = _built(entry, protocol)
     store = Store.of_worker(folder, settings_of(task, own))
     if store.has(name) and not _finished(store, name):
         store.drop(name)
@@ -215,16 +215,15 @@ def _work(entry: TaskEntry, protocol: Protocol, name: str, folder: Path) -> Outc
     return Outcome("ok")
 
 
-_kept: dict[str, tuple[TaskEntry, Protocol, tuple[Task, Protocol]]] = {}
+_last: tuple[TaskEntry, Protocol, tuple[Task, Protocol]] | None = None
 
 
-def _built(name: str, entry: TaskEntry, protocol: Protocol) -> tuple[Task, Protocol]:
+def _built(entry: TaskEntry, protocol: Protocol) -> tuple[Task, Protocol]:
     """A task, kept until another one is asked for: reading or drawing it takes seconds."""
-    held = _kept.get(name)
-    if held is None or held[:2] != (entry, protocol):
-        _kept.clear()
-        _kept[name] = held = (entry, protocol, entry.build(protocol))
-    return held[2]
+    global _last
+    if _last is None or _last[:2] != (entry, protocol):
+        _last = (entry, protocol, entry.build(protocol))
+    return _last[2]
 
 
 def _summarised(
@@ -280,8 +279,8 @@ def _result(
         "protocol": json.loads(json.dumps(dataclasses.asdict(suite.protocol))),
         "tasks": tasks,
         "planned": planned(suite.path, min(starts, default=None)),
-        "contrasts": verdicts(suite, stores),
-        "ladders": ladders(suite, stores),
+        "contrasts": verdicts(suite, runs),
+        "ladders": ladders(suite, runs),
         "pivot": suite.pivot,
         "overall": overall(runs, suite.pivot),
         "matrix": matrix(runs, suite.pivot),

@@ -302,12 +302,9 @@ def _contrasts(
         raise TorchliquidError(f"a contrast compares {given['first']} with itself")
     if given.get("state", "carry") not in STATES:
         raise TorchliquidError(f"a contrast's state is {given['state']!r}: give carry or reset")
-    named = None if "tasks" not in given else _texts(given["tasks"], "a contrast's tasks")
+    named = _tasks_of(given, tasks, "a contrast")
     models_of = {task.name: task.models for task in tasks}
     for name in named or ():
-        if name not in models_of:
-            raise TorchliquidError(f"a contrast names task {name!r}, which there is none of"
-                                   f"{_nearest(name, models_of)}")  # fmt: skip
         for key in ("first", "second"):
             if given[key] not in models_of[name]:
                 raise TorchliquidError(
@@ -353,11 +350,23 @@ def _ladder(given: Any, models: tuple[str, ...], tasks: tuple[TaskEntry, ...]) -
                 "of a cell, as 'LTC', and models as LTC-8 and LTC-16"
             )
         rungs.append(own)
-    named = None if "tasks" not in given else _texts(given["tasks"], "a ladder's tasks")
-    for name in named or ():
-        if name not in {task.name for task in tasks}:
-            raise TorchliquidError(f"a ladder names task {name!r}, which there is none of")
-    return Ladder(rungs[0], rungs[1], named)
+    return Ladder(rungs[0], rungs[1], _tasks_of(given, tasks, "a ladder"))
+
+
+def _tasks_of(
+    given: Mapping[str, Any], tasks: tuple[TaskEntry, ...], what: str
+) -> tuple[str, ...] | None:
+    """The tasks that a contrast or a ladder names; None: all."""
+    if "tasks" not in given:
+        return None
+    named = _texts(given["tasks"], f"{what}'s tasks")
+    names = [task.name for task in tasks]
+    for name in named:
+        if name not in names:
+            raise TorchliquidError(
+                f"{what} names task {name!r}, which there is none of{_nearest(name, names)}"
+            )
+    return named
 
 
 def _table(given: Any, what: str) -> None:

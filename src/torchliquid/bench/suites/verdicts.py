@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.judging.ladder import equal_error
-from torchliquid.bench.judging.overview import interquartile_mean
+from torchliquid.bench.judging.overview import Runs
 from torchliquid.bench.judging.statistics import (
     finite,
     holm,
+    interquartile_mean,
     median_interval,
     paired_ratio,
+    share_below,
     sign_flip,
 )
-from torchliquid.bench.running.store import Run, Store
+from torchliquid.bench.running.store import Run
 from torchliquid.bench.suites.suite import Contrast, Suite
 
 LEAST_LANES = 6
@@ -23,8 +25,8 @@ LEAST_LANES = 6
 LEVEL = 0.05
 
 
-def verdicts(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
-    """A row for each contrast and task that was run.
+def verdicts(suite: Suite, runs: Mapping[str, Runs]) -> list[dict[str, Any]]:
+    """A row for each contrast and task that was run; ``runs`` by task and model.
 
     ``ratio`` of test MSEs (median of the paired ratios), its bootstrap ``interval``, ``iqm``
     (interquartile mean, geometric), ``better`` (share of lanes where the first has the lower error,
@@ -37,11 +39,10 @@ def verdicts(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
         for entry in suite.tasks:
             if contrast.tasks is not None and entry.name not in contrast.tasks:
                 continue
-            store = stores.get(entry.name)
-            if store is None or not all(map(store.has, (contrast.first, contrast.second))):
-                continue
-            if _asks(contrast, store):
-                rows.append({"task": entry.name} | _row(contrast, store))
+            models = runs.get(entry.name, {})
+            pair = [models[m] for m in (contrast.first, contrast.second) if m in models]
+            if len(pair) == 2 and contrast.shift in (None, *pair[0].shifts()):
+                rows.append({"task": entry.name} | _row(contrast, *pair))
     corrected = holm([float("nan") if row["p"] is None else row["p"] for row in rows])
     for row, p in zip(rows, corrected, strict=True):
         row["p_holm"] = finite(p)
@@ -50,10 +51,8 @@ def verdicts(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(contrast: Contrast, store: Store) -> dict[str, Any]:
-    ratio = paired_ratio(
-        *(_errors(contrast, store.load(name)) for name in (contrast.first, contrast.second))
-    )
+def _row(contrast: Contrast, first: Run, second: Run) -> dict[str, Any]:
+    ratio = paired_ratio(_errors(contrast, first), _errors(contrast, second))
     estimate = median_interval(ratio)
     return {
         "first": contrast.first,
@@ -64,23 +63,23 @@ def _row(contrast: Contrast, store: Store) -> dict[str, Any]:
         "margin": contrast.margin,
         "ratio": finite(estimate.figure),
         "interval": [finite(estimate.low), finite(estimate.high)],
-        "iqm": finite(float(np.exp(interquartile_mean(np.log(ratio))))),
-        "better": finite(float(np.mean(ratio < 1) + np.mean(ratio == 1) / 2)),
+        "iqm": finite(interquartile_mean(ratio)),
+        "better": finite(share_below(ratio)),
         "lanes": len(ratio),
         "p": finite(sign_flip(ratio)) if len(ratio) >= LEAST_LANES else None,
     }
 
 
-def ladders(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
-    """A row for each ladder, task and rung that was run; see `equal_error`."""
+def ladders(suite: Suite, runs: Mapping[str, Runs]) -> list[dict[str, Any]]:
+    """A row for each ladder, task and rung that was run, ``runs`` as above; see `equal_error`."""
     rows = []
     for ladder in suite.ladders:
         for entry in suite.tasks:
-            if entry.name not in stores or entry.name not in (ladder.tasks or (entry.name,)):
+            if entry.name not in runs or entry.name not in (ladder.tasks or (entry.name,)):
                 continue
-            store = stores[entry.name]
+            models = runs[entry.name]
             first, second = (
-                [store.load(name) for name in names if store.has(name)]
+                [models[name] for name in names if name in models]
                 for names in (ladder.first, ladder.second)
             )
             if len(second) > 1:
@@ -91,11 +90,6 @@ def ladders(suite: Suite, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
                     for rung in first
                 ]
     return rows
-
-
-def _asks(contrast: Contrast, store: Store) -> bool:
-    """Whether the task can be shifted as the contrast says."""
-    return contrast.shift is None or f"shift_{contrast.shift}" in store.load(contrast.first).arrays
 
 
 def _errors(contrast: Contrast, run: Run) -> NDArray[np.float64]:
