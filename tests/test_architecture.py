@@ -54,6 +54,8 @@ WRONG = [
     ),
     ("report", "from torchliquid.bench.running import runner", "torchliquid.bench.running.runner"),
     ("report", "from torchliquid.cli import main", "torchliquid.cli"),
+    ("export.folder", "from torchliquid.data.sines import SumOfSines", "torchliquid.data"),
+    ("nn.layer", "from torchliquid.export import to_c", "torchliquid.export"),
 ]
 
 

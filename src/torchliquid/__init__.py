@@ -3,10 +3,11 @@
 Recurrent layers defined by differential equations whose time constant follows the input, used like
 `torch.nn.LSTM`. Start with `LTC` and `SequenceModel`; see what the time constants do with
 `time_constants` and `plot_time_constants`; train many seeds at once with `Pack`; keep a model with
-`save` and `load`. The equations as pure functions are in `torchliquid.functional`.
+`save` and `load`, and ship it as C with `export`. The equations as pure functions are in
+`torchliquid.functional`.
 """
 
-from torchliquid import functional
+from torchliquid import export, functional
 from torchliquid.errors import TorchliquidError
 from torchliquid.insight import plot_time_constants, time_constants
 from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel, load, save
@@ -19,6 +20,7 @@ __all__ = [
     "Pack",
     "SequenceModel",
     "TorchliquidError",
+    "export",
     "functional",
     "load",
     "plot_time_constants",

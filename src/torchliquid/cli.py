@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_csv(tasks.add_parser("csv", help="your own table: CSV or Parquet"))
     _add_sunspots(tasks.add_parser("sunspots", help="yearly sunspot numbers, 1700 to 2008"))
     _add_suites(tasks)
+    _add_export(commands.add_parser("export", help="write a trained model as C"))
     return parser
 
 
@@ -314,6 +315,54 @@ def _add_suites(tasks: Any) -> None:
             parser.add_argument(
                 "--no-reports", action="store_true", help="no page for each task, only the suite's"
             )
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL", help="what `save` or a run wrote")
+    parser.add_argument("--to", choices=("c",), default="c", help="(%(default)s)")
+    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="to be made")
+    parser.add_argument("--name", default="model", help="of functions and files (%(default)s)")
+    parser.add_argument("--dtype", default="float32", help="float32 or float32-table (%(default)s)")
+    time = parser.add_mutually_exclusive_group()
+    time.add_argument("--dt", type=float, help="time between samples (the layer's own)")
+    time.add_argument("--variable-dt", action="store_true", help="a time comes with each sample")
+    parser.add_argument(
+        "--loops", default="rolled", help="rolled: least flash; unrolled; columns (%(default)s)"
+    )
+    parser.add_argument("--test", type=Path, metavar="TABLE", help="samples to verify it on")
+    parser.set_defaults(command=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from torchliquid.export import describe, to_c
+    from torchliquid.nn import load
+
+    lanes = sorted(path.name for path in options.model.glob("lane-*") if path.is_dir())
+    if lanes and not (options.model / "config.json").exists():
+        raise TorchliquidError(
+            f"{options.model} holds {len(lanes)} trained models: give one, such as "
+            f"{options.model / lanes[0]}"
+        )
+    model = load(options.model)
+    test, times = None, None
+    if options.test is not None:
+        from torchliquid.data.inputs import read_inputs
+
+        names = [column.name for column in describe(model).scaling.inputs]
+        test, times = read_inputs(options.test, names, dt=options.variable_dt)
+    folder = to_c(
+        model,
+        options.out,
+        name=options.name,
+        dtype=options.dtype,
+        dt=options.dt,
+        variable_dt=options.variable_dt,
+        loops=options.loops,
+        test=test,
+        test_dt=times,
+    )
+    print(f"C: {folder / 'src' / options.name}.c and .h")
+    return 0
 
 
 def _run_suite(options: argparse.Namespace) -> int:

@@ -7,14 +7,17 @@ from torchliquid.nn.model import SequenceModel
 from torchliquid.nn.pack import Pack
 from torchliquid.nn.rivals import CTRNN, DecayGRU
 from torchliquid.nn.saving import load, save
+from torchliquid.nn.scaling import Column, Scaling
 
 __all__ = [
     "CELLS",
     "CTRNN",
     "LTC",
+    "Column",
     "DecayGRU",
     "LiquidLayer",
     "Pack",
+    "Scaling",
     "SequenceModel",
     "load",
     "save",

@@ -9,6 +9,7 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.nn import gated
 from torchliquid.nn.interface import Interface, State
 from torchliquid.nn.layer import LiquidLayer
+from torchliquid.nn.scaling import Scaling
 
 Recurrent = LiquidLayer | nn.LSTM | nn.GRU
 
@@ -19,6 +20,10 @@ class SequenceModel(nn.Module):
     Args:
         layer: a liquid layer, `torch.nn.LSTM` or `torch.nn.GRU`.
         output_size: O, values predicted at each step.
+
+    Attributes:
+        scaling: what inputs and outputs mean, where somebody has said so (a benchmark does). It
+            changes nothing here; `save` keeps it, and exported code takes and gives those units.
 
     >>> import torch
     >>> from torchliquid import LTC
@@ -42,6 +47,7 @@ class SequenceModel(nn.Module):
         output_size = check_size("output_size", output_size)
         weight = interface_of(layer).weight
         self.layer = layer
+        self.scaling: Scaling | None = None
         try:
             self.readout = nn.Linear(width, output_size, device=weight.device, dtype=weight.dtype)
         except (RuntimeError, MemoryError) as error:

@@ -27,6 +27,7 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.nn.cells import CELLS
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.model import Recurrent, SequenceModel
+from torchliquid.nn.scaling import Scaling
 from torchliquid.nn.weights import weights_of
 
 _KEYS = {"format", "version", "layer", "options", "frozen", "weights", "sha256"}
@@ -61,7 +62,7 @@ def save(model: SequenceModel | Recurrent, folder: str | Path) -> None:
     """
     from safetensors.torch import save as to_bytes
 
-    path, layer_type = check_path(folder), _check_saveable(model)
+    path, layer_type = check_path(folder), layer_name(model)
     layer = model.layer if isinstance(model, SequenceModel) else model
     weights = weights_of(model)
     plain = dict(model.named_parameters())
@@ -86,6 +87,9 @@ def save(model: SequenceModel | Recurrent, folder: str | Path) -> None:
     if isinstance(model, SequenceModel):
         config["output_size"] = model.readout.out_features
         config["readout_bias"] = model.readout.bias is not None
+        if model.scaling is not None:
+            model.scaling.check(layer.input_size, model.readout.out_features)
+            config["scaling"] = model.scaling.to_json()
     try:
         path.mkdir(parents=True, exist_ok=True)
         _check_ours(path)
@@ -150,7 +154,7 @@ class _ConfigError(Exception):
     """The configuration does not describe a model, or not these weights."""
 
 
-def _check_saveable(model: Any) -> str:
+def layer_name(model: Any) -> str:
     """The layer's name in the configuration, where `load` can give the model back."""
     whole = isinstance(model, SequenceModel)
     layer = model.layer if whole else model
@@ -235,6 +239,7 @@ def _check_config(config: Any) -> str:
         found = f"format {shown(config.get('format'))} version {shown(config.get('version'))}"
         raise _ConfigError(f"{found}; this is version {_VERSION}")
     keys = _KEYS | (_MODEL_KEYS if _MODEL_KEYS & set(config) else set())
+    keys |= {"scaling"} & set(config) if keys != _KEYS else set()
     _check_keys(config, keys, "it")
     layer, options = config["layer"], config["options"]
     if not isinstance(layer, str) or layer not in CELLS:
@@ -300,6 +305,9 @@ def _rebuild(config: dict[str, Any], header: Header) -> nn.Module:
                 model = SequenceModel(layer, config["output_size"])
                 if not check_flag("readout_bias", config["readout_bias"]):
                     model.readout.register_parameter("bias", None)
+                if "scaling" in config:
+                    model.scaling = Scaling.from_json(config["scaling"])
+                    model.scaling.check(layer.input_size, model.readout.out_features)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise _ConfigError(str(error)) from error
     expected: dict[str, Tensor] = model.state_dict()

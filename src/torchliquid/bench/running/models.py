@@ -15,7 +15,7 @@ from torchliquid.bench.running.methods import METHODS, TAKES_DT
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional import SOLVERS
-from torchliquid.nn import CELLS, SequenceModel
+from torchliquid.nn import CELLS, Column, Scaling, SequenceModel
 
 DEFAULT = ("LTC-8", "LTC-8-euler", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR", "persistence")
 """Models of a default run, in the order in which tables show them."""
@@ -70,6 +70,16 @@ class Model:
             options["solver"] = self.solver
         layer = CELLS[self.cell].layer(inputs.shape[2], self.hidden, **options)
         return SequenceModel(layer, 1)
+
+    def scaling(self, task: Task) -> Scaling:
+        """What the network's inputs and outputs mean on a task."""
+        target = Column(task.unit, task.offset, task.scale)
+        known = [Column(*column) for column in task.columns] or [target]
+        features = task.inputs.shape[2]
+        inputs = [*known, *(Column(f"input {k}") for k in range(len(known), features))]
+        if not self.takes_dt and task.timed_inputs().shape[2] > features:
+            inputs.append(Column("log gap"))
+        return Scaling(tuple(inputs), (target,), task.change)
 
 
 def find(names: Sequence[str]) -> list[Model]:

@@ -40,7 +40,7 @@ from torchliquid.bench.tasks.shifts import check_shifts
 from torchliquid.bench.tasks.task import Task
 from torchliquid.environment import describe
 from torchliquid.errors import LongStepWarning, TorchliquidError
-from torchliquid.nn import Pack, save
+from torchliquid.nn import Pack, Scaling, save
 
 Report = Callable[[str, int], None]
 """Called with a model's name and the number of its finished epochs."""
@@ -162,7 +162,7 @@ def job(task: Task, model: Model, protocol: Protocol, store: Store, progress: Pr
         "environment": describe(),
     }
     if pack is not None:
-        _save_models(pack, store.model_folder(model.name))
+        _save_models(pack, model.scaling(task), store.model_folder(model.name))
         run.facts["models"] = store.models_digest(model.name)
     store.save(run)
 
@@ -257,7 +257,7 @@ def _typical_lane(errors: Any) -> int:
     return int(np.argsort(errors)[(len(errors) - 1) // 2])
 
 
-def _save_models(pack: Pack, folder: Path) -> None:
+def _save_models(pack: Pack, scaling: Scaling, folder: Path) -> None:
     part = folder.with_name(f".{folder.name}.part")
     try:
         if folder.is_symlink() or folder.is_file():
@@ -266,7 +266,9 @@ def _save_models(pack: Pack, folder: Path) -> None:
             if old.exists():
                 shutil.rmtree(old)
         for lane in range(len(pack)):
-            save(pack.lane(lane), part / f"lane-{lane:03d}")
+            trained = pack.lane(lane)
+            trained.scaling = scaling
+            save(trained, part / f"lane-{lane:03d}")
         part.rename(folder)
     except OSError as error:
         raise TorchliquidError(

@@ -131,6 +131,7 @@ class Store:
         facts, arrays = _read(self._task_file, _TASK_FACTS)
         task = facts["task"]
         task |= {name: tuple(task.get(name, ())) for name in ("notes", "labels")}
+        task["columns"] = tuple((name, *rest) for name, *rest in task.get("columns", ()))
         dt = arrays["dt"]
         return Task(
             inputs=arrays["inputs"],

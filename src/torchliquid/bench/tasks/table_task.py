@@ -169,6 +169,7 @@ def table_task(
         offset=float(mean[0]),
         scale=float(scale[0]),
         unit=series.columns[0],
+        columns=tuple(zip(series.columns, mean.tolist(), scale.tolist(), strict=True)),
         notes=(
             *series.notes,
             *missing_notes(series),

@@ -43,6 +43,7 @@ class Task:
         offset: see above.
         scale: see above.
         unit: name of the target.
+        columns: name, offset and scale of each input, where they are known.
         notes: rules that were applied, to be said in the output.
         times: ``(T,)``, when each target is, for axes; None where there is only an order.
         dated: whether ``times`` are moments in UTC, in seconds since 1970.
@@ -69,6 +70,7 @@ class Task:
     offset: float = 0.0
     scale: float = 1.0
     unit: str = "signal"
+    columns: tuple[tuple[str, float, float], ...] = ()
     notes: tuple[str, ...] = field(default=())
     times: NDArray[np.float64] | None = None
     dated: bool = False

@@ -1,0 +1,6 @@
+"""Trained models elsewhere: C for microcontrollers, and what proves that it is the same model."""
+
+from torchliquid.export.description import Description, Layer, describe
+from torchliquid.export.folder import to_c
+
+__all__ = ["Description", "Layer", "describe", "to_c"]

@@ -1,0 +1,248 @@
+"""What an exporter needs to know of a model: numbers and names, and nothing of torch.
+
+Writers of C read this alone; `describe` makes it. All that is trained is here in double precision,
+exactly as the model has it; what is constant at a fixed dt is folded by the writers.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from torchliquid.checks import check_interval, count
+from torchliquid.errors import TorchliquidError
+from torchliquid.functional.ltc_cell import positive_tau
+from torchliquid.nn.cells import CELLS
+from torchliquid.nn.layer import LiquidLayer
+from torchliquid.nn.model import Recurrent, SequenceModel
+from torchliquid.nn.saving import layer_name
+from torchliquid.nn.scaling import Column, Scaling
+from torchliquid.nn.weights import weights_of
+
+Numbers = NDArray[np.float64]
+
+GATES = {"LTC": 1, "LSTM": 4, "GRU": 3, "CTRNN": 1, "DecayGRU": 3}
+"""Rows of weights for each neuron, in the order of the equations in `torchliquid.functional`."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One recurrent layer of H neurons with I inputs and G gates.
+
+    Args:
+        cell: a name of `torchliquid.nn.CELLS`.
+        w_in: ``(G, H, I)``.
+        w_rec: ``(G, H, H)``.
+        bias: ``(G, H)``; zeros where the layer has none.
+        bias_rec: ``(G, H)``, added to ``w_rec h`` alone (GRU, whose reset gate scales it).
+        tau: ``(H,)`` leak time constants (LTC, CTRNN), or None.
+        target: A, ``(H,)`` (LTC), or None.
+        rate: ``(H,)`` decay between samples (DecayGRU), or None.
+        solver: of an LTC layer.
+        unfolds: sub-steps for one sample.
+    """
+
+    cell: str
+    w_in: Numbers
+    w_rec: Numbers
+    bias: Numbers
+    bias_rec: Numbers | None = None
+    tau: Numbers | None = None
+    target: Numbers | None = None
+    rate: Numbers | None = None
+    solver: str = ""
+    unfolds: int = 1
+
+    @property
+    def inputs(self) -> int:
+        """I."""
+        return int(self.w_in.shape[2])
+
+    @property
+    def hidden(self) -> int:
+        """H."""
+        return int(self.w_in.shape[1])
+
+    @property
+    def takes_dt(self) -> bool:
+        """Whether time between samples plays a part."""
+        return CELLS[self.cell].takes_dt
+
+    def bound(self) -> Numbers:
+        """The largest ``|state|`` ``(H,)`` that a neuron can reach from a state of zero.
+
+        LTC: theorem 2 of Hasani et al. 2021, the state stays between 0 and A; CTRNN: within tau;
+        the output of LSTM and GRU is within 1.
+        """
+        if self.cell == "LTC":
+            return np.abs(_known(self.target))
+        if self.cell == "CTRNN":
+            return _known(self.tau)
+        return np.ones(self.hidden)
+
+
+@dataclass(frozen=True)
+class Description:
+    """A model: layers in turn, and a linear readout.
+
+    Args:
+        layers: the first one sees the input.
+        w_out: ``(O, H)``, or None where the outputs are the last layer's states.
+        b_out: ``(O,)``.
+        dt: time between samples where they are evenly spaced.
+        scaling: between the model's numbers and physical ones.
+        parameters: how many numbers were trained.
+        digest: a hash of all of it.
+    """
+
+    layers: tuple[Layer, ...]
+    w_out: Numbers | None
+    b_out: Numbers | None
+    dt: float
+    scaling: Scaling
+    parameters: int
+    digest: str
+
+    @property
+    def inputs(self) -> int:
+        """I, numbers in a sample."""
+        return self.layers[0].inputs
+
+    @property
+    def outputs(self) -> int:
+        """O, numbers told at each sample."""
+        return self.layers[-1].hidden if self.w_out is None else len(self.w_out)
+
+    @property
+    def takes_dt(self) -> bool:
+        """Whether time between samples plays a part in some layer."""
+        return any(layer.takes_dt for layer in self.layers)
+
+    @property
+    def title(self) -> str:
+        """In a few words, such as ``LTC, 1 input, 8 neurons, 1 output``."""
+        sizes = " + ".join(f"{layer.cell} of {layer.hidden} neurons" for layer in self.layers)
+        return f"{count(self.inputs, 'input')}, {sizes}, {count(self.outputs, 'output')}"
+
+
+def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Description:
+    """The description of a model, or of a layer alone.
+
+    Args:
+        model: what `torchliquid.save` takes; every layer runs in one direction.
+        dt: time between samples; None: the layer's own.
+
+    Raises:
+        TorchliquidError: a layer that no exporter knows, or weights that are not finite.
+    """
+    name = layer_name(model)
+    whole = model if isinstance(model, SequenceModel) else None
+    layer: Recurrent = model.layer if isinstance(model, SequenceModel) else model
+    weights = {
+        key.removeprefix("layer."): value.detach().double().cpu()
+        for key, value in weights_of(model).items()
+    }
+    for key, value in weights.items():
+        if not bool(torch.isfinite(value).all()):
+            raise TorchliquidError(
+                f"{key} holds values that are not finite: the model has diverged, train it anew"
+            )
+    numbers = {key: np.asarray(value.numpy()) for key, value in weights.items()}
+    layers = _liquid(name, layer, weights) if isinstance(layer, LiquidLayer) else _gated(
+        name, layer, numbers
+    )  # fmt: skip
+    w_out = numbers["readout.weight"] if whole else None
+    b_out = numbers.get("readout.bias", np.zeros(len(w_out))) if w_out is not None else None
+    outputs = layers[-1].hidden if w_out is None else len(w_out)
+    if dt is None:
+        interval = layer.dt if isinstance(layer, LiquidLayer) else 1.0
+    else:
+        interval = check_interval(dt)
+        if interval == 0:
+            raise TorchliquidError("dt is 0: give the time between two samples")
+    scaling = (whole.scaling if whole else None) or Scaling(
+        tuple(Column(f"input {i}" if layers[0].inputs > 1 else "input") for i in
+              range(layers[0].inputs)),
+        tuple(Column(f"output {o}" if outputs > 1 else "output") for o in range(outputs)),
+    )  # fmt: skip
+    scaling.check(layers[0].inputs, outputs)
+    digest = hashlib.sha256(repr((name, interval, scaling, _settings(layer))).encode())
+    for key in sorted(numbers):
+        digest.update(key.encode() + numbers[key].tobytes())
+    count = sum(value.size for value in numbers.values())
+    return Description(layers, w_out, b_out, interval, scaling, count, digest.hexdigest())
+
+
+def _settings(layer: Recurrent) -> Any:
+    return layer.config() if isinstance(layer, LiquidLayer) else repr(layer)
+
+
+def _known(numbers: Numbers | None) -> Numbers:
+    if numbers is None:
+        raise ValueError("the layer has no such numbers")
+    return numbers
+
+
+def _by_gate(numbers: Numbers, gates: int) -> Numbers:
+    return numbers.reshape(gates, -1, *numbers.shape[1:])
+
+
+def _liquid(name: str, layer: LiquidLayer, weights: dict[str, torch.Tensor]) -> tuple[Layer, ...]:
+    gates, H = GATES[name], layer.hidden_size
+
+    def take(key: str) -> Numbers | None:
+        return np.asarray(weights[key].numpy()) if key in weights else None
+
+    def positive(key: str) -> Numbers | None:
+        # as the model has it: in its own precision
+        if key not in weights:
+            return None
+        raw = weights[key].to(getattr(layer, key).dtype)
+        return np.asarray(positive_tau(raw).double().numpy())
+
+    bias = take("bias_l0")
+    if name == "DecayGRU":
+        bias = take("bias_ih_l0")
+    zeros = np.zeros((gates, H))
+    bias_rec = take("bias_hh_l0")
+    return (
+        Layer(
+            name,
+            _by_gate(_known(take("weight_ih_l0")), gates),
+            _by_gate(_known(take("weight_hh_l0")), gates),
+            zeros if bias is None else _by_gate(bias, gates),
+            None if bias_rec is None else _by_gate(bias_rec, gates),
+            tau=positive("raw_tau_l0"),
+            target=take("target_l0"),
+            rate=positive("raw_rate_l0"),
+            solver=getattr(layer, "solver", ""),
+            unfolds=getattr(layer, "unfolds", 1),
+        ),
+    )
+
+
+def _gated(name: str, layer: nn.LSTM | nn.GRU, numbers: dict[str, Numbers]) -> tuple[Layer, ...]:
+    if layer.bidirectional:
+        raise TorchliquidError(
+            f"the {name} is bidirectional: a device sees no later samples; train one with "
+            "bidirectional=False"
+        )
+    if layer.proj_size:
+        raise TorchliquidError(f"the {name} has proj_size {layer.proj_size}: train one without")
+    gates, H = GATES[name], layer.hidden_size
+    layers = []
+    for k in range(layer.num_layers):
+        zeros = np.zeros((gates, H))
+        bias = _by_gate(numbers[f"bias_ih_l{k}"], gates) if layer.bias else zeros
+        bias_rec = _by_gate(numbers[f"bias_hh_l{k}"], gates) if layer.bias else zeros
+        w_in = _by_gate(numbers[f"weight_ih_l{k}"], gates)
+        w_rec = _by_gate(numbers[f"weight_hh_l{k}"], gates)
+        if name == "LSTM":
+            layers.append(Layer(name, w_in, w_rec, bias + bias_rec))
+        else:
+            layers.append(Layer(name, w_in, w_rec, bias, bias_rec))
+    return tuple(layers)

@@ -1,0 +1,249 @@
+"""What the C of a model in single precision holds: all that is constant at its dt, folded.
+
+A gate is computed from ``t``, a multiple of its argument z, folded into weights and bias:
+
+- *float32*: ``exp(-z) = 2^t`` as a quotient of two numbers, ``t = -z log2(e)``, so that a gate
+  costs one division, and an LTC neuron one in all. For tanh, ``t = -2 z log2(e)``.
+- *float32-table*: sigmoid between entries of a table, ``t`` in entries, and
+  ``tanh(z) = 2 sigmoid(2z) - 1``.
+
+An LTC step takes one of two forms, the same number either way (`torchliquid.functional.ltc_cell`
+has the equation):
+
+- quotient (semi-implicit): ``x' = ((1 + e) x + dt A) / ((1 + e) (1 + dt / tau) + dt)`` with
+  e = exp(-z);
+- blend (semi-implicit with dt fixed and a table; Euler): ``x' = keep x + g (slope x + pull)``. The
+  semi-implicit step is one: with c = 1 + dt / tau and g = sigmoid(z + log((c + dt) / c)),
+  ``x' = g (x + dt A) / (c + dt) + (1 - g) x / c``, which needs no division at all.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from torchliquid.errors import TorchliquidError
+from torchliquid.export.description import Description, Layer, Numbers
+
+LOG2E = math.log2(math.e)
+LARGEST_T = 110.0
+"""Of ``2^t`` in single precision, with room for a factor of 1e4."""
+LARGEST_FACTOR = 1e4
+ENTRIES, REACH = 128, 10.0
+"""Of the table: intervals, and up to which z; beyond it the last entry stands, 4.5e-5 off."""
+FAR = 30.0
+"""Training deviations that an input may always be from its mean and still count."""
+FARTHEST = 1e6
+
+
+@dataclass(frozen=True)
+class Array:
+    """A constant array of the C: its values, and what its indices are."""
+
+    name: str
+    values: Numbers
+    indices: str
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """A layer as the template wants it.
+
+    Args:
+        of: the layer it is.
+        index: its place, from 0.
+        arrays: its constants.
+        form: of an LTC step: ``"quotient"``, ``"blend"``, or ``"fused"``, ``"euler"``,
+            ``"exponential"``, which follow the equation; of other layers their cell.
+        step: time of a sub-step, where it is fixed; else None.
+        columns: whether weights are ordered [from][to], which wide registers want.
+    """
+
+    of: Layer
+    index: int
+    arrays: tuple[Array, ...]
+    form: str
+    step: float | None
+    columns: bool
+
+    @property
+    def gates(self) -> int:
+        """G."""
+        return int(self.of.w_in.shape[0])
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of its state's arrays, the output first."""
+        first = "x" if self.of.cell in ("LTC", "CTRNN") else "h"
+        names = (first, "c") if self.of.cell == "LSTM" else (first,)
+        return tuple(f"{name}{self.index}" for name in names)
+
+
+def table() -> Numbers:
+    """Entries ``(ENTRIES + 1,)`` of sigmoid from 0 to `REACH`, for straight lines between them.
+
+    Sigmoid is bent one way there: half the largest error of a chord is taken off every entry, so
+    that lines are as far above it as below.
+    """
+    z = np.linspace(0, REACH, ENTRIES + 1)
+    values = 1 / (1 + np.exp(-z))
+    middle = z[:-1] + REACH / ENTRIES / 2
+    sag = 1 / (1 + np.exp(-middle)) - (values[:-1] + values[1:]) / 2
+    lifted = values + 0.5 * np.concatenate([sag[:1], (sag[:-1] + sag[1:]) / 2, sag[-1:]])
+    lifted[0] = 0.5  # so that both halves meet
+    return lifted
+
+
+def unit(gate_table: bool) -> float:
+    """By what z is multiplied to make t."""
+    return ENTRIES / REACH if gate_table else -LOG2E
+
+
+def fold(
+    description: Description, *, gate_table: bool, variable_dt: bool, columns: bool
+) -> tuple[FloatLayer, ...]:
+    """All layers, folded.
+
+    Raises:
+        TorchliquidError: a layer whose step cannot be taken so.
+    """
+    dt = None if variable_dt else description.dt
+    scales = np.array([column.scale for column in description.scaling.inputs])
+    layers = []
+    for index, layer in enumerate(description.layers):
+        w_in = layer.w_in / scales if index == 0 else layer.w_in
+        layers.append(_fold(layer, index, w_in, dt, gate_table, columns))
+    return tuple(layers)
+
+
+def _fold(
+    layer: Layer, index: int, w_in: Numbers, dt: float | None, gate_table: bool, columns: bool
+) -> FloatLayer:
+    factor = np.full((layer.w_in.shape[0], 1), unit(gate_table))
+    tanhs = {"LSTM": [2], "GRU": [2], "DecayGRU": [2], "CTRNN": [0]}.get(layer.cell, [])
+    factor[tanhs] *= 2
+    h = None if dt is None else dt / layer.unfolds
+    form, own, shift = _own(layer, h, gate_table)
+    bias = layer.bias + shift
+    arrays = [
+        Array("bias", bias * factor, "gate, neuron"),
+        Array("w_in", w_in * factor[..., None], "gate, neuron, input"),
+        Array("w_rec", layer.w_rec * factor[..., None], "gate, neuron, from"),
+    ]
+    if layer.cell in ("GRU", "DecayGRU"):
+        bias_rec = np.zeros_like(layer.bias) if layer.bias_rec is None else layer.bias_rec
+        # of reset and update gate both are added: only the candidate's stands alone
+        arrays[0] = Array("bias", (bias + bias_rec * [[1], [1], [0]]) * factor, "gate, neuron")
+        own.append(Array("bias_rec", (bias_rec * factor)[2], "neuron"))
+    return FloatLayer(
+        layer, index, tuple(_ordered(a, columns) for a in (*arrays, *own)), form, h, columns
+    )
+
+
+def _ordered(array: Array, columns: bool) -> Array:
+    """In the order in which the C walks through it."""
+    values, names = array.values, array.indices.split(", ")
+    order: tuple[int, ...] = (0,)
+    if values.ndim == 3:
+        order = (2, 0, 1) if columns else (1, 0, 2)  # [from][gate][to] or [to][gate][from]
+    elif values.ndim == 2:
+        order = (0, 1) if columns else (1, 0)
+    values = np.transpose(values, order)
+    names = [names[place] for place in order]
+    if "gate" in names and values.shape[names.index("gate")] == 1:
+        values = values.squeeze(names.index("gate"))
+        names.remove("gate")
+    return Array(array.name, np.ascontiguousarray(values), "".join(f"[{name}]" for name in names))
+
+
+def _own(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Array], Any]:
+    """The form of a layer's step, its own constants, and what is added to z."""
+    if layer.cell == "LTC":
+        return _ltc(layer, h, gate_table)
+    if layer.cell == "CTRNN":
+        tau = _of(layer.tau)
+        if h is None:
+            return "CTRNN", [Array("rate", 1 / tau, "neuron")], 0.0
+        c = 1 + h / tau
+        return "CTRNN", [Array("keep", 1 / c, "neuron"), Array("gain", h / c, "neuron")], 0.0
+    if layer.cell == "DecayGRU":
+        rate = _of(layer.rate)
+        if h is None:
+            values = rate * LOG2E
+            return "DecayGRU", [Array("rate", values, "neuron")], 0.0
+        return "DecayGRU", [Array("keep", np.exp(-h * rate), "neuron")], 0.0
+    return layer.cell, [], 0.0
+
+
+def _ltc(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Array], Any]:
+    tau, target = _of(layer.tau), _of(layer.target)
+    if layer.solver == "rk4":
+        raise TorchliquidError(
+            "solver 'rk4' has no closed step to export: set model.layer.solver = 'semi_implicit', "
+            "and measure the model's error again before you ship it"
+        )
+    if h is None:
+        forms = {"semi_implicit": "fused" if gate_table else "quotient"}
+        form = forms.get(layer.solver, layer.solver)
+        return form, [Array("rate", 1 / tau, "neuron"), Array("target", target, "neuron")], 0.0
+    if layer.solver == "exponential":
+        return "exponential", [
+            Array("rate", 1 / tau, "neuron"), Array("target", target, "neuron")
+        ], 0.0  # fmt: skip
+    if layer.solver == "euler":
+        longest = float((tau / (1 + tau)).min()) * layer.unfolds
+        if h * layer.unfolds > longest:
+            raise TorchliquidError(
+                f"an Euler step of dt {h * layer.unfolds:g} is longer than the fastest neuron's "
+                f"time constant, {longest:.3g}: it is unstable there; give a smaller dt, more "
+                "unfolds, or set model.layer.solver = 'semi_implicit'"
+            )
+        blend = 1 - h / tau, np.full_like(tau, -h), h * target
+        return "blend", _blend(*blend), 0.0
+    c = 1 + h / tau
+    if not gate_table:
+        return "quotient", [Array("leak", c, "neuron"), Array("pull", h * target, "neuron")], 0.0
+    keep = 1 / c
+    return "blend", _blend(keep, 1 / (c + h) - keep, h * target / (c + h)), np.log1p(h / c)
+
+
+def _blend(keep: Numbers, slope: Numbers, pull: Numbers) -> list[Array]:
+    named = {"keep": keep, "slope": slope, "pull": pull}
+    return [Array(name, values, "neuron") for name, values in named.items()]
+
+
+def _of(numbers: Numbers | None) -> Numbers:
+    if numbers is None:
+        raise ValueError("the layer has no such numbers")
+    return numbers
+
+
+def limits(description: Description) -> tuple[float, bool]:
+    """How far inputs may be from their mean, in deviations, and whether t must be kept in bounds.
+
+    ``2^t`` is not to overflow. Weights tell how large t gets while inputs are within the limit, as
+    states are bounded; where that bound is too wide to be of use, the C compares each t.
+    """
+    wide, reach = False, FARTHEST
+    below: Numbers | None = None
+    for layer in description.layers:
+        largest = layer.bound() if layer.cell in ("LTC", "CTRNN") else np.ones(layer.hidden)
+        weight = np.abs(layer.w_rec) @ largest + np.abs(layer.bias)
+        if layer.bias_rec is not None:
+            weight = weight + np.abs(layer.bias_rec)
+        double = 2 if layer.cell != "LTC" else 1  # of tanh
+        if layer.tau is not None:
+            weight = weight + math.log(1e3)  # the blend's shift
+            wide = wide or bool((1 / layer.tau).max() * description.dt > LARGEST_FACTOR)
+        if below is not None:
+            weight = weight + np.abs(layer.w_in) @ below
+        room = LARGEST_T / LOG2E / double - weight.max()
+        if below is None:
+            inputs = np.abs(layer.w_in).sum(2).max()
+            reach = min(reach, room / inputs if inputs > 0 else FARTHEST)
+        wide = wide or room <= 0
+        below = largest
+    if wide or reach < FAR:
+        return FARTHEST, True
+    return float(f"{reach:.3g}"), False

@@ -1,0 +1,223 @@
+"""A model as a folder of C: written whole, or not at all."""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torchliquid.checks import check_path, shown
+from torchliquid.errors import TorchliquidError
+from torchliquid.export.description import Description, describe
+from torchliquid.export.float_c import float_sources
+from torchliquid.export.samples import Samples, by_torch, check_inputs, made_up
+from torchliquid.export.text import RESERVED, render
+from torchliquid.nn.model import Recurrent, SequenceModel
+
+DTYPES = ("float32", "float32-table")
+LOOPS = ("rolled", "unrolled", "columns")
+VECTORS = 50
+
+
+def to_c(
+    model: SequenceModel | Recurrent,
+    folder: str | Path,
+    *,
+    name: str = "model",
+    dtype: str = "float32",
+    dt: float | None = None,
+    variable_dt: bool = False,
+    loops: str = "rolled",
+    test: Any = None,
+    test_dt: Any = None,
+) -> Path:
+    """Write a model as C99, with what builds, tests and describes it.
+
+    The C takes and gives physical units where the model has a `Scaling`.
+
+    Args:
+        model: what `torchliquid.save` takes.
+        folder: to be made.
+        name: what functions and files are called, a C identifier.
+        dtype: ``"float32"``, or ``"float32-table"``, whose sigmoid comes from a table.
+        dt: time between samples; None: the layer's own.
+        variable_dt: whether every sample comes with its own time.
+        loops: ``"rolled"`` (least flash), ``"unrolled"`` (fewest instructions on a
+            microcontroller) or ``"columns"`` (for wide registers: SSE, AVX, NEON).
+        test: ``(T, I)``, physical: samples to verify the C on; None: made up.
+        test_dt: ``(T,)``, time before each of them, where dt is variable.
+
+    Returns:
+        The folder.
+
+    Raises:
+        TorchliquidError: a layer, option, name or folder that does not do.
+
+    >>> import tempfile
+    >>> from torchliquid import LTC, SequenceModel
+    >>> made = to_c(SequenceModel(LTC(1, 8), 1), tempfile.mkdtemp() + "/pump", name="pump")
+    >>> sorted(path.name for path in (made / "src").iterdir())
+    ['pump.c', 'pump.h']
+    """
+    target = check_path(folder)
+    _check_name(name)
+    _check_choice("dtype", dtype, DTYPES)
+    _check_choice("loops", loops, LOOPS)
+    description = describe(model, dt)
+    if variable_dt and not description.takes_dt:
+        raise TorchliquidError(
+            "variable_dt is True, but no layer of the model takes a time between samples: leave it "
+            "out, or export an LTC"
+        )
+    options = {"dtype": dtype, "variable_dt": variable_dt, "loops": loops}
+    sources = float_sources(description, name, dtype, variable_dt=variable_dt, loops=loops)
+    samples = _samples(model, description, variable_dt, test, test_dt)
+    with new_folder(target) as part:
+        _write(part, name, description, options, sources, samples)
+    return target
+
+
+def _write(
+    part: Path,
+    name: str,
+    description: Description,
+    options: dict[str, Any],
+    sources: dict[str, str],
+    samples: Samples,
+) -> None:
+    from torchliquid import __version__
+
+    context = {
+        "name": name,
+        "guard": name.upper(),
+        "d": description,
+        "version": __version__,
+        "samples": samples,
+        "count": min(VECTORS, len(samples.inputs)),
+        "tolerance": tolerance(description, samples, options["dtype"]),
+    } | options
+    files = dict(sources)
+    files[f"test/{name}_selftest.c"] = render("selftest.c.j2", **context)
+    files["CMakeLists.txt"] = render("CMakeLists.txt.j2", **context)
+    files["library.properties"] = render("library.properties.j2", **context)
+    files[f"examples/{name}_demo/{name}_demo.ino"] = render("demo.ino.j2", **context)
+    for file in ("module.yml", "CMakeLists.txt", "Kconfig"):
+        files[f"zephyr/{file}"] = render(f"zephyr_{file}.j2", **context)
+    files["test/vectors.csv"] = _table(samples)
+    facts = {
+        "schema": 1,
+        "name": name,
+        "model": description.title,
+        "parameters": description.parameters,
+        "hash": description.digest,
+        "dt": description.dt if description.takes_dt else None,
+        "options": options,
+        "tolerance": context["tolerance"],
+        "inputs": [column.name for column in description.scaling.inputs],
+        "outputs": [column.name for column in description.scaling.outputs],
+    }
+    files["report.json"] = json.dumps(facts, indent=2) + "\n"
+    for place, text in files.items():
+        path = part / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+TOLERANCES = {"float32": 3e-6, "float32-table": 1e-3}
+"""How far the C may be from torch, as a share of the largest output that states could make."""
+
+
+def tolerance(description: Description, samples: Samples, dtype: str) -> float:
+    """The same in units of the output: the widest column's."""
+    reach = description.layers[-1].bound()
+    if description.w_out is not None:
+        reach = np.abs(description.w_out) @ reach * (description.scaling.change or 1.0)
+    scales = np.array([column.scale for column in description.scaling.outputs])
+    # numbers far from zero have bits of their own to lose
+    rounding = 4e-7 * float(np.abs(samples.outputs).max())
+    return float(f"{TOLERANCES[dtype] * float((reach * scales).max()) + rounding:.3g}")
+
+
+def _table(samples: Samples) -> str:
+    I, O = samples.inputs.shape[1], samples.outputs.shape[1]
+    head = [*(f"input{i}" for i in range(I)), "dt", *(f"output{o}" for o in range(O))]
+    rows = np.concatenate([samples.inputs, samples.dt[:, None], samples.outputs], axis=1)
+    lines = [",".join(f"{value:.9g}" for value in row) for row in rows]
+    return "\n".join([",".join(head), *lines]) + "\n"
+
+
+def _samples(
+    model: SequenceModel | Recurrent,
+    description: Description,
+    variable_dt: bool,
+    test: Any,
+    test_dt: Any,
+) -> Samples:
+    inputs, dt = made_up(description, variable_dt=variable_dt)
+    if test is not None:
+        inputs = check_inputs(description, test)
+        if variable_dt and test_dt is None:
+            raise TorchliquidError(
+                "test has no times, but dt is variable: give test_dt, a time before each sample"
+            )
+        dt = np.full(len(inputs), description.dt, dtype=np.float32)
+    if test_dt is not None:
+        dt = np.asarray(test_dt, dtype=np.float32)
+        if not variable_dt or dt.shape != (len(inputs),) or not (dt >= 0).all():
+            raise TorchliquidError(
+                f"test_dt has shape {dt.shape}: give it with variable_dt and test, one time that "
+                "is not negative for each row"
+            )
+    return by_torch(model, description, inputs, dt)
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``target`` at the end, and is gone if anything fails.
+
+    Raises:
+        TorchliquidError: there is something already, or no place to write to.
+    """
+    if target.exists() or target.is_symlink():
+        raise TorchliquidError(f"{target} exists: give a folder that does not, or remove it")
+    part: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        part.chmod(0o777 & ~_umask())
+        yield part
+        part.rename(target)
+    except OSError as error:
+        raise TorchliquidError(
+            f"cannot write {target} ({error.strerror}): give a folder that can be written to"
+        ) from error
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
+        raise TorchliquidError(
+            f"name is {shown(name)}: give a C identifier of at most 40 letters, digits and _, a "
+            "letter first"
+        )
+    if name.lower() in RESERVED:
+        raise TorchliquidError(f"name is {name!r}, a word of C, C++ or Arduino: give another")
+
+
+def _check_choice(option: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise TorchliquidError(f"{option} is {shown(value)}: give one of {', '.join(choices)}")

@@ -1,0 +1,94 @@
+"""From numbers to the text of C, and templates filled with it."""
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH = 100
+RESERVED = frozenset(
+    """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
+    const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit
+    export extern false float for friend goto if inline int long mutable namespace new noexcept not
+    not_eq nullptr operator or or_eq private protected public register reinterpret_cast restrict
+    return short signed sizeof static static_assert static_cast struct switch template this
+    thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
+    wchar_t while xor xor_eq main setup loop
+    """.split()  # noqa: SIM905 - a table that people read
+)
+"""Of C and C++, and what every Arduino sketch defines."""
+
+
+def number(value: float) -> str:
+    """A constant in single precision, in the fewest digits that give it back whole.
+
+    >>> number(0.1), number(1.0), number(1e30)
+    ('0.1f', '1.0f', '1e+30f')
+    """
+    text = str(np.float32(value))
+    return text + ("f" if re.search(r"[.e]", text) else ".0f")
+
+
+def array(values: NDArray[Any], depth: int = 0) -> str:
+    """The initialiser of an array of any shape, in lines of at most `WIDTH`.
+
+    >>> print(array(np.array([[1.0, 2.0], [3.0, 4.0]])))
+    {
+        {1.0f, 2.0f},
+        {3.0f, 4.0f}
+    }
+    """
+    pad = "    " * depth
+    if values.ndim == 0:
+        return pad + (str(int(values)) if values.dtype.kind == "i" else number(float(values)))
+    if values.ndim > 1:
+        inner = ",\n".join(array(row, depth + 1) for row in values)
+        return f"{pad}{{\n{inner}\n{pad}}}"
+    words = [array(value) for value in values]
+    line = f"{pad}{{{', '.join(words)}}}"
+    if len(line) <= WIDTH:
+        return line
+    lines, current = [], ""
+    for word in words:
+        if current and len(pad) + 6 + len(current) + len(word) > WIDTH:
+            lines.append(current)
+            current = ""
+        current += f"{word}, "
+    lines.append(current)
+    body = "\n".join(f"{pad}    {text.rstrip()}" for text in lines).rstrip(",")
+    return f"{pad}{{\n{body}\n{pad}}}"
+
+
+def comment(text: str) -> str:
+    """A text that may stand in a comment of C.
+
+    >>> comment("a */ b")
+    'a * / b'
+    """
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return plain.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "?")
+
+
+def render(template: str, **context: Any) -> str:
+    """A file from one of our templates.
+
+    Raises:
+        jinja2.UndefinedError: a mistake of ours.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("torchliquid.export"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - C, not HTML
+    )
+    environment.filters |= {"number": number, "array": array, "comment": comment}
+    text = environment.get_template(template).render(**context)
+    lines = [line.rstrip() for line in text.splitlines()]
+    spaced = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
+    return re.sub(r"\n\n( *)\}", r"\n\1}", spaced)

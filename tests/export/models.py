@@ -1,0 +1,44 @@
+"""Models to export, one of each kind."""
+
+import json
+
+import torch
+from torch import nn
+
+from torchliquid import LTC, SequenceModel
+from torchliquid.export.host import Exported
+from torchliquid.nn import CTRNN, DecayGRU
+
+MODELS = {
+    "ltc": lambda: SequenceModel(LTC(1, 8), 1),
+    "ltc-6": lambda: SequenceModel(LTC(1, 8, unfolds=6), 1),
+    "ltc-no-bias": lambda: SequenceModel(LTC(2, 3, bias=False, dt=0.01), 2),
+    "euler": lambda: SequenceModel(LTC(3, 5, solver="euler", dt=0.1), 2),
+    "euler-4": lambda: SequenceModel(LTC(1, 5, solver="euler", unfolds=4, dt=0.5), 1),
+    "exponential": lambda: SequenceModel(LTC(2, 5, solver="exponential", dt=0.001), 1),
+    "layer-alone": lambda: LTC(2, 5),
+    "lstm": lambda: SequenceModel(nn.LSTM(1, 16), 1),
+    "lstm-2": lambda: SequenceModel(nn.LSTM(2, 5, num_layers=2), 3),
+    "gru": lambda: SequenceModel(nn.GRU(2, 7), 1),
+    "gru-2-no-bias": lambda: SequenceModel(nn.GRU(2, 4, num_layers=2, bias=False), 1),
+    "ctrnn": lambda: SequenceModel(CTRNN(2, 5, dt=0.3), 1),
+    "decay-gru": lambda: SequenceModel(DecayGRU(2, 5, dt=0.3), 1),
+}
+TIMED = [name for name in MODELS if "lstm" not in name and not name.startswith("gru")]
+
+
+def made(name):
+    """A model whose weights are of the size that training gives them."""
+    torch.manual_seed(0)
+    model = MODELS[name]()
+    with torch.no_grad():
+        for key, weight in model.named_parameters():
+            if "weight" in key:
+                weight.mul_(2)
+            elif "tau" in key or "rate" in key:
+                weight.add_(torch.randn_like(weight))
+    return model
+
+
+def opened(folder):
+    return Exported(folder, json.loads((folder / "report.json").read_text()))

@@ -1,0 +1,179 @@
+"""The C in single precision against the model in torch, its state carried all along."""
+
+import numpy as np
+import pytest
+import torch
+
+from torchliquid import LTC, SequenceModel, TorchliquidError
+from torchliquid.export import describe, to_c
+from torchliquid.export.floats import table
+from torchliquid.export.folder import DTYPES, LOOPS
+from torchliquid.export.host import compilers, run
+from torchliquid.export.samples import by_torch, made_up
+from torchliquid.nn import Column, Scaling
+
+from .models import MODELS, TIMED, made, opened
+
+CASES = [(name, dtype, False) for name in MODELS for dtype in DTYPES]
+CASES += [(name, dtype, True) for name in TIMED for dtype in DTYPES]
+
+
+def error(exported, samples):
+    """In tolerances."""
+    outputs = run(exported, samples.inputs, samples.dt)
+    return np.abs(outputs - samples.outputs).max() / exported.facts["tolerance"]
+
+
+@pytest.mark.parametrize(("name", "dtype", "variable_dt"), CASES)
+def test_c_is_the_model(name, dtype, variable_dt, tmp_path):
+    model = made(name)
+    description = describe(model)
+    inputs, dt = made_up(description, variable_dt=variable_dt, steps=300)
+    samples = by_torch(model, description, inputs, dt)
+    for loops in LOOPS:
+        folder = to_c(
+            model, tmp_path / loops, name="net", dtype=dtype, variable_dt=variable_dt, loops=loops
+        )
+        assert error(opened(folder), samples) < 1
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("name", ["ltc-6", "lstm-2", "gru", "decay-gru"])
+def test_every_compiler_takes_it_without_a_warning(name, compiler, tmp_path):
+    model = made(name)
+    for dtype in DTYPES:
+        exported = opened(to_c(model, tmp_path / dtype, dtype=dtype))
+        inputs, dt = made_up(describe(model), variable_dt=False, steps=50)
+        command = compilers()[compiler]
+        for level in ("-O0", "-O3"):
+            run(exported, inputs, dt, flags=[level], compiler=command)
+
+
+def test_ten_thousand_samples_do_not_drift(tmp_path):
+    model = made("ltc")
+    description = describe(model, dt=0.1)
+    samples = by_torch(model, description, *made_up(description, variable_dt=False, steps=10_000))
+    exported = opened(to_c(model, tmp_path / "c", dt=0.1))
+    outputs = run(exported, samples.inputs, samples.dt)
+    assert np.abs(outputs - samples.outputs).max() < 2e-6
+
+
+def scaled(model, change):
+    volts = Column("volts", offset=230.0, scale=4.0)
+    model.scaling = Scaling((volts, Column("load", -3.0, 0.5)), (volts,), change)
+    return model
+
+
+@pytest.mark.parametrize("change", [None, 0.7])
+def test_c_takes_and_gives_physical_units(change, tmp_path):
+    model = scaled(SequenceModel(LTC(2, 4, batch_first=True), 1), change)
+    rng = np.random.default_rng(0)
+    physical = np.stack([rng.normal(230, 4, 40), rng.normal(-3, 0.5, 40)], 1).astype(np.float32)
+    x = torch.tensor((physical - [230, -3]) / [4, 0.5], dtype=torch.float32)
+    with torch.no_grad():
+        y = model(x)[0].numpy()[:, 0]
+    expected = 230 + 4 * (y if change is None else x[:, 0].numpy() + change * y)
+    told = run(opened(to_c(model, tmp_path / "c")), physical, np.ones(40, dtype=np.float32))
+    np.testing.assert_allclose(told[:, 0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_no_number_counts_as_the_mean(name, tmp_path):
+    model = made(name)
+    exported = opened(to_c(model, tmp_path / "c"))
+    width = len(exported.facts["inputs"])
+    odd = [np.nan, np.inf, -np.inf, 3e38, -3e38]
+    inputs = np.zeros((40, width), dtype=np.float32)
+    inputs[5 : 5 + len(odd)] = np.array(odd)[:, None]
+    ones = np.ones(40, dtype=np.float32)
+    told = run(exported, inputs, ones)
+    assert (told == run(exported, np.zeros_like(inputs), ones)).all()
+
+
+def test_times_that_are_no_times_count_as_none(tmp_path):
+    model = made("ltc")
+    exported = opened(to_c(model, tmp_path / "c", variable_dt=True))
+    dt = np.array([1, np.nan, -1, 0, 1, np.inf, 3e38], dtype=np.float32)
+    told = run(exported, np.ones((7, 1), dtype=np.float32), dt)[:, 0]
+    assert told[0] == told[1] == told[2] == told[3] != told[4]
+    assert np.isfinite(told).all()
+
+
+def test_the_table_lies_between_its_errors():
+    entries = table()
+    z = np.linspace(0, 10, 100_001)
+    lines = np.interp(z, np.linspace(0, 10, len(entries)), entries)
+    off = lines - 1 / (1 + np.exp(-z))
+    assert np.abs(off).max() < 5e-5
+    assert off[1000:].min() < -1e-5 < 1e-5 < off.max()  # on both sides: half of a chord's error
+
+
+BAD = [
+    ({"name": "int"}, "word of C"),
+    ({"name": "loop"}, "Arduino"),
+    ({"name": "9lives"}, "C identifier"),
+    ({"name": "a-b"}, "C identifier"),
+    ({"name": "x" * 41}, "40 letters"),
+    ({"dtype": "float64"}, "float32"),
+    ({"loops": "fast"}, "rolled"),
+    ({"dt": 0.0}, "time between two samples"),
+    ({"dt": -1.0}, "not negative"),
+    ({"test": np.zeros((4, 2))}, "a column for each input"),
+    ({"test": [[0.0], [np.nan]]}, "row 2"),
+    ({"test": [[0.0]], "variable_dt": True}, "test_dt"),
+    ({"test": [[0.0]], "test_dt": [1.0]}, "variable_dt"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), BAD)
+def test_bad_options_leave_nothing_behind(options, words, tmp_path):
+    with pytest.raises(TorchliquidError, match=words):
+        to_c(made("ltc"), tmp_path / "c", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path):
+    (tmp_path / "c").mkdir()
+    with pytest.raises(TorchliquidError, match="exists"):
+        to_c(made("ltc"), tmp_path / "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_write_that_fails_leaves_no_half_folder(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torchliquid.export.folder._table", full)
+    with pytest.raises(TorchliquidError, match="No space left"):
+        to_c(made("ltc"), tmp_path / "c")
+    assert not list(tmp_path.iterdir())
+
+
+def test_steps_that_cannot_be_taken_are_refused(tmp_path):
+    with pytest.raises(TorchliquidError, match=r"unstable.*smaller dt"):
+        to_c(SequenceModel(LTC(1, 2, solver="euler"), 1), tmp_path / "c", dt=3.0)
+    with pytest.raises(TorchliquidError, match=r"no closed step.*semi_implicit"):
+        to_c(SequenceModel(LTC(1, 2, solver="rk4"), 1), tmp_path / "c")
+    two_ways = torch.nn.LSTM(1, 2, bidirectional=True)
+    with pytest.raises(TorchliquidError, match="no later samples"):
+        to_c(SequenceModel(two_ways, 1), tmp_path / "c")
+    with pytest.raises(TorchliquidError, match="proj_size"):
+        to_c(SequenceModel(torch.nn.LSTM(1, 3, proj_size=2), 1), tmp_path / "c")
+    with pytest.raises(TorchliquidError, match="no layer of the model takes a time"):
+        to_c(SequenceModel(torch.nn.LSTM(1, 3), 1), tmp_path / "c", variable_dt=True)
+    lost = SequenceModel(LTC(1, 2), 1)
+    torch.nn.init.constant_(lost.readout.weight, torch.nan)
+    with pytest.raises(TorchliquidError, match="diverged"):
+        to_c(lost, tmp_path / "c")
+
+
+def test_weights_too_large_to_bound_are_kept_in_bounds(tmp_path):
+    model = made("ltc")
+    with torch.no_grad():
+        model.layer.weight_hh_l0.mul_(200)
+    exported = opened(to_c(model, tmp_path / "c"))
+    samples = by_torch(model, describe(model), *made_up(describe(model), variable_dt=False))
+    told = run(exported, samples.inputs, samples.dt)
+    assert np.isfinite(told).all()
+    wide = np.full((20, 1), 1e5, dtype=np.float32)
+    assert np.isfinite(run(exported, wide, np.ones(20, dtype=np.float32))).all()
