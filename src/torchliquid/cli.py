@@ -111,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_sunspots(tasks.add_parser("sunspots", help="yearly sunspot numbers, 1700 to 2008"))
     _add_suites(tasks)
     _add_export(commands.add_parser("export", help="write a trained model as C"))
+    verify = commands.add_parser("verify", help="prove that exported C is the model")
+    verify.add_argument("folder", type=Path, metavar="DIR", help="what export wrote")
+    verify.set_defaults(command=_verify)
     return parser
 
 
@@ -322,12 +325,17 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=("c",), default="c", help="(%(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="to be made")
     parser.add_argument("--name", default="model", help="of functions and files (%(default)s)")
-    parser.add_argument("--dtype", default="float32", help="float32 or float32-table (%(default)s)")
+    parser.add_argument(
+        "--dtype", default="float32", help="float32, float32-table, q8 or q16 (%(default)s)"
+    )
     time = parser.add_mutually_exclusive_group()
     time.add_argument("--dt", type=float, help="time between samples (the layer's own)")
     time.add_argument("--variable-dt", action="store_true", help="a time comes with each sample")
     parser.add_argument(
         "--loops", default="rolled", help="rolled: least flash; unrolled; columns (%(default)s)"
+    )
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="TABLE", help="q8, q16: samples as in training"
     )
     parser.add_argument("--test", type=Path, metavar="TABLE", help="samples to verify it on")
     parser.set_defaults(command=_export)
@@ -344,12 +352,15 @@ def _export(options: argparse.Namespace) -> int:
             f"{options.model / lanes[0]}"
         )
     model = load(options.model)
-    test, times = None, None
-    if options.test is not None:
+    calibrate, test, times = None, None, None
+    if options.test is not None or options.calibrate is not None:
         from torchliquid.data.inputs import read_inputs
 
         names = [column.name for column in describe(model).scaling.inputs]
-        test, times = read_inputs(options.test, names, dt=options.variable_dt)
+        if options.calibrate is not None:
+            calibrate, _ = read_inputs(options.calibrate, names)
+        if options.test is not None:
+            test, times = read_inputs(options.test, names, dt=options.variable_dt)
     folder = to_c(
         model,
         options.out,
@@ -358,11 +369,21 @@ def _export(options: argparse.Namespace) -> int:
         dt=options.dt,
         variable_dt=options.variable_dt,
         loops=options.loops,
+        calibrate=calibrate,
         test=test,
         test_dt=times,
     )
     print(f"C: {folder / 'src' / options.name}.c and .h")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from torchliquid.export import verify
+
+    rungs = verify(options.folder)
+    for rung in rungs:
+        print(f"{rung.state:8} {rung.name:12} {rung.words}")
+    return int(any(rung.state == "failed" for rung in rungs))
 
 
 def _run_suite(options: argparse.Namespace) -> int:

@@ -7,15 +7,15 @@ import torch
 from torchliquid import LTC, SequenceModel, TorchliquidError
 from torchliquid.export import describe, to_c
 from torchliquid.export.floats import table
-from torchliquid.export.folder import DTYPES, LOOPS
+from torchliquid.export.folder import FLOATS, LOOPS
 from torchliquid.export.host import compilers, run
 from torchliquid.export.samples import by_torch, made_up
 from torchliquid.nn import Column, Scaling
 
 from .models import MODELS, TIMED, made, opened
 
-CASES = [(name, dtype, False) for name in MODELS for dtype in DTYPES]
-CASES += [(name, dtype, True) for name in TIMED for dtype in DTYPES]
+CASES = [(name, dtype, False) for name in MODELS for dtype in FLOATS]
+CASES += [(name, dtype, True) for name in TIMED for dtype in FLOATS]
 
 
 def error(exported, samples):
@@ -41,7 +41,7 @@ def test_c_is_the_model(name, dtype, variable_dt, tmp_path):
 @pytest.mark.parametrize("name", ["ltc-6", "lstm-2", "gru", "decay-gru"])
 def test_every_compiler_takes_it_without_a_warning(name, compiler, tmp_path):
     model = made(name)
-    for dtype in DTYPES:
+    for dtype in FLOATS:
         exported = opened(to_c(model, tmp_path / dtype, dtype=dtype))
         inputs, dt = made_up(describe(model), variable_dt=False, steps=50)
         command = compilers()[compiler]

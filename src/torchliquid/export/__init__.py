@@ -2,5 +2,6 @@
 
 from torchliquid.export.description import Description, Layer, describe
 from torchliquid.export.folder import to_c
+from torchliquid.export.verify import Rung, verify
 
-__all__ = ["Description", "Layer", "describe", "to_c"]
+__all__ = ["Description", "Layer", "Rung", "describe", "to_c", "verify"]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.export.host import STRICT, Exported, call
+from torchliquid.export.host import STRICT, Exported, call, version
 from torchliquid.export.text import render
 
 HERE = Path(__file__).parent / "templates" / "boards"
@@ -298,4 +298,4 @@ def _constants(board: Board, path: Path) -> dict[str, int]:
 @functools.cache
 def compiler_version(prefix: str) -> str:
     """The compiler's own first line."""
-    return call([f"{prefix}-gcc", "--version"]).decode().splitlines()[0]
+    return version(f"{prefix}-gcc")

@@ -89,6 +89,11 @@ def float_sources(
         "guard": name.upper(),
         "d": description,
         "version": __version__,
+        "type": "float",
+        "counts": None,
+        "states": [
+            f"float {state}[{layer.of.hidden}]" for layer in folded for state in layer.states
+        ],
         "layers": [_layer(layer, gate_table) for layer in folded],
         "gate_table": gate_table,
         "variable_dt": variable_dt,
@@ -105,7 +110,7 @@ def float_sources(
         "longest_dt": LARGEST_FACTOR / fastest,
     }
     return {
-        f"src/{name}.h": render("float.h.j2", **context),
+        f"src/{name}.h": render("model.h.j2", **context),
         f"src/{name}.c": render("float.c.j2", **context),
     }
 

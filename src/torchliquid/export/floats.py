@@ -178,19 +178,48 @@ def _own(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Arr
 
 def _ltc(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Array], Any]:
     tau, target = _of(layer.tau), _of(layer.target)
+    _check_solver(layer)
+    if h is None or layer.solver == "exponential":
+        forms = {"semi_implicit": "fused" if gate_table else "quotient"}
+        form = forms.get(layer.solver, layer.solver)
+        return form, [Array("rate", 1 / tau, "neuron"), Array("target", target, "neuron")], 0.0
+    if layer.solver == "semi_implicit" and not gate_table:
+        leak = Array("leak", 1 + h / tau, "neuron")
+        return "quotient", [leak, Array("pull", h * target, "neuron")], 0.0
+    keep, slope, pull, shift = blend(layer, h)
+    named = {"keep": keep, "slope": slope, "pull": pull}
+    return "blend", [Array(name, values, "neuron") for name, values in named.items()], shift
+
+
+def _check_solver(layer: Layer) -> None:
     if layer.solver == "rk4":
         raise TorchliquidError(
             "solver 'rk4' has no closed step to export: set model.layer.solver = 'semi_implicit', "
             "and measure the model's error again before you ship it"
         )
-    if h is None:
-        forms = {"semi_implicit": "fused" if gate_table else "quotient"}
-        form = forms.get(layer.solver, layer.solver)
-        return form, [Array("rate", 1 / tau, "neuron"), Array("target", target, "neuron")], 0.0
+
+
+def blend(layer: Layer, h: float) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """Keep, slope and pull ``(H,)`` of a sub-step ``x' = keep x + g (slope x + pull)`` of time h.
+
+    The gate g is ``sigmoid(z + shift)`` in an LTC, ``tanh(z)`` in a CTRNN; the last of the four is
+    the shift.
+
+    Raises:
+        TorchliquidError: the solver's step is not of this form, or unstable.
+    """
+    tau = _of(layer.tau)
+    none = np.zeros_like(tau)
+    c = 1 + h / tau
+    if layer.cell == "CTRNN":
+        return 1 / c, none, h / c, none
+    _check_solver(layer)
+    target = _of(layer.target)
     if layer.solver == "exponential":
-        return "exponential", [
-            Array("rate", 1 / tau, "neuron"), Array("target", target, "neuron")
-        ], 0.0  # fmt: skip
+        raise TorchliquidError(
+            "a step of solver 'exponential' is not straight in the state: export float32, or set "
+            "model.layer.solver = 'semi_implicit' and measure the model's error again"
+        )
     if layer.solver == "euler":
         longest = float((tau / (1 + tau)).min()) * layer.unfolds
         if h * layer.unfolds > longest:
@@ -199,18 +228,9 @@ def _ltc(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Arr
                 f"time constant, {longest:.3g}: it is unstable there; give a smaller dt, more "
                 "unfolds, or set model.layer.solver = 'semi_implicit'"
             )
-        blend = 1 - h / tau, np.full_like(tau, -h), h * target
-        return "blend", _blend(*blend), 0.0
-    c = 1 + h / tau
-    if not gate_table:
-        return "quotient", [Array("leak", c, "neuron"), Array("pull", h * target, "neuron")], 0.0
+        return 1 - h / tau, none - h, h * target, none
     keep = 1 / c
-    return "blend", _blend(keep, 1 / (c + h) - keep, h * target / (c + h)), np.log1p(h / c)
-
-
-def _blend(keep: Numbers, slope: Numbers, pull: Numbers) -> list[Array]:
-    named = {"keep": keep, "slope": slope, "pull": pull}
-    return [Array(name, values, "neuron") for name, values in named.items()]
+    return keep, 1 / (c + h) - keep, h * target / (c + h), np.log1p(h / c)
 
 
 def _of(numbers: Numbers | None) -> Numbers:

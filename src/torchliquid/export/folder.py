@@ -14,13 +14,19 @@ import numpy as np
 
 from torchliquid.checks import check_path, shown
 from torchliquid.errors import TorchliquidError
+from torchliquid.export import golden
 from torchliquid.export.description import Description, describe
 from torchliquid.export.float_c import float_sources
-from torchliquid.export.samples import Samples, by_torch, check_inputs, made_up
+from torchliquid.export.floats import limits
+from torchliquid.export.integer_c import integer_sources
+from torchliquid.export.integers import IntModel, quantise
+from torchliquid.export.samples import Samples, by_torch, check_inputs, columns, made_up
 from torchliquid.export.text import RESERVED, render
 from torchliquid.nn.model import Recurrent, SequenceModel
 
-DTYPES = ("float32", "float32-table")
+FLOATS = ("float32", "float32-table")
+BITS = {"q8": 8, "q16": 16}
+DTYPES = (*FLOATS, *BITS)
 LOOPS = ("rolled", "unrolled", "columns")
 VECTORS = 50
 
@@ -34,6 +40,7 @@ def to_c(
     dt: float | None = None,
     variable_dt: bool = False,
     loops: str = "rolled",
+    calibrate: Any = None,
     test: Any = None,
     test_dt: Any = None,
 ) -> Path:
@@ -45,11 +52,14 @@ def to_c(
         model: what `torchliquid.save` takes.
         folder: to be made.
         name: what functions and files are called, a C identifier.
-        dtype: ``"float32"``, or ``"float32-table"``, whose sigmoid comes from a table.
+        dtype: ``"float32"``; ``"float32-table"``, whose sigmoid comes from a table; ``"q8"`` or
+            ``"q16"``: whole numbers, with weights of 8 or 16 bits.
         dt: time between samples; None: the layer's own.
         variable_dt: whether every sample comes with its own time.
         loops: ``"rolled"`` (least flash), ``"unrolled"`` (fewest instructions on a
             microcontroller) or ``"columns"`` (for wide registers: SSE, AVX, NEON).
+        calibrate: ``(T, I)``, physical: samples such as the model was trained on, which set the
+            range of inputs in whole numbers and how weights are rounded; None: made up.
         test: ``(T, I)``, physical: samples to verify the C on; None: made up.
         test_dt: ``(T,)``, time before each of them, where dt is variable.
 
@@ -76,11 +86,36 @@ def to_c(
             "out, or export an LTC"
         )
     options = {"dtype": dtype, "variable_dt": variable_dt, "loops": loops}
-    sources = float_sources(description, name, dtype, variable_dt=variable_dt, loops=loops)
+    counted = None
+    if dtype in BITS:
+        _check_counted(variable_dt, loops)
+        counted = quantise(description, _calibration(description, calibrate), BITS[dtype])
+        sources = integer_sources(counted, name, unrolled=loops == "unrolled")
+    else:
+        if calibrate is not None:
+            raise TorchliquidError(f"calibrate is for q8 and q16, not for {dtype}: leave it out")
+        sources = float_sources(description, name, dtype, variable_dt=variable_dt, loops=loops)
     samples = _samples(model, description, variable_dt, test, test_dt)
     with new_folder(target) as part:
-        _write(part, name, description, options, sources, samples)
+        _write(part, name, description, options, sources, samples, counted)
     return target
+
+
+def _check_counted(variable_dt: bool, loops: str) -> None:
+    if variable_dt:
+        raise TorchliquidError(
+            "whole numbers are for a fixed dt: leave variable_dt out, or export float32"
+        )
+    if loops == "columns":
+        raise TorchliquidError("loops 'columns' is for float32: give 'rolled' or 'unrolled'")
+
+
+def _calibration(description: Description, calibrate: Any) -> Any:
+    inputs, _ = made_up(description, variable_dt=False)
+    if calibrate is not None:
+        inputs = check_inputs(description, calibrate, "calibrate")
+    offset, scale = columns(description.scaling.inputs)
+    return (inputs - offset) / scale
 
 
 def _write(
@@ -90,18 +125,25 @@ def _write(
     options: dict[str, Any],
     sources: dict[str, str],
     samples: Samples,
+    counted: IntModel | None,
 ) -> None:
     from torchliquid import __version__
 
-    context = {
+    context: dict[str, Any] = {
         "name": name,
         "guard": name.upper(),
         "d": description,
         "version": __version__,
         "samples": samples,
         "count": min(VECTORS, len(samples.inputs)),
+        "type": "float" if counted is None else "int16_t",
         "tolerance": tolerance(description, samples, options["dtype"]),
+        "given": samples.inputs,
+        "expected": samples.outputs,
     } | options
+    if counted is not None:
+        context["given"] = counted.to_counts(samples.inputs)
+        context["expected"] = golden.run(counted, context["given"])
     files = dict(sources)
     files[f"test/{name}_selftest.c"] = render("selftest.c.j2", **context)
     files["CMakeLists.txt"] = render("CMakeLists.txt.j2", **context)
@@ -109,7 +151,8 @@ def _write(
     files[f"examples/{name}_demo/{name}_demo.ino"] = render("demo.ino.j2", **context)
     for file in ("module.yml", "CMakeLists.txt", "Kconfig"):
         files[f"zephyr/{file}"] = render(f"zephyr_{file}.j2", **context)
-    files["test/vectors.csv"] = _table(samples)
+    counts = None if counted is None else (context["given"], context["expected"])
+    files["test/vectors.csv"] = _table(samples, counts)
     facts = {
         "schema": 1,
         "name": name,
@@ -119,6 +162,8 @@ def _write(
         "dt": description.dt if description.takes_dt else None,
         "options": options,
         "tolerance": context["tolerance"],
+        "bound": bound(description),
+        "counts": None if counted is None else _lines(counted),
         "inputs": [column.name for column in description.scaling.inputs],
         "outputs": [column.name for column in description.scaling.outputs],
     }
@@ -129,7 +174,29 @@ def _write(
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
-TOLERANCES = {"float32": 3e-6, "float32-table": 1e-3}
+def bound(description: Description) -> float:
+    """The largest that an output can be, whatever is put in; of the widest column."""
+    reach = description.layers[-1].bound()
+    outputs = description.scaling.outputs
+    scale, offset = (np.array([getattr(c, k) for c in outputs]) for k in ("scale", "offset"))
+    if description.w_out is None or description.b_out is None:
+        return float((np.abs(offset) + scale * reach).max())
+    size = np.abs(description.w_out) @ reach + np.abs(description.b_out)
+    if description.scaling.change is not None:
+        size = description.scaling.change * size + limits(description)[0]
+    return float((np.abs(offset) + scale * size).max())
+
+
+def _lines(counted: IntModel) -> dict[str, Any]:
+    """Offsets and units of counts, for who reads the report."""
+    sides = {"inputs": counted.input_lines(), "outputs": counted.output_lines()}
+    return {
+        side: [{"offset": float(o), "unit": float(u)} for o, u in zip(*lines, strict=True)]
+        for side, lines in sides.items()
+    }
+
+
+TOLERANCES = {"float32": 3e-6, "float32-table": 1e-3, "q8": 3e-2, "q16": 1e-2}
 """How far the C may be from torch, as a share of the largest output that states could make."""
 
 
@@ -144,10 +211,15 @@ def tolerance(description: Description, samples: Samples, dtype: str) -> float:
     return float(f"{TOLERANCES[dtype] * float((reach * scales).max()) + rounding:.3g}")
 
 
-def _table(samples: Samples) -> str:
+def _table(samples: Samples, counts: tuple[Any, Any] | None = None) -> str:
+    """Inputs, times and torch's outputs, and both in counts where the C is of whole numbers."""
     I, O = samples.inputs.shape[1], samples.outputs.shape[1]
     head = [*(f"input{i}" for i in range(I)), "dt", *(f"output{o}" for o in range(O))]
-    rows = np.concatenate([samples.inputs, samples.dt[:, None], samples.outputs], axis=1)
+    columns = [samples.inputs, samples.dt[:, None], samples.outputs]
+    if counts is not None:
+        head += [f"given{i}" for i in range(I)] + [f"count{o}" for o in range(O)]
+        columns += counts
+    rows = np.concatenate(columns, axis=1)
     lines = [",".join(f"{value:.9g}" for value in row) for row in rows]
     return "\n".join([",".join(head), *lines]) + "\n"
 

@@ -58,6 +58,11 @@ def compilers() -> dict[str, list[str]]:
     return found
 
 
+def version(compiler: str) -> str:
+    """A compiler's own first line."""
+    return call([compiler, "--version"]).decode(errors="replace").splitlines()[0]
+
+
 def _is_there(program: str) -> bool:
     return shutil.which(program.split()[0]) is not None
 
@@ -91,6 +96,7 @@ def build(
         render(
             "harness.c.j2",
             name=exported.name,
+            type=exported.type,
             variable_dt=exported.variable_dt,
             d_inputs=len(facts["inputs"]),
             d_outputs=len(facts["outputs"]),
@@ -103,17 +109,21 @@ def build(
 
 def run(
     exported: Exported,
-    inputs: NDArray[np.float32],
+    inputs: NDArray[Any],
     dt: NDArray[np.float32],
     flags: Sequence[str] = ("-O2",),
     compiler: Sequence[str] = ("cc",),
-) -> NDArray[np.float32]:
-    """Outputs ``(T, O)`` of the C over inputs ``(T, I)`` in turn, from a state of zero."""
+) -> NDArray[Any]:
+    """Outputs ``(T, O)`` of the C over inputs ``(T, I)`` in turn, from a state of zero.
+
+    Both are numbers, or counts where the C is of whole numbers.
+    """
+    kind = np.float32 if exported.type == "float" else np.int16
     columns = [inputs, dt[:, None]] if exported.variable_dt else [inputs]
-    given = np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=np.float32)
+    given = np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=kind)
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "run"
         build(exported, program, flags, compiler)
         told = call([str(program)], given.tobytes())
-    outputs = np.frombuffer(told, dtype=np.float32)
+    outputs = np.frombuffer(told, dtype=kind)
     return outputs.reshape(len(inputs), len(exported.facts["outputs"]))
