@@ -5,7 +5,7 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest check lint types architecture docs tests browser clean
+.PHONY: bench cores bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
@@ -26,7 +26,7 @@ wheels: $(VENV)/.bench  ## a wheel for every platform, and the sources: dist/
 	$(PIP) '.[release]'
 	$(BIN)/python tools/wheels.py
 
-test: $(VENV)/.dev browser check  ## lint, types, architecture, documentation, tests
+test: $(VENV)/.dev browser cores check  ## lint, types, architecture, documentation, tests
 
 check: lint types architecture docs tests
 
@@ -65,6 +65,13 @@ test-oldest:  ## layers and kernels on the oldest torch that pyproject.toml admi
 browser:  # the report is tested in Debian's chromium; on a CI machine it is installed
 	@if [ -n "$$CI" ] && ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
+	fi
+
+cores:  # exported C runs on emulated microcontrollers; on a CI machine what that takes is installed
+	@if [ -n "$$CI" ] && ! command -v qemu-system-arm >/dev/null && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc-arm-none-eabi \
+			libnewlib-arm-none-eabi gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \
+			qemu-system-arm qemu-system-misc clang cmake; \
 	fi
 
 $(VENV)/.bench: $(BUILD)

@@ -6,7 +6,7 @@ import torch
 
 from torchliquid import LTC, SequenceModel, TorchliquidError
 from torchliquid.export import describe, to_c
-from torchliquid.export.floats import table
+from torchliquid.export.floats import limits, table
 from torchliquid.export.folder import FLOATS, LOOPS
 from torchliquid.export.host import compilers, run
 from torchliquid.export.samples import by_torch, made_up
@@ -78,16 +78,23 @@ def test_c_takes_and_gives_physical_units(change, tmp_path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_is_no_number_counts_as_the_mean(name, tmp_path):
+def test_odd_inputs_follow_the_headers_rule(name, tmp_path):
     model = made(name)
+    description = describe(model)
     exported = opened(to_c(model, tmp_path / "c"))
-    width = len(exported.facts["inputs"])
-    odd = [np.nan, np.inf, -np.inf, 3e38, -3e38]
-    inputs = np.zeros((40, width), dtype=np.float32)
-    inputs[5 : 5 + len(odd)] = np.array(odd)[:, None]
+    reach, _ = limits(description)
+    odd = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 2 * reach], dtype=np.float32)
+    read = np.array([0, reach, -reach, reach, -reach, reach], dtype=np.float32)
+    rng = np.random.default_rng(0)
+    plain = rng.normal(size=(40, description.inputs)).astype(np.float32)
+    given, meant = plain.copy(), plain.copy()
+    given[5 : 5 + len(odd)], meant[5 : 5 + len(odd)] = odd[:, None], read[:, None]
     ones = np.ones(40, dtype=np.float32)
-    told = run(exported, inputs, ones)
-    assert (told == run(exported, np.zeros_like(inputs), ones)).all()
+    told = run(exported, given, ones)
+    assert (told == run(exported, meant, ones)).all()
+    # and within the limit it is torch's
+    expected = by_torch(model, description, meant, ones * np.float32(description.dt)).outputs
+    assert np.abs(told - expected).max() < 10 * exported.facts["tolerance"]
 
 
 def test_times_that_are_no_times_count_as_none(tmp_path):

@@ -72,17 +72,21 @@ class Layer:
         """Whether time between samples plays a part."""
         return CELLS[self.cell].takes_dt
 
-    def bound(self) -> Numbers:
-        """The largest ``|state|`` ``(H,)`` that a neuron can reach from a state of zero.
+    def ends(self) -> tuple[Numbers, Numbers]:
+        """The least and the largest that each neuron can tell, ``(H,)``, from a state of zero.
 
         LTC: theorem 2 of Hasani et al. 2021, the state stays between 0 and A; CTRNN: within tau;
         the output of LSTM and GRU is within 1.
         """
         if self.cell == "LTC":
-            return np.abs(_known(self.target))
-        if self.cell == "CTRNN":
-            return _known(self.tau)
-        return np.ones(self.hidden)
+            target = _known(self.target)
+            return np.minimum(target, 0), np.maximum(target, 0)
+        most = _known(self.tau) if self.cell == "CTRNN" else np.ones(self.hidden)
+        return -most, most
+
+    def bound(self) -> Numbers:
+        """The largest ``|state|`` of each neuron, ``(H,)``."""
+        return np.maximum(*map(np.abs, self.ends()))
 
 
 @dataclass(frozen=True)

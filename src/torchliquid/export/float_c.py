@@ -71,7 +71,7 @@ def float_sources(
         variable_dt=variable_dt,
         columns=loops == "columns",
     )
-    reach, bounded = limits(description)
+    reach, bounded = limits(description, variable_dt=variable_dt)
     inputs, outputs = description.scaling.inputs, description.scaling.outputs
     offsets = np.array([column.offset for column in inputs])
     scales = np.array([column.scale for column in inputs])

@@ -32,8 +32,8 @@ LARGEST_T = 110.0
 LARGEST_FACTOR = 1e4
 ENTRIES, REACH = 128, 10.0
 """Of the table: intervals, and up to which z; beyond it the last entry stands, 4.5e-5 off."""
-FAR = 30.0
-"""Training deviations that an input may always be from its mean and still count."""
+FAR = 8.0
+"""Scales that an input may always be from its mean and still count for what it is."""
 FARTHEST = 1e6
 
 
@@ -121,8 +121,7 @@ def _fold(
     layer: Layer, index: int, w_in: Numbers, dt: float | None, gate_table: bool, columns: bool
 ) -> FloatLayer:
     factor = np.full((layer.w_in.shape[0], 1), unit(gate_table))
-    tanhs = {"LSTM": [2], "GRU": [2], "DecayGRU": [2], "CTRNN": [0]}.get(layer.cell, [])
-    factor[tanhs] *= 2
+    factor[tanh_gates(layer)] *= 2
     h = None if dt is None else dt / layer.unfolds
     form, own, shift = _own(layer, h, gate_table)
     bias = layer.bias + shift
@@ -239,31 +238,48 @@ def _of(numbers: Numbers | None) -> Numbers:
     return numbers
 
 
-def limits(description: Description) -> tuple[float, bool]:
-    """How far inputs may be from their mean, in deviations, and whether t must be kept in bounds.
+def limits(description: Description, *, variable_dt: bool = False) -> tuple[float, bool]:
+    """How far inputs may be from their mean, in scales, and whether each t must be kept in bounds.
 
-    ``2^t`` is not to overflow. Weights tell how large t gets while inputs are within the limit, as
-    states are bounded; where that bound is too wide to be of use, the C compares each t.
+    ``2^t`` is neither to overflow nor to fall below the least exponent. Weights tell how far t can
+    go while inputs are within the limit, as states are bounded; where that leaves too little room
+    for inputs, the C bounds each t.
     """
-    wide, reach = False, FARTHEST
-    below: Numbers | None = None
-    for layer in description.layers:
-        largest = layer.bound() if layer.cell in ("LTC", "CTRNN") else np.ones(layer.hidden)
-        weight = np.abs(layer.w_rec) @ largest + np.abs(layer.bias)
+    reach = FARTHEST
+    for index, layer in enumerate(description.layers):
+        low, high = layer.ends()
+        positive, negative = np.maximum(layer.w_rec, 0), np.minimum(layer.w_rec, 0)
+        least = layer.bias + positive @ low + negative @ high
+        most = layer.bias + positive @ high + negative @ low
         if layer.bias_rec is not None:
-            weight = weight + np.abs(layer.bias_rec)
-        double = 2 if layer.cell != "LTC" else 1  # of tanh
-        if layer.tau is not None:
-            weight = weight + math.log(1e3)  # the blend's shift
-            wide = wide or bool((1 / layer.tau).max() * description.dt > LARGEST_FACTOR)
-        if below is not None:
-            weight = weight + np.abs(layer.w_in) @ below
-        room = LARGEST_T / LOG2E / double - weight.max()
-        if below is None:
-            inputs = np.abs(layer.w_in).sum(2).max()
-            reach = min(reach, room / inputs if inputs > 0 else FARTHEST)
-        wide = wide or room <= 0
-        below = largest
-    if wide or reach < FAR:
-        return FARTHEST, True
-    return float(f"{reach:.3g}"), False
+            least, most = least - np.abs(layer.bias_rec), most + np.abs(layer.bias_rec)
+        if index:
+            below = np.maximum(*map(np.abs, description.layers[index - 1].ends()))
+            spread = np.abs(layer.w_in) @ below
+            least, most = least - spread, most + spread
+        factor = np.full((len(least), 1), LOG2E)
+        factor[tanh_gates(layer)] *= 2
+        largest = 126 - math.log2(3.4 * _largest_factor(layer, description.dt, variable_dt))
+        room = np.minimum(124 / factor - most, largest / factor + least)
+        width = np.abs(layer.w_in).sum(2) if index == 0 else np.zeros_like(room)
+        if room.min() <= 0:
+            return FARTHEST, True
+        if width.any():
+            reach = min(reach, float((room[width > 0] / width[width > 0]).min()))
+    return (float(f"{reach:.3g}"), False) if reach >= FAR else (FARTHEST, True)
+
+
+def tanh_gates(layer: Layer) -> list[int]:
+    """Which gates of a layer are tanh."""
+    return {"LSTM": [2], "GRU": [2], "DecayGRU": [2], "CTRNN": [0]}.get(layer.cell, [])
+
+
+def _largest_factor(layer: Layer, dt: float, variable_dt: bool) -> float:
+    """The largest number that an LTC step multiplies a power of two by."""
+    if variable_dt:
+        return LARGEST_FACTOR
+    if layer.cell != "LTC":
+        return 2.0
+    h = dt / layer.unfolds
+    largest = np.abs(_of(layer.target)).max() * max(1.0, h)
+    return float(max(2.0, h, largest, (1 + h / _of(layer.tau)).max()))

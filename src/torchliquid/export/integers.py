@@ -362,7 +362,7 @@ def _readout(
         first = np.ones(O)
     seen = np.concatenate([inputs[:, :1] / input_unit[0], told / unit], axis=1)
     # the farthest an output can be: LTC states lie between 0 and A, so that is one-sided
-    low, high = _ends(layers[-1].of)
+    low, high = layers[-1].of.ends()
     least = b_out + np.minimum(w_out * low, w_out * high).sum(1)
     most = b_out + np.maximum(w_out * low, w_out * high).sum(1)
     seen_first = (ONE - 1) * input_unit[0] * first
@@ -384,10 +384,3 @@ def _readout(
         description, bits, layers, input_unit, counts[:, 1:], counts[:, 0], whole, shift,
         output_unit, middle,
     )  # fmt: skip
-
-
-def _ends(layer: Layer) -> tuple[Numbers, Numbers]:
-    """The least and the largest that each neuron can tell, ``(H,)``, from a state of zero."""
-    if layer.cell == "LTC" and layer.target is not None:
-        return np.minimum(layer.target, 0), np.maximum(layer.target, 0)
-    return -layer.bound(), layer.bound()

@@ -91,13 +91,14 @@ def vectors(exported: Exported) -> Vectors:
     """The samples that it was written with."""
     path = exported.folder / "test" / "vectors.csv"
     try:
-        table = np.atleast_1d(np.genfromtxt(path, delimiter=",", names=True, dtype=np.float64))
+        table: Any = np.atleast_1d(np.genfromtxt(path, delimiter=",", names=True, dtype=np.float64))
         I, O = len(exported.facts["inputs"]), len(exported.facts["outputs"])
 
         def take(kind: str, many: int) -> NDArray[np.float64]:
-            return np.stack([table[f"{kind}{k}"] for k in range(many)], axis=1)
+            named: list[Any] = [table[f"{kind}{k}"] for k in range(many)]
+            return np.stack(named, axis=1)
 
-        dt, torch = table["dt"].astype(np.float32), take("output", O).astype(np.float32)
+        dt, torch = np.asarray(table["dt"], np.float32), take("output", O).astype(np.float32)
         if exported.type == "float":
             return Vectors(take("input", I).astype(np.float32), dt, torch, None)
         given = take("given", I).astype(np.int64)
