@@ -113,6 +113,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands.add_parser("export", help="write a trained model as C"))
     verify = commands.add_parser("verify", help="prove that exported C is the model")
     verify.add_argument("folder", type=Path, metavar="DIR", help="what export wrote")
+    verify.add_argument(
+        "--beside",
+        type=Path,
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="another one, verified before, for a column in report.md; may be repeated",
+    )
     verify.set_defaults(command=_verify)
     return parser
 
@@ -322,7 +330,7 @@ def _add_suites(tasks: Any) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="what `save` or a run wrote")
-    parser.add_argument("--to", choices=("c",), default="c", help="(%(default)s)")
+    parser.add_argument("--to", choices=("c", "onnx"), default="c", help="(%(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="to be made")
     parser.add_argument("--name", default="model", help="of functions and files (%(default)s)")
     parser.add_argument(
@@ -352,6 +360,8 @@ def _export(options: argparse.Namespace) -> int:
             f"{options.model / lanes[0]}"
         )
     model = load(options.model)
+    if options.to == "onnx":
+        return _export_onnx(model, options)
     calibrate, test, times = None, None, None
     if options.test is not None or options.calibrate is not None:
         from torchliquid.data.inputs import read_inputs
@@ -377,12 +387,28 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export_onnx(model: Any, options: argparse.Namespace) -> int:
+    from torchliquid.export import to_onnx
+
+    given = [name for name in ("calibrate", "test") if getattr(options, name) is not None]
+    given += [name for name, usual in (("dtype", "float32"), ("loops", "rolled"))
+              if getattr(options, name) != usual]  # fmt: skip
+    if given:
+        raise TorchliquidError(f"--{given[0]} is for --to c: leave it out")
+    folder = to_onnx(
+        model, options.out, name=options.name, dt=options.dt, variable_dt=options.variable_dt
+    )
+    print(f"ONNX: {folder / options.name}.onnx and {options.name}_step.onnx, checked against torch")
+    return 0
+
+
 def _verify(options: argparse.Namespace) -> int:
     from torchliquid.export import verify
 
-    rungs = verify(options.folder)
+    rungs = verify(options.folder, beside=options.beside)
     for rung in rungs:
         print(f"{rung.state:8} {rung.name:12} {rung.words}")
+    print(f"report: {options.folder / 'report.md'}")
     return int(any(rung.state == "failed" for rung in rungs))
 
 

@@ -8,6 +8,7 @@ import torch
 
 from torchliquid import LTC, SequenceModel, TorchliquidError
 from torchliquid.export import describe, golden, to_c
+from torchliquid.export.centring import quantised
 from torchliquid.export.host import call, run
 from torchliquid.export.integers import ONE, quantise, table
 from torchliquid.export.samples import by_torch, columns, made_up
@@ -24,12 +25,12 @@ def scaled(description, inputs):
     return (inputs - offset) / scale
 
 
-def off(model, dt, bits, steps=1500, **changes):
+def off(model, dt, bits, steps=1500, by=quantised, **changes):
     """RMS error against torch in standard deviations of the output, after the calibration."""
     description = describe(model, dt)
     inputs, times = made_up(description, variable_dt=False, steps=steps)
     expected = by_torch(model, description, inputs, times).outputs
-    counted = quantise(description, scaled(description, inputs[: steps // 2]), bits)
+    counted = by(description, scaled(description, inputs[: steps // 2]), bits)
     if changes:
         layers = tuple(dataclasses.replace(layer, **changes) for layer in counted.layers)
         counted = dataclasses.replace(counted, layers=layers)
@@ -56,7 +57,7 @@ def test_c_is_the_golden_model_to_the_bit(name, dtype, tmp_path):
     model = made(name)
     description = describe(model)
     calibration, _ = made_up(description, variable_dt=False)
-    counted = quantise(description, scaled(description, calibration), int(dtype[1:]))
+    counted = quantised(description, scaled(description, calibration), int(dtype[1:]))
     rng = np.random.default_rng(0)
     counts = np.concatenate([
         counted.to_counts(calibration[:200]),
@@ -113,6 +114,22 @@ def test_rounding_together_is_better_than_rounding_each(monkeypatch):
     assert together < off(model, 1.0, 8)
 
 
+def test_biases_bring_means_back():
+    model = lively("ltc")
+    with torch.no_grad():
+        model.layer.raw_tau_l0[:4] = 40.0  # these forget slowly, and drive the others
+        model.layer.weight_hh_l0.mul_(2)
+    description = describe(model, 0.1)
+    inputs = scaled(description, made_up(description, variable_dt=False, steps=2000)[0])
+    expected = states(description, inputs)[0].mean(0)
+    away = []
+    for by in (quantise, quantised):
+        counted = by(description, inputs, 8)
+        told = golden.states(counted.layers, counted.of_scaled(inputs))[0]
+        away.append(np.abs((told * counted.layers[0].unit).mean(0) - expected).max())
+    assert away[1] < 0.3 * away[0]
+
+
 def test_the_table_is_sigmoid():
     z = np.arange(-60_000, 60_001)
     exact = 1 / (1 + np.exp(-z / 4096))
@@ -141,7 +158,7 @@ def test_numbers_become_counts_in_c_as_in_python(tmp_path):
     told = np.frombuffer(call([program], numbers.tobytes()), dtype=np.int16)
     lines = exported.facts["counts"]["inputs"][0]
     description = describe(model)
-    counted = quantise(
+    counted = quantised(
         description, scaled(description, made_up(description, variable_dt=False)[0]), 16
     )
     assert lines["unit"] == counted.input_lines()[1][0]

@@ -12,8 +12,9 @@ from torch import nn
 
 from torchliquid import LTC, SequenceModel, TorchliquidError
 from torchliquid.cli import main
-from torchliquid.export import to_c, verify
+from torchliquid.export import describe, to_c, verify
 from torchliquid.export.boards import BOARDS
+from torchliquid.export.costs import operations
 from torchliquid.export.folder import DTYPES
 
 from .models import made
@@ -97,7 +98,7 @@ def test_what_is_there_is_climbed_and_the_rest_named(tmp_path, monkeypatch, caps
     monkeypatch.setenv("PATH", str(tools))
     assert main(["verify", str(folder)]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in said] == ["passed", *["skipped"] * 4, "passed"]
+    assert [line.split()[0] for line in said] == ["passed", *["skipped"] * 4, "passed", "report:"]
     assert "arm-none-eabi-gcc is not there" in said[1]
     (tools / "gcc").unlink()
     assert main(["verify", str(folder)]) == 2
@@ -150,6 +151,41 @@ def test_a_table_of_ones_own_is_what_it_is_verified_on(tmp_path):
     folder = to_c(made("ltc"), tmp_path / "c", test=inputs)
     rung = verify(folder, fuzz=100)[0]
     assert "over 30 samples" in rung.words
+
+
+def test_the_report_sets_models_side_by_side(tmp_path, capsys):
+    folders = [tmp_path / "small", tmp_path / "large"]
+    for folder, name in zip(folders, ["LTC-8", "LSTM-16"], strict=True):
+        to_c(NETWORKS[name](), folder, name=folder.name)
+        text = (folder / "report.md").read_text()
+        assert "not verified" in text
+        assert "Run `torchliquid verify`" in text
+        assert main(["verify", str(folder), "--beside", str(folders[0])]) == 0
+    text = (folders[1] / "report.md").read_text()
+    assert "| | large (float32) | small (float32) |" in text
+    assert "| trained numbers | 1,233 | 105 |" in text
+    assert "| divisions a step | 80 | 8 |" in text
+    assert "not verified" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| state, bytes")]
+    assert rows == ["| state, bytes | 128 | 32 |"]
+    assert "report: " in capsys.readouterr().out
+    if shutil.which("qemu-system-arm"):
+        assert text.count("| instructions a step |") == len(BOARDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "expected"),
+    [
+        ("ltc", "float32", (8 * 9 + 8 * 4 + 8, 8, 8)),
+        ("ltc-6", "float32", (8 + 6 * (64 + 32) + 8, 48, 48)),
+        ("ltc-6", "float32-table", (8 + 6 * (64 + 32) + 8, 48, 0)),
+        ("ltc-6", "q8", (8 + 6 * (64 + 40) + 8, 48, 0)),
+        ("lstm", "float32", (4 * 16 * 17 + 16 * 4 + 16, 80, 80)),
+    ],
+)
+def test_operations_are_counted(name, dtype, expected):
+    found = operations(describe(made(name)), dtype, variable_dt=False)
+    assert tuple(found.values()) == expected
 
 
 def test_a_folder_must_be_named(tmp_path):

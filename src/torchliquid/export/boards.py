@@ -236,8 +236,8 @@ def _emulated(board: Board, program: Path) -> list[int]:
     return words
 
 
-def sizes(board: Board, exported: Exported, level: str = "-Os") -> Sizes:
-    """Bytes of flash on a core."""
+def sizes(board: Board, exported: Exported, level: str = "-Os", *, strict: bool = True) -> Sizes:
+    """Bytes of flash on a core; ``strict`` allows no warning."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         main = folder / "size.c"
@@ -257,7 +257,8 @@ def sizes(board: Board, exported: Exported, level: str = "-Os") -> Sizes:
             totals.append(sum(_sections(board, program)[:2]))
         model = folder / "model.o"
         call([
-            f"{board.prefix}-gcc", "-std=c99", *board.target, level, *STRICT, "-ffunction-sections",
+            f"{board.prefix}-gcc", "-std=c99", *board.target, level,
+            *(STRICT if strict else ()), "-ffunction-sections",
             "-fdata-sections", "-c", *exported.sources, "-o", str(model),
         ])  # fmt: skip
         text, data, _ = _sections(board, model)

@@ -177,7 +177,7 @@ def _own(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Arr
 
 def _ltc(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Array], Any]:
     tau, target = _of(layer.tau), _of(layer.target)
-    _check_solver(layer)
+    check_solver(layer)
     if h is None or layer.solver == "exponential":
         forms = {"semi_implicit": "fused" if gate_table else "quotient"}
         form = forms.get(layer.solver, layer.solver)
@@ -190,7 +190,8 @@ def _ltc(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Arr
     return "blend", [Array(name, values, "neuron") for name, values in named.items()], shift
 
 
-def _check_solver(layer: Layer) -> None:
+def check_solver(layer: Layer) -> None:
+    """That an exporter knows the layer's step."""
     if layer.solver == "rk4":
         raise TorchliquidError(
             "solver 'rk4' has no closed step to export: set model.layer.solver = 'semi_implicit', "
@@ -212,7 +213,7 @@ def blend(layer: Layer, h: float) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     c = 1 + h / tau
     if layer.cell == "CTRNN":
         return 1 / c, none, h / c, none
-    _check_solver(layer)
+    check_solver(layer)
     target = _of(layer.target)
     if layer.solver == "exponential":
         raise TorchliquidError(

@@ -15,12 +15,15 @@ import numpy as np
 from torchliquid.checks import check_path, shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.export import golden
+from torchliquid.export.centring import quantised
+from torchliquid.export.costs import operations, state_bytes
 from torchliquid.export.description import Description, describe
+from torchliquid.export.engineer import report
 from torchliquid.export.float_c import float_sources
 from torchliquid.export.floats import limits
 from torchliquid.export.integer_c import integer_sources
-from torchliquid.export.integers import IntModel, quantise
-from torchliquid.export.samples import Samples, by_torch, check_inputs, columns, made_up
+from torchliquid.export.integers import ONE, IntModel
+from torchliquid.export.samples import Samples, by_torch, check_inputs, columns, errors, made_up
 from torchliquid.export.text import RESERVED, render
 from torchliquid.nn.model import Recurrent, SequenceModel
 
@@ -76,7 +79,7 @@ def to_c(
     ['pump.c', 'pump.h']
     """
     target = check_path(folder)
-    _check_name(name)
+    check_name(name)
     _check_choice("dtype", dtype, DTYPES)
     _check_choice("loops", loops, LOOPS)
     description = describe(model, dt)
@@ -89,7 +92,7 @@ def to_c(
     counted = None
     if dtype in BITS:
         _check_counted(variable_dt, loops)
-        counted = quantise(description, _calibration(description, calibrate), BITS[dtype])
+        counted = quantised(description, _calibration(description, calibrate), BITS[dtype])
         sources = integer_sources(counted, name, unrolled=loops == "unrolled")
     else:
         if calibrate is not None:
@@ -163,15 +166,34 @@ def _write(
         "options": options,
         "tolerance": context["tolerance"],
         "bound": bound(description),
+        "state": state_bytes(description, counted),
+        "operations": operations(description, options["dtype"], variable_dt=options["variable_dt"]),
+        "steps": len(samples.inputs),
+        "saturated": _saturated(description, samples, context["given"], counted),
+        "error": None
+        if counted is None
+        else errors(counted.to_numbers(context["expected"]), samples.outputs),
         "counts": None if counted is None else _lines(counted),
         "inputs": [column.name for column in description.scaling.inputs],
         "outputs": [column.name for column in description.scaling.outputs],
     }
     files["report.json"] = json.dumps(facts, indent=2) + "\n"
+    files["report.md"] = report(facts)
     for place, text in files.items():
         path = part / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _saturated(
+    description: Description, samples: Samples, given: Any, counted: IntModel | None
+) -> int:
+    """Inputs of the samples that were beyond their range, and read as its end."""
+    if counted is not None:
+        return int((np.abs(given) >= ONE - 1).sum())
+    offset, scale = columns(description.scaling.inputs)
+    reach, _ = limits(description)
+    return int((np.abs((samples.inputs - offset) / scale) > reach).sum())
 
 
 def bound(description: Description) -> float:
@@ -280,7 +302,8 @@ def _umask() -> int:
     return mask
 
 
-def _check_name(name: Any) -> None:
+def check_name(name: Any) -> None:
+    """That functions and files may be called so."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
         raise TorchliquidError(
             f"name is {shown(name)}: give a C identifier of at most 40 letters, digits and _, a "

@@ -1,5 +1,7 @@
 """A model in whole numbers, run in whole numbers: the C does the same to the bit, on every core."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from torchliquid.export.integers import (
@@ -19,18 +21,19 @@ TABLE = table()
 
 def run(model: IntModel, inputs: Counts) -> Counts:
     """Outputs ``(T, O)`` in counts, from inputs ``(T, I)`` in counts and a state of zero."""
-    states = [
-        {name: np.zeros(layer.of.hidden, np.int64) for _, name in layer.states}
-        for layer in model.layers
-    ]
-    told = []
-    for sample in inputs:
-        seen = sample
-        for layer, state in zip(model.layers, states, strict=True):
-            seen = _layer(layer, seen, state)
-        total = model.b_out + model.w_out @ seen + model.w_first * sample[0]
-        told.append(_rounded(_within(total), model.shift))
-    return np.array(told)
+    seen = states(model.layers, inputs)[-1]
+    total = model.b_out + seen @ model.w_out.T + inputs[:, :1] * model.w_first
+    return _rounded(_within(total), model.shift)
+
+
+def states(layers: Sequence[IntLayer], inputs: Counts) -> list[Counts]:
+    """What rows see of each layer, ``(T, H)`` a layer, in counts."""
+    found, below = [], inputs
+    for layer in layers:
+        state = {name: np.zeros(layer.of.hidden, np.int64) for _, name in layer.states}
+        below = np.array([_layer(layer, sample, state) for sample in below])
+        found.append(below)
+    return found
 
 
 def _layer(layer: IntLayer, u: Counts, state: dict[str, Counts]) -> Counts:

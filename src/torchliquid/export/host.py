@@ -44,7 +44,8 @@ class Exported:
     @property
     def sources(self) -> list[str]:
         """What is compiled, and where headers are."""
-        return [str(self.folder / "src" / f"{self.name}.c"), f"-I{self.folder / 'src'}"]
+        own = self.facts.get("sources") or [str(self.folder / "src" / f"{self.name}.c")]
+        return [*own, f"-I{self.folder / 'src'}"]
 
 
 def compilers() -> dict[str, list[str]]:

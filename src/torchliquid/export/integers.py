@@ -139,6 +139,11 @@ class IntModel:
         halves_away = np.trunc(clipped + np.copysign(np.float32(0.5), clipped))
         return np.asarray(halves_away, dtype=np.int64)
 
+    def of_scaled(self, inputs: Numbers) -> Counts:
+        """Inputs ``(T, I)``, scaled as in training, in counts."""
+        counts = np.clip(np.rint(inputs / self.input_unit), -ONE + 1, ONE - 1)
+        return np.asarray(counts, dtype=np.int64)
+
     def to_numbers(self, outputs: Counts) -> Numbers:
         """Outputs ``(T, O)`` from counts, physical."""
         offset, unit = self.output_lines()
@@ -308,7 +313,8 @@ def _row(
     least = max(widest, room, 1e-12)
     mean = seen.mean(0)
     spread = (seen - mean).T @ (seen - mean) / len(seen)
-    spread += np.eye(len(weights)) * (1e-4 * np.trace(spread) / len(weights) + 1e-9)
+    # as if every count moved a little by itself too: the calibration is not all there is
+    spread += np.eye(len(weights)) * (0.1 * np.trace(spread) / len(weights) + 1e-9)
     best: tuple[float, Counts, float] | None = None
     several = least * np.linspace(1.0, 1.3, 16 if bits == 8 else 1)
     for size in several if unit is None else [unit]:

@@ -54,6 +54,18 @@ def columns(of: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array([c.offset for c in of]), np.array([c.scale for c in of])
 
 
+def errors(told: NDArray[Any], expected: NDArray[Any]) -> dict[str, float]:
+    """Largest and RMS error, and the latter as a share of the signal's deviation."""
+    off = told - expected
+    rms = float(np.sqrt((off**2).mean()))
+    spread = float(expected.std(0).max())
+    return {
+        "largest": float(np.abs(off).max()),
+        "rms": rms,
+        "rms_of_deviation": rms / spread if spread else 0.0,
+    }
+
+
 def check_inputs(description: Description, inputs: Any, what: str = "test") -> Floats:
     """Inputs ``(T, I)`` in single precision.
 

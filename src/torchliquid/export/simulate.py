@@ -23,12 +23,13 @@ def states(description: Description, inputs: Numbers) -> list[Numbers]:
     """
     found, below = [], inputs
     for layer in description.layers:
-        below = _run(layer, below, description.dt)
+        below = run_layer(layer, below, description.dt)
         found.append(below)
     return found
 
 
-def _run(layer: Layer, inputs: Numbers, dt: float) -> Numbers:
+def run_layer(layer: Layer, inputs: Numbers, dt: float) -> Numbers:
+    """What a layer tells ``(T, H)`` of inputs ``(T, I)``, from a state of zero."""
     drive = np.einsum("ghi,ti->tgh", layer.w_in, inputs) + layer.bias
     h, c = np.zeros(layer.hidden), np.zeros(layer.hidden)
     told = []

@@ -11,6 +11,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from numpy.typing import NDArray
 from torchliquid.checks import check_path
 from torchliquid.errors import TorchliquidError
 from torchliquid.export import boards, host
+from torchliquid.export.engineer import report
 from torchliquid.export.host import Exported
+from torchliquid.export.samples import errors
 
 FUZZ = 100_000
 SAMPLES = 50
@@ -116,17 +119,20 @@ def physical(exported: Exported, outputs: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(offset + unit * outputs)
 
 
-def verify(folder: str | Path, *, fuzz: int = FUZZ) -> list[Rung]:
+def verify(
+    folder: str | Path, *, beside: Sequence[str | Path] = (), fuzz: int = FUZZ
+) -> list[Rung]:
     """Climb the ladder, and keep what was found in the folder's report.
 
     Args:
         folder: what `to_c` wrote.
+        beside: other such folders, verified before: ``report.md`` gets a column for each.
         fuzz: how many inputs the sanitizers see.
 
     Raises:
         TorchliquidError: the folder is none, or there is no compiler at all.
     """
-    exported = opened(folder)
+    exported, others = opened(folder), [opened(other).facts for other in beside]
     if not host.compilers():
         raise TorchliquidError(
             "there is no C compiler: install gcc or clang, or name one in CC, and call again"
@@ -135,32 +141,23 @@ def verify(folder: str | Path, *, fuzz: int = FUZZ) -> list[Rung]:
     rungs = [_host(exported, samples, name) for name in host.compilers()]
     rungs += [_core(exported, samples, core) for core in boards.BOARDS]
     rungs.append(_sanitizers(exported, fuzz))
-    facts = exported.facts | {"verified": [asdict(rung) for rung in rungs]}
+    found = next((rung.facts for rung in rungs if "largest" in rung.facts), None)
+    error = None if found is None else {k: found[k] for k in ("largest", "rms", "rms_of_deviation")}
+    facts = exported.facts | {"error": error, "verified": [asdict(rung) for rung in rungs]}
     try:
         text = json.dumps(facts, indent=2) + "\n"
         (exported.folder / "report.json").write_text(text, encoding="utf-8")
+        (exported.folder / "report.md").write_text(report(facts, others), encoding="utf-8")
     except OSError as error:
         raise TorchliquidError(f"cannot write to {folder} ({error.strerror})") from error
     return rungs
-
-
-def errors(exported: Exported, samples: Vectors, outputs: NDArray[Any]) -> dict[str, float]:
-    """Largest and RMS error against torch, and the latter as a share of the signal's deviation."""
-    off = physical(exported, outputs) - samples.torch[: len(outputs)]
-    rms = float(np.sqrt((off**2).mean()))
-    spread = float(samples.torch.std(0).max())
-    return {
-        "largest": float(np.abs(off).max()),
-        "rms": rms,
-        "rms_of_deviation": rms / spread if spread else 0.0,
-    }
 
 
 def _compared(
     name: str, exported: Exported, samples: Vectors, outputs: NDArray[Any], facts: dict[str, Any]
 ) -> Rung:
     """What outputs say about the model."""
-    found = errors(exported, samples, outputs)
+    found = errors(physical(exported, outputs), samples.torch[: len(outputs)])
     facts = found | facts
     words = f"largest error {found['largest']:.3g} over {len(outputs)} samples"
     if samples.counts is not None:
