@@ -74,7 +74,7 @@ cores:  # exported C runs on emulated microcontrollers; on a CI machine what tha
 	@if [ -n "$$CI" ] && ! command -v qemu-system-arm >/dev/null && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc-arm-none-eabi \
 			libnewlib-arm-none-eabi gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \
-			qemu-system-arm qemu-system-misc clang cmake; \
+			qemu-system-arm qemu-system-misc clang cmake gcc-avr avr-libc simavr; \
 	fi
 
 $(VENV)/.bench: $(BUILD)

@@ -297,6 +297,9 @@ def _add_suites(tasks: Any) -> None:
         "compare": ("what has changed between two results of a suite", _compare_suites),
         "export": ("every error of every lane as one table", _export_suite),
     }
+    edge = tasks.add_parser("edge", help="what the models of a finished benchmark cost on a core")
+    edge.add_argument("folder", type=Path, metavar="RESULTS", help="such as results/article")
+    edge.set_defaults(command=_measure_edge)
     for name, (words, command) in about.items():
         parser = tasks.add_parser(name, help=words)
         parser.set_defaults(command=command)
@@ -410,6 +413,34 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"{rung.state:8} {rung.name:12} {rung.words}")
     print(f"report: {options.folder / 'report.md'}")
     return int(any(rung.state == "failed" for rung in rungs))
+
+
+def _measure_edge(options: argparse.Namespace) -> int:
+    import json
+
+    from torchliquid.bench.judging.summary import summarise
+    from torchliquid.bench.running.edge import measure
+    from torchliquid.bench.running.store import Store, hold, write_whole
+    from torchliquid.report import write_report
+
+    console = _console()
+    store = Store.existing(options.folder)
+    with hold(options.folder):
+        measure(store, lambda text: console.print(text, soft_wrap=True))
+        summary = summarise(store)
+        text = json.dumps(summary, indent=2) + "\n"
+        write_whole(options.folder / "summary.json", text.encode())
+        page = write_report(store, summary)
+    for row in summary["edge"]["rows"]:
+        console.print(
+            f"{row['model']:12} {row['dtype']:8} {row['instructions']:>9,.0f} instructions/step "
+            f"{row['flash']:>7,} B flash  test MSE {row['test_mse']:.4g}",
+            soft_wrap=True,
+        )
+    for claim in summary["edge"]["claims"]:
+        console.print(f"{claim['verdict']}: {claim['claim']}. {claim['proof']}", soft_wrap=True)
+    console.print(f"report: {page}", soft_wrap=True)
+    return 0
 
 
 def _run_suite(options: argparse.Namespace) -> int:

@@ -54,7 +54,7 @@ def real(tmp_path_factory):
 
 def test_keys_of_the_whole(real):
     assert set(real) == {"schema", "created", "task", "models", "differences", "claims", "settled",
-                         "series", "reference", "training", "environment"}  # fmt: skip
+                         "series", "reference", "training", "environment", "edge"}  # fmt: skip
     assert real["schema"] == 1
     assert len(real["created"]) == len("2026-11-23T18:00:00Z")
 

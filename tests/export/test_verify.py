@@ -42,7 +42,8 @@ def test_every_rung_holds(network, dtype, tmp_path):
         if rung.name in BOARDS and rung.state == "passed":
             assert rung.facts["static_ram"] == 0
             assert 0 < rung.facts["instructions"] < 1e6
-            assert rung.facts["object"] <= rung.facts["linked"] + 8
+            # RISC-V's linker shortens calls
+            assert rung.facts["object"] <= 1.02 * rung.facts["linked"]
     kept = json.loads((tmp_path / "c" / "report.json").read_text())["verified"]
     assert [rung["name"] for rung in kept] == [rung.name for rung in rungs]
 

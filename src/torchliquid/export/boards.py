@@ -24,7 +24,7 @@ from torchliquid.export.text import render
 
 HERE = Path(__file__).parent / "templates" / "boards"
 _BARE = ("-nostartfiles", "-T", str(HERE / "cortex.ld"), "--specs=nano.specs",
-         "--specs=nosys.specs")  # fmt: skip
+         "--specs=nosys.specs", "-lm")  # fmt: skip
 _HOSTED = (
     "--crt0=hosted",
     "--oslib=semihost",

@@ -32,14 +32,17 @@ class Samples:
     outputs: Floats
 
 
-def made_up(description: Description, *, variable_dt: bool, steps: int = STEPS) -> Any:
+def made_up(
+    description: Description, *, variable_dt: bool, steps: int = STEPS, slower: float = 1.0
+) -> Any:
     """Inputs ``(T, I)`` and dt ``(T,)``: slow waves and noise, as far from the mean as training's.
 
-    Each input lies within three of its column's scales.
+    Each input lies within three of its column's scales; its wave has a period of 15 to 120 samples,
+    or ``slower`` times as many.
     """
     rng = np.random.default_rng(0)
     time = np.arange(steps)[:, None]
-    periods = rng.uniform(15, 120, description.inputs)
+    periods = slower * rng.uniform(15, 120, description.inputs)
     waves = np.sin(2 * np.pi * time / periods + rng.uniform(0, 6, description.inputs))
     scaled = np.clip(waves + 0.3 * rng.standard_normal((steps, description.inputs)), -3, 3)
     offset, scale = columns(description.scaling.inputs)

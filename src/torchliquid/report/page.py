@@ -15,6 +15,7 @@ from torchliquid.report import tables
 from torchliquid.report.answer import answers
 from torchliquid.report.figures_answer import ratios_at_a_glance
 from torchliquid.report.figures_differences import paired_differences
+from torchliquid.report.figures_edge import edge_costs
 from torchliquid.report.figures_jumps import jump_average
 from torchliquid.report.figures_parameters import parameters_against_error
 from torchliquid.report.figures_prediction import prediction
@@ -47,6 +48,7 @@ _SECTIONS = {
     "The time constant": (tau_figures, jump_average),
     "Training and prediction": (loss_curves, prediction),
     "The models side by side": (parameters_against_error, paired_differences),
+    "On a microcontroller": (edge_costs,),
 }
 
 
@@ -74,7 +76,8 @@ def write_report(store: Store, summary: dict[str, Any]) -> Path:
             figures += [
                 gallery.hang(one) for one in (found if isinstance(found, list) else [found])
             ]
-        sections.append({"id": _id(heading), "heading": heading, "figures": figures})
+        if figures:
+            sections.append({"id": _id(heading), "heading": heading, "figures": figures})
     gallery.sweep()
     page = store.folder / "report.html"
     write_whole(page, _render(summary, opening, sections).encode())
@@ -154,6 +157,7 @@ def _render(
         too_few=tables.too_few(summary),
         sections=sections,
         settings=tables.settings(summary),
+        edge=summary["edge"],
         series=tables.series_table(summary),
         results=[(words, found, tables.rows(summary, found)) for words, found in results],
         lanes=count(summary["task"]["lanes"], "lane"),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.judging.claims import article_claims
+from torchliquid.bench.judging.edge import edge
 from torchliquid.bench.judging.settled import settled_claims
 from torchliquid.bench.judging.statistics import (
     BOUND,
@@ -50,6 +51,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "series": _series(task, runs),
         "claims": article_claims(runs) if task.is_articles else [],
         "settled": settled_claims(task, runs),
+        "edge": edge(store.folder),
         "training": _training(runs),
         "environment": describe() | {"threads": threads},
     }
