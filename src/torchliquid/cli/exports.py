@@ -1,0 +1,143 @@
+"""`torchliquid export`, `verify` and `bench edge`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from torchliquid import TorchliquidError
+from torchliquid.cli.terminal import open_console
+
+
+def add_exports(commands: Any) -> None:
+    """The commands that write trained models elsewhere, and prove them."""
+    _add_export(commands.add_parser("export", help="write a trained model as C or ONNX"))
+    verify = commands.add_parser("verify", help="prove that exported C is the model")
+    verify.add_argument("folder", type=Path, metavar="DIR", help="what export wrote")
+    verify.add_argument(
+        "--beside",
+        type=Path,
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="another one, verified before, for a column in report.md; may be repeated",
+    )
+    verify.set_defaults(command=_verify)
+
+
+def add_edge(tasks: Any) -> None:
+    """The command that measures what a finished benchmark's models take on a core."""
+    edge = tasks.add_parser("edge", help="what the models of a finished benchmark cost on a core")
+    edge.add_argument("folder", type=Path, metavar="RESULTS", help="such as results/article")
+    edge.set_defaults(command=_measure_edge)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL", help="what `save` or a run wrote")
+    parser.add_argument("--to", choices=("c", "onnx"), default="c", help="(%(default)s)")
+    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="to be made")
+    parser.add_argument("--name", default="model", help="of functions and files (%(default)s)")
+    parser.add_argument(
+        "--dtype", default="float32", help="float32, float32-table, q8 or q16 (%(default)s)"
+    )
+    time = parser.add_mutually_exclusive_group()
+    time.add_argument("--dt", type=float, help="time between samples (the layer's own)")
+    time.add_argument("--variable-dt", action="store_true", help="a time comes with each sample")
+    parser.add_argument(
+        "--loops", default="rolled", help="rolled: least flash; unrolled; columns (%(default)s)"
+    )
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="TABLE", help="q8, q16: samples as in training"
+    )
+    parser.add_argument("--test", type=Path, metavar="TABLE", help="samples to verify it on")
+    parser.set_defaults(command=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from torchliquid.export import describe, to_c
+    from torchliquid.nn import load
+
+    lanes = sorted(path.name for path in options.model.glob("lane-*") if path.is_dir())
+    if lanes and not (options.model / "config.json").exists():
+        raise TorchliquidError(
+            f"{options.model} holds {len(lanes)} trained models: give one, such as "
+            f"{options.model / lanes[0]}"
+        )
+    model = load(options.model)
+    if options.to == "onnx":
+        return _export_onnx(model, options)
+    calibrate, test, times = None, None, None
+    if options.test is not None or options.calibrate is not None:
+        from torchliquid.data.inputs import read_inputs
+
+        names = [column.name for column in describe(model).scaling.inputs]
+        if options.calibrate is not None:
+            calibrate, _ = read_inputs(options.calibrate, names)
+        if options.test is not None:
+            test, times = read_inputs(options.test, names, dt=options.variable_dt)
+    folder = to_c(
+        model,
+        options.out,
+        name=options.name,
+        dtype=options.dtype,
+        dt=options.dt,
+        variable_dt=options.variable_dt,
+        loops=options.loops,
+        calibrate=calibrate,
+        test=test,
+        test_dt=times,
+    )
+    print(f"C: {folder / 'src' / options.name}.c and .h")
+    return 0
+
+
+def _export_onnx(model: Any, options: argparse.Namespace) -> int:
+    from torchliquid.export import to_onnx
+
+    given = [name for name in ("calibrate", "test") if getattr(options, name) is not None]
+    given += [name for name, usual in (("dtype", "float32"), ("loops", "rolled"))
+              if getattr(options, name) != usual]  # fmt: skip
+    if given:
+        raise TorchliquidError(f"--{given[0]} is for --to c: leave it out")
+    folder = to_onnx(
+        model, options.out, name=options.name, dt=options.dt, variable_dt=options.variable_dt
+    )
+    print(f"ONNX: {folder / options.name}.onnx and {options.name}_step.onnx, checked against torch")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from torchliquid.export import verify
+
+    rungs = verify(options.folder, beside=options.beside)
+    for rung in rungs:
+        print(f"{rung.state:8} {rung.name:12} {rung.words}")
+    print(f"report: {options.folder / 'report.md'}")
+    return int(any(rung.state == "failed" for rung in rungs))
+
+
+def _measure_edge(options: argparse.Namespace) -> int:
+    import json
+
+    from torchliquid.bench.judging.summary import summarise
+    from torchliquid.bench.running.edge import measure
+    from torchliquid.bench.running.store import Store, hold, write_whole
+    from torchliquid.report import write_report
+
+    console = open_console()
+    store = Store.existing(options.folder)
+    with hold(options.folder):
+        measure(store, lambda text: console.print(text, soft_wrap=True))
+        summary = summarise(store)
+        text = json.dumps(summary, indent=2) + "\n"
+        write_whole(options.folder / "summary.json", text.encode())
+        page = write_report(store, summary)
+    for row in summary["edge"]["rows"]:
+        console.print(
+            f"{row['model']:12} {row['dtype']:8} {row['instructions']:>9,.0f} instructions/step "
+            f"{row['flash']:>7,} B flash  test MSE {row['test_mse']:.4g}",
+            soft_wrap=True,
+        )
+    for claim in summary["edge"]["claims"]:
+        console.print(f"{claim['verdict']}: {claim['claim']}. {claim['proof']}", soft_wrap=True)
+    console.print(f"report: {page}", soft_wrap=True)
+    return 0
