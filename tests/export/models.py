@@ -13,6 +13,7 @@ MODELS = {
     "ltc": lambda: SequenceModel(LTC(1, 8), 1),
     "ltc-6": lambda: SequenceModel(LTC(1, 8, unfolds=6), 1),
     "ltc-no-bias": lambda: SequenceModel(LTC(2, 3, bias=False, dt=0.01), 2),
+    "one-neuron": lambda: SequenceModel(LTC(1, 1, bias=False), 1),
     "euler": lambda: SequenceModel(LTC(3, 5, solver="euler", dt=0.1), 2),
     "euler-4": lambda: SequenceModel(LTC(1, 5, solver="euler", unfolds=4, dt=0.5), 1),
     "exponential": lambda: SequenceModel(LTC(2, 5, solver="exponential", dt=0.001), 1),

@@ -10,6 +10,7 @@ from torchliquid.export.floats import limits, table
 from torchliquid.export.folder import FLOATS, LOOPS
 from torchliquid.export.host import compilers, run
 from torchliquid.export.samples import by_torch, made_up
+from torchliquid.export.verify import vectors
 from torchliquid.nn import Column, Scaling
 
 from .models import MODELS, TIMED, made, opened
@@ -116,8 +117,10 @@ def test_the_table_lies_between_its_errors():
 
 
 BAD = [
-    ({"name": "int"}, "word of C"),
+    ({"name": "int"}, "means something to C"),
     ({"name": "loop"}, "Arduino"),
+    ({"name": "Math"}, "means something"),  # math.h would be found instead of the library's
+    ({"name": "test"}, "CMake"),
     ({"name": "9lives"}, "C identifier"),
     ({"name": "a-b"}, "C identifier"),
     ({"name": "x" * 41}, "40 letters"),
@@ -184,3 +187,22 @@ def test_weights_too_large_to_bound_are_kept_in_bounds(tmp_path):
     assert np.isfinite(told).all()
     wide = np.full((20, 1), 1e5, dtype=np.float32)
     assert np.isfinite(run(exported, wide, np.ones(20, dtype=np.float32))).all()
+
+
+def test_no_time_is_taken_in_silence_by_what_knows_none(tmp_path):
+    with pytest.raises(TorchliquidError, match="an LSTM knows no time"):
+        to_c(made("lstm"), tmp_path / "c", dt=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_weights_of_other_precisions_become_c_in_single(dtype, tmp_path):
+    model = made("ltc").to(dtype)
+    exported = opened(to_c(model, tmp_path / "c"))
+    samples = vectors(exported)
+    off = np.abs(run(exported, samples.given, samples.dt) - samples.torch).max()
+    assert off <= exported.facts["tolerance"]
+
+
+def test_what_is_no_model_is_said():
+    with pytest.raises(TorchliquidError, match="cannot export a Linear"):
+        describe(torch.nn.Linear(1, 1))

@@ -124,6 +124,8 @@ def test_what_is_missing_or_meant_for_c_is_said(tmp_path, monkeypatch, capsys):
         to_onnx(made("lstm"), tmp_path / "o", variable_dt=True)
     with pytest.raises(TorchliquidError, match="no closed step"):
         to_onnx(SequenceModel(LTC(1, 2, solver="rk4"), 1), tmp_path / "o")
+    with pytest.raises(TorchliquidError, match="at most 100"):
+        to_onnx(SequenceModel(LTC(1, 2, unfolds=101), 1), tmp_path / "o")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert main(command) == 2
     assert "pip install 'torchliquid[onnx]'" in capsys.readouterr().err

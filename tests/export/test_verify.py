@@ -106,6 +106,13 @@ def test_what_is_there_is_climbed_and_the_rest_named(tmp_path, monkeypatch, caps
     assert "install gcc or clang" in capsys.readouterr().err
 
 
+def test_a_compiler_may_be_several_words(tmp_path, monkeypatch, capsys):
+    folder = to_c(made("ltc"), tmp_path / "c")
+    monkeypatch.setenv("CC", "gcc -O1")
+    rungs = verify(folder, fuzz=100)
+    assert (rungs[0].name, rungs[0].state) == ("host gcc -O1", "passed")
+
+
 def test_a_compiler_that_fails_is_a_rung_that_fails(tmp_path, monkeypatch, capsys):
     folder = to_c(made("ltc"), tmp_path / "c")
     monkeypatch.setenv("CC", "false")

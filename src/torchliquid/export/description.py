@@ -143,7 +143,7 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
     Raises:
         TorchliquidError: a layer that no exporter knows, or weights that are not finite.
     """
-    name = layer_name(model)
+    name = layer_name(model, "export")
     whole = model if isinstance(model, SequenceModel) else None
     layer: Recurrent = model.layer if isinstance(model, SequenceModel) else model
     weights = {
@@ -168,6 +168,10 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
         interval = check_interval(dt)
         if interval == 0:
             raise TorchliquidError("dt is 0: give the time between two samples")
+        if not CELLS[name].takes_dt:
+            raise TorchliquidError(
+                f"dt is {interval:g}, but an {name} knows no time between samples: leave it out"
+            )
     scaling = (whole.scaling if whole else None) or Scaling(
         tuple(Column(f"input {i}" if layers[0].inputs > 1 else "input") for i in
               range(layers[0].inputs)),
@@ -202,10 +206,11 @@ def _liquid(name: str, layer: LiquidLayer, weights: dict[str, torch.Tensor]) -> 
         return np.asarray(weights[key].numpy()) if key in weights else None
 
     def positive(key: str) -> Numbers | None:
-        # as the model has it: in its own precision
+        # as the model has it: in its own precision, which is single at least in what is exported
         if key not in weights:
             return None
-        raw = weights[key].to(getattr(layer, key).dtype)
+        own = getattr(layer, key).dtype
+        raw = weights[key].to(own if own == torch.float64 else torch.float32)
         return np.asarray(positive_tau(raw).double().numpy())
 
     bias = take("bias_l0")

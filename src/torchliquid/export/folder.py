@@ -310,7 +310,9 @@ def check_name(name: Any) -> None:
             "letter first"
         )
     if name.lower() in RESERVED:
-        raise TorchliquidError(f"name is {name!r}, a word of C, C++ or Arduino: give another")
+        raise TorchliquidError(
+            f"name is {name!r}, which means something to C, C++, Arduino or CMake: give another"
+        )
 
 
 def _check_choice(option: str, value: Any, choices: tuple[str, ...]) -> None:

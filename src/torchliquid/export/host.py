@@ -1,6 +1,7 @@
 """Exported C on this machine: compiled strictly, and run over samples."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -51,7 +52,8 @@ class Exported:
 def compilers() -> dict[str, list[str]]:
     """What compiles C on this machine, by name, and the same as C++."""
     own = os.environ.get("CC")
-    found = {name: [name] for name in ([own] if own else ["gcc", "clang", "cc"]) if _is_there(name)}
+    names = [own] if own else ["gcc", "clang", "cc"]
+    found = {name: shlex.split(name) for name in names if _is_there(name)}
     if "gcc" in found or "clang" in found:
         found.pop("cc", None)
     if own is None and _is_there("g++"):
@@ -65,7 +67,8 @@ def version(compiler: str) -> str:
 
 
 def _is_there(program: str) -> bool:
-    return shutil.which(program.split()[0]) is not None
+    words = shlex.split(program)
+    return bool(words) and shutil.which(words[0]) is not None
 
 
 def call(command: Sequence[str], given: bytes | None = None, seconds: int = SECONDS) -> bytes:

@@ -13,6 +13,7 @@ from torchliquid.export.onnx_graph import OPSET, Graph, state_names, step
 from torchliquid.export.samples import by_torch, made_up
 from torchliquid.nn.model import Recurrent, SequenceModel
 
+UNFOLDS = 100
 LENGTHS = (7, 50)
 """Of sequences that a new file is tried on: two, so that none can be baked in."""
 
@@ -58,6 +59,11 @@ def to_onnx(
         raise TorchliquidError(
             "variable_dt is True, but no layer of the model takes a time between samples: leave it "
             "out, or export an LTC"
+        )
+    most = max(layer.unfolds for layer in description.layers)
+    if most > UNFOLDS:
+        raise TorchliquidError(
+            f"unfolds is {most}: ONNX holds every sub-step as nodes; give at most {UNFOLDS}"
         )
     files = {
         f"{name}.onnx": _sequence(description, variable_dt=variable_dt),

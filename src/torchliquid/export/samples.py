@@ -1,5 +1,6 @@
 """What an exported model is tried on: samples in physical units, and what torch makes of them."""
 
+import copy
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -92,8 +93,12 @@ def by_torch(
     model: SequenceModel | Recurrent, description: Description, inputs: Floats, dt: Floats
 ) -> Samples:
     """What the model itself makes of inputs ``(T, I)``."""
-    layer = model.layer if isinstance(model, SequenceModel) else model
     weight = next(p for p in model.parameters())
+    if weight.dtype in (torch.float16, torch.bfloat16):
+        # the C computes in single precision, whatever the weights were kept in
+        model = copy.deepcopy(model).float()
+        weight = next(p for p in model.parameters())
+    layer = model.layer if isinstance(model, SequenceModel) else model
     offset, scale = columns(description.scaling.inputs)
     scaled = (inputs - offset) / scale
     x = torch.from_numpy(scaled).to(weight.dtype)

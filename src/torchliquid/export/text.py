@@ -15,10 +15,13 @@ RESERVED = frozenset(
     not_eq nullptr operator or or_eq private protected public register reinterpret_cast restrict
     return short signed sizeof static static_assert static_cast struct switch template this
     thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
-    wchar_t while xor xor_eq main setup loop
+    wchar_t while xor xor_eq main setup loop arduino
+    assert complex ctype errno fenv inttypes iso646 limits locale math setjmp signal stdalign stdarg
+    stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar
+    wctype all clean help install test
     """.split()  # noqa: SIM905 - a table that people read
 )
-"""Of C and C++, and what every Arduino sketch defines."""
+"""Words of C and C++, what every Arduino sketch defines, headers of C, and targets of CMake."""
 
 
 def number(value: float) -> str:

@@ -154,7 +154,7 @@ class _ConfigError(Exception):
     """The configuration does not describe a model, or not these weights."""
 
 
-def layer_name(model: Any) -> str:
+def layer_name(model: Any, verb: str = "save") -> str:
     """The layer's name in the configuration, where `load` can give the model back."""
     whole = isinstance(model, SequenceModel)
     layer = model.layer if whole else model
@@ -165,21 +165,25 @@ def layer_name(model: Any) -> str:
     if name is None or (whole and type(model) is not SequenceModel):
         odd = model if name is not None else layer
         raise TorchliquidError(
-            f"cannot save a {type(odd).__name__}: expected a SequenceModel over, or one of, "
+            f"cannot {verb} a {type(odd).__name__}: expected a SequenceModel over, or one of, "
             + ", ".join(CELLS)
         )
     if whole and not isinstance(model.readout, nn.Linear):
         raise TorchliquidError(
-            f"cannot save a readout that is a {type(model.readout).__name__}: expected nn.Linear"
+            f"cannot {verb} a readout that is a {type(model.readout).__name__}: expected nn.Linear"
         )
     buffers = [name for name, _ in model.named_buffers() if not name.endswith("_mask")]
     parameters = dict(model.named_parameters(remove_duplicate=False))
     tied = len({id(p) for p in parameters.values()}) < len(parameters)
     if buffers or tied:
         what = f"the buffer {buffers[0]}" if buffers else "weights that are tied to each other"
-        raise TorchliquidError(f"cannot save {what}: load could not give it back; remove it first")
+        raise TorchliquidError(
+            f"cannot {verb} {what}: load could not give it back; remove it first"
+        )
     if any("forward" in vars(module) for module in model.modules()):
-        raise TorchliquidError("cannot save a forward that was set on an instance: remove it first")
+        raise TorchliquidError(
+            f"cannot {verb} a forward that was set on an instance: remove it first"
+        )
     return name
 
 
