@@ -40,7 +40,7 @@ def test_every_rung_holds(network, dtype, tmp_path):
         assert set(states(rungs).values()) == {"passed"}
     for rung in rungs:
         if rung.name in BOARDS and rung.state == "passed":
-            assert rung.facts["static_ram"] == 0
+            assert rung.facts["ram"] == 0
             assert 0 < rung.facts["instructions"] < 1e6
             # RISC-V's linker shortens calls
             assert rung.facts["object"] <= 1.02 * rung.facts["linked"]

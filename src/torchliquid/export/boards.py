@@ -130,19 +130,22 @@ class Told:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of flash.
+    """Bytes.
 
     Args:
         code: of the object: instructions and the constants among them.
         weights: of the object.
         tables: of the object.
         linked: what a program grows by when it takes the model in, libraries included.
+        ram: not flash, but memory that the object takes for itself, whoever calls it: none, as it
+            should be.
     """
 
     code: int
     weights: int
     tables: int
     linked: int
+    ram: int
 
     @property
     def object(self) -> int:
@@ -261,22 +264,12 @@ def sizes(board: Board, exported: Exported, level: str = "-Os", *, strict: bool 
             *(STRICT if strict else ()), "-ffunction-sections",
             "-fdata-sections", "-c", *exported.sources, "-o", str(model),
         ])  # fmt: skip
-        text, data, _ = _sections(board, model)
+        text, data, bss = _sections(board, model)
         symbols = _constants(board, model)
     tables = sum(size for name, size in symbols.items() if "table" in name)
     weights = sum(symbols.values()) - tables
-    return Sizes(text + data - weights - tables, weights, tables, totals[1] - totals[0])
-
-
-def static_ram(board: Board, exported: Exported, level: str = "-Os") -> int:
-    """Bytes of memory that the object takes for itself, whoever calls it; none, as it should be."""
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "model.o"
-        call([
-            f"{board.prefix}-gcc", *board.target, level, "-c", *exported.sources, "-o", str(model)
-        ])  # fmt: skip
-        _, data, bss = _sections(board, model)
-    return data + bss
+    code = text + data - weights - tables
+    return Sizes(code, weights, tables, totals[1] - totals[0], data + bss)
 
 
 def _sections(board: Board, path: Path) -> tuple[int, int, int]:

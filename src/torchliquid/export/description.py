@@ -133,6 +133,15 @@ class Description:
         return f"{count(self.inputs, 'input')}, {sizes}, {count(self.outputs, 'output')}"
 
 
+def check_times(description: Description, *, variable_dt: bool) -> None:
+    """That a time with each sample means something to the model."""
+    if variable_dt and not description.takes_dt:
+        raise TorchliquidError(
+            "variable_dt is True, but no layer of the model takes a time between samples: leave it "
+            "out, or export an LTC"
+        )
+
+
 def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Description:
     """The description of a model, or of a layer alone.
 

@@ -80,19 +80,18 @@ class FloatLayer:
         return tuple(f"{name}{self.index}" for name in names)
 
 
-def table() -> Numbers:
-    """Entries ``(ENTRIES + 1,)`` of sigmoid from 0 to `REACH`, for straight lines between them.
+def table(intervals: int = ENTRIES, width: float = REACH / ENTRIES) -> Numbers:
+    """Entries ``(intervals + 1,)`` of sigmoid from z = 0 on, for straight lines between them.
 
-    Sigmoid is bent one way there: half the largest error of a chord is taken off every entry, so
-    that lines are as far above it as below.
+    Sigmoid is bent one way there: half of what a chord is off by in its middle is added to every
+    entry, so that lines are as far above it as below.
     """
-    z = np.linspace(0, REACH, ENTRIES + 1)
+    z = width * np.arange(intervals + 1)
     values = 1 / (1 + np.exp(-z))
-    middle = z[:-1] + REACH / ENTRIES / 2
-    sag = 1 / (1 + np.exp(-middle)) - (values[:-1] + values[1:]) / 2
+    sag = 1 / (1 + np.exp(-(z[:-1] + width / 2))) - (values[:-1] + values[1:]) / 2
     lifted = values + 0.5 * np.concatenate([sag[:1], (sag[:-1] + sag[1:]) / 2, sag[-1:]])
     lifted[0] = 0.5  # so that both halves meet
-    return lifted
+    return np.asarray(lifted)
 
 
 def unit(gate_table: bool) -> float:

@@ -17,7 +17,7 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.export import golden
 from torchliquid.export.centring import quantised
 from torchliquid.export.costs import operations, state_bytes
-from torchliquid.export.description import Description, describe
+from torchliquid.export.description import Description, check_times, describe
 from torchliquid.export.engineer import report
 from torchliquid.export.float_c import float_sources
 from torchliquid.export.floats import limits
@@ -83,11 +83,7 @@ def to_c(
     _check_choice("dtype", dtype, DTYPES)
     _check_choice("loops", loops, LOOPS)
     description = describe(model, dt)
-    if variable_dt and not description.takes_dt:
-        raise TorchliquidError(
-            "variable_dt is True, but no layer of the model takes a time between samples: leave it "
-            "out, or export an LTC"
-        )
+    check_times(description, variable_dt=variable_dt)
     options = {"dtype": dtype, "variable_dt": variable_dt, "loops": loops}
     counted = None
     if dtype in BITS:

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
+from torchliquid.export import floats
 from torchliquid.export.description import Description, Layer, Numbers
-from torchliquid.export.floats import blend
 from torchliquid.export.simulate import states
 
 Counts = NDArray[np.int64]
@@ -165,14 +165,8 @@ class IntModel:
 
 def table() -> Counts:
     """Sigmoid from z = 0 to 10 in sixteenths, and one entry more, in 1/32768."""
-    z = np.arange(LAST // 256 + 2) / 16
-    values = 1 / (1 + np.exp(-z))
-    middle = 1 / (1 + np.exp(-(z[:-1] + 1 / 32)))
-    sag = middle - (values[:-1] + values[1:]) / 2
-    # half of what a chord is off by, so that lines are as far above as below
-    lifted = values + 0.5 * np.concatenate([sag[:1], (sag[:-1] + sag[1:]) / 2, sag[-1:]])
-    lifted[0] = 0.5
-    return np.minimum(np.rint(lifted * ONE), ONE - 1).astype(np.int64)
+    entries = np.rint(floats.table(LAST // 256 + 1, 1 / 16) * ONE)
+    return np.minimum(entries, ONE - 1).astype(np.int64)
 
 
 def quantise(description: Description, inputs: Numbers, bits: int) -> IntModel:
@@ -223,7 +217,7 @@ def _layer(
     slope = pull = leak = none
     shift, wide, added = 0, layer.cell in ("GRU", "DecayGRU"), np.zeros(H)
     if layer.cell in ("LTC", "CTRNN"):
-        keep, own_slope, own_pull, added = blend(layer, dt / layer.unfolds)
+        keep, own_slope, own_pull, added = floats.blend(layer, dt / layer.unfolds)
         parts = 1 - keep, own_slope, own_pull / (unit * ONE)
         shift, (leak, slope, pull) = _in_unit(*parts)
         # what rounding to 16 bits leaves, over what draws a state back in one sub-step

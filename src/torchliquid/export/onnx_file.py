@@ -7,7 +7,7 @@ import numpy as np
 
 from torchliquid.checks import check_path
 from torchliquid.errors import TorchliquidError
-from torchliquid.export.description import Description, describe
+from torchliquid.export.description import Description, check_times, describe
 from torchliquid.export.folder import check_name, new_folder
 from torchliquid.export.onnx_graph import OPSET, Graph, state_names, step
 from torchliquid.export.samples import by_torch, made_up
@@ -55,11 +55,7 @@ def to_onnx(
     target = check_path(folder)
     check_name(name)
     description = describe(model, dt)
-    if variable_dt and not description.takes_dt:
-        raise TorchliquidError(
-            "variable_dt is True, but no layer of the model takes a time between samples: leave it "
-            "out, or export an LTC"
-        )
+    check_times(description, variable_dt=variable_dt)
     most = max(layer.unfolds for layer in description.layers)
     if most > UNFOLDS:
         raise TorchliquidError(

@@ -193,7 +193,6 @@ def _core(exported: Exported, samples: Vectors, core: str) -> Rung:
             "libraries": sizes.libraries,
             "instructions": round(told.instructions, 1),
             "stack": told.stack,
-            "static_ram": boards.static_ram(board, exported),
             "compiler": boards.compiler_version(board.prefix),
             "flags": " ".join((*board.target, "-Os")),
         }

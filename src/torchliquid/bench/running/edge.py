@@ -18,9 +18,9 @@ from torchliquid.bench.running.models import Model, find
 from torchliquid.bench.running.store import Store, write_whole
 from torchliquid.bench.tasks.task import Array, Task
 from torchliquid.errors import TorchliquidError
-from torchliquid.export import boards, describe, golden, host, to_c
-from torchliquid.export.centring import quantised
-from torchliquid.export.verify import opened, vectors
+from torchliquid.export import boards, describe, host, to_c
+from torchliquid.export.samples import columns
+from torchliquid.export.verify import opened, physical, vectors
 from torchliquid.nn import load
 
 CORE = "Cortex-M4F"
@@ -79,18 +79,14 @@ def measure(store: Store, say: Callable[[str], None] = lambda text: None) -> dic
 def _row(task: Task, model: Model, trained: Any, lane: int, dtype: str) -> dict[str, Any]:
     seen = task.inputs if model.takes_dt else task.timed_inputs()
     inputs = seen[lane if len(seen) > 1 else 0]
-    description = describe(trained)
-    offset, scale = (
-        np.array([getattr(column, name) for column in description.scaling.inputs])
-        for name in ("offset", "scale")
-    )
-    physical = (offset + scale * inputs).astype(np.float32)
-    calibrate = physical[: task.train] if dtype == "q8" else None
+    offset, scale = columns(describe(trained).scaling.inputs)
+    given = (offset + scale * inputs).astype(np.float32)
+    calibrate = given[: task.train] if dtype == "q8" else None
     with tempfile.TemporaryDirectory() as place:
         exported = opened(
             to_c(
                 trained, Path(place) / "c", name="net", dtype=dtype, calibrate=calibrate,
-                test=physical,
+                test=given,
             )
         )  # fmt: skip
         samples = vectors(exported)
@@ -101,8 +97,7 @@ def _row(task: Task, model: Model, trained: Any, lane: int, dtype: str) -> dict[
         else:
             if not (told.outputs == samples.counts[:STEPS]).all():
                 raise TorchliquidError("the core does not tell the golden model's outputs")
-            counted = quantised(description, inputs[: task.train].astype(float), 8)
-            predictions = counted.to_numbers(golden.run(counted, samples.given))[:, 0]
+            predictions = physical(exported, samples.counts)[:, 0]
     return {
         "model": model.name,
         "kind": model.kind,
