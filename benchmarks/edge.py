@@ -38,7 +38,7 @@ from torchliquid.export.verify import opened, vectors
 
 OUT = Path(__file__).parent / "edge.json"
 SOURCES = Path(__file__).parent / "edge"
-STEPS = 50
+STEPS, SEED = 50, 1000
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,13 @@ class Row:
 
 
 def trained(folder: Path) -> dict[str, list[Any]]:
-    """The article's LTC of 8 and LSTM of 16, eight seeds each."""
-    task = article_task(SumOfSines.of_preset(ARTICLE), 8, 0)
+    """The article's LTC of 8 and LSTM of 16, eight seeds each.
+
+    Seeds that nothing was chosen by: rounding was worked on with those from 0 on.
+    """
+    task = article_task(SumOfSines.of_preset(ARTICLE), 8, SEED)
     rate = PRESETS[ARTICLE].learning_rate
-    protocol = Protocol(lanes=8, epochs=1000, learning_rate=rate, trials=1, tuned=())
+    protocol = Protocol(lanes=8, epochs=1000, learning_rate=rate, seed=SEED, trials=1, tuned=())
     train(task, ["LTC-8", "LSTM-16"], protocol, folder, processes=0)
     return {
         name: [load(lane) for lane in sorted((folder / "models" / name).iterdir())]

@@ -27,7 +27,8 @@ FARTHEST = 0.5
 def quantised(description: Description, inputs: Numbers, bits: int) -> IntModel:
     """The model in counts, its biases set: see `torchliquid.export.integers.quantise`."""
     model = quantise(description, inputs, bits)
-    inputs = inputs[:SAMPLES]
+    inputs = inputs[-SAMPLES:]
+    inputs = np.concatenate([inputs, inputs])
     told = states(description, inputs)
     counts, layers = model.of_scaled(inputs), []
     for index, layer in enumerate(model.layers):
@@ -51,7 +52,8 @@ def centred(layer: IntLayer, inputs: Numbers, counts: Counts, dt: float) -> IntL
         return layer
     expected = run_layer(layer.of, inputs, dt)
     nudged = [run_layer(_moved(layer.of, j), inputs, dt) for j in range(layer.of.hidden)]
-    slopes = np.array([(told - expected).mean(0) for told in nudged]).T / NUDGE
+    half = len(inputs) // 2
+    slopes = np.array([(told - expected)[half:].mean(0) for told in nudged]).T / NUDGE
     best, least = layer, _off(layer, counts, expected)
     at, length = np.zeros(layer.of.hidden), 1.0
     for _ in range(ROUNDS):
@@ -76,7 +78,7 @@ def _moved(layer: Layer, neuron: int) -> Layer:
 def _off(layer: IntLayer, counts: Counts, expected: Numbers) -> Numbers:
     """How far the mean of each neuron is off, ``(H,)``."""
     told = golden.states([layer], counts)[0] * layer.unit
-    return np.asarray((told - expected).mean(0))
+    return np.asarray((told - expected)[len(told) // 2 :].mean(0))
 
 
 def _with_bias(layer: IntLayer, moved: Numbers) -> IntLayer:

@@ -15,8 +15,8 @@ An LTC or CTRNN step is taken as a difference, ``x' - x = g (slope x + pull) - l
 in the largest unit of ``2^-shift`` that fits: then nothing is lost however small dt is.
 
 Weights are rounded together, not one by one: a row's error is what it does to z over the
-calibration, and each weight in turn takes the neighbour that makes it least. The bias takes up
-what is left of the mean.
+calibration (run twice, of which the second time counts), and each weight in turn takes the
+neighbour that makes it least. The bias takes up what is left of the mean.
 """
 
 from dataclasses import dataclass
@@ -190,9 +190,10 @@ def quantise(description: Description, inputs: Numbers, bits: int) -> IntModel:
         )
     # a tenth more than was seen; a constant input still needs a unit
     input_unit = np.where(reach > 0, 1.1 * reach, 1.0) / (ONE - 1)
+    # run over it twice, and look at the second time: a state of zero is not where it works
+    told = [one[len(inputs) :] for one in states(description, np.concatenate([inputs, inputs]))]
     below, unit_below = inputs, input_unit
     layers = []
-    told = states(description, inputs)
     for index, layer in enumerate(description.layers):
         made = _layer(layer, index, description.dt, below, told[index], unit_below, bits)
         layers.append(made)
