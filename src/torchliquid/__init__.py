@@ -10,7 +10,7 @@ Recurrent layers defined by differential equations whose time constant follows t
 from torchliquid import export, functional
 from torchliquid.errors import TorchliquidError
 from torchliquid.insight import plot_time_constants, time_constants
-from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel, load, save
+from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel, dt_from_timestamps, load, save
 
 __version__ = "0.1.0"
 
@@ -20,6 +20,7 @@ __all__ = [
     "Pack",
     "SequenceModel",
     "TorchliquidError",
+    "dt_from_timestamps",
     "export",
     "functional",
     "load",

@@ -8,6 +8,7 @@ from torchliquid.nn.pack import Pack
 from torchliquid.nn.rivals import CTRNN, DecayGRU
 from torchliquid.nn.saving import load, save
 from torchliquid.nn.scaling import Column, Scaling
+from torchliquid.nn.timestamps import dt_from_timestamps
 
 __all__ = [
     "CELLS",
@@ -19,6 +20,7 @@ __all__ = [
     "Pack",
     "Scaling",
     "SequenceModel",
+    "dt_from_timestamps",
     "load",
     "save",
 ]
