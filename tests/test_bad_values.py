@@ -141,13 +141,43 @@ def time_of_layer(v: Any, base: Any) -> bool:
     if isinstance(v, torch.Tensor):
         if not dense(v) or v.dtype == torch.bool or v.is_complex():
             return False
-        return v.shape in ((), base.shape) and bool((v.double() >= 0).all())
+        right = v.shape in ((), base.shape, (*base.shape, 1))
+        return right and bool((v.double() >= 0).all())
     return number(v) and in_float32(v)
 
 
 def one_time(v: Any, base: Any) -> bool:
     """One for all, or one for each of B streams."""
+    if isinstance(v, torch.Tensor) and v.dim() > 1:
+        return False
     return time_of_layer(v, torch.empty(B))
+
+
+def stamps(v: Any, base: Any) -> bool:
+    """Times in order, of one sample at least."""
+    if isinstance(v, torch.Tensor):
+        if not dense(v) or v.dtype == torch.bool or v.is_complex():
+            return False
+        v = v.detach().double().numpy()
+    try:
+        array = np.asarray(v)
+    except Exception:
+        return False
+    if array.dtype.kind not in "iuf" or not array.ndim or not array.shape[-1]:
+        return False
+    return bool(np.isfinite(array).all() and (np.diff(array, axis=-1) >= 0).all())
+
+
+def no_unit(v: Any, base: Any) -> bool:
+    return v is None
+
+
+def time_or_none(v: Any, base: Any) -> bool:
+    return v is None or (number(v) and in_float32(v))
+
+
+def dimension(v: Any, base: Any) -> bool:
+    return isinstance(v, Integral) and not isinstance(v, bool) and -2 <= v < 2
 
 
 def time_of_function(v: Any, base: Any) -> bool:
@@ -370,7 +400,7 @@ def walks(folder: Path) -> dict[str, Walk]:
         ),
         "LTC.step_many": Walk(
             ltc.step_many, {"x": draw(B, I), "states": draw(B, H), "dt": draw(B)},
-            {"x": same, "states": same, "dt": time_of_layer},
+            {"x": same, "states": same, "dt": one_time},
         ),
         "SequenceModel": Walk(
             SequenceModel, {"layer": ltc, "output_size": 1},
@@ -389,6 +419,17 @@ def walks(folder: Path) -> dict[str, Walk]:
         "Pack.forward-LSTM": lstm_walk(pack_of(nn.LSTM), (S,)),
         "Pack.lane": Walk(liquid.lane, {"index": 0}, {"index": index}),
         "Pack.clip_grad_norm_": Walk(clipped, {"max_norm": 1.0}, {"max_norm": gradient_norm}),
+        "dt_from_timestamps": Walk(
+            torchliquid.dt_from_timestamps,
+            {
+                "t": draw(B, L).abs().cumsum(0).cumsum(1), "first": 0.5, "unit": None, "dim": -1,
+                "dtype": None,
+            },
+            {
+                "t": stamps, "first": time_or_none, "unit": no_unit, "dim": dimension,
+                "dtype": dtype,
+            },
+        ),
         "time_constants": Walk(
             torchliquid.time_constants,
             {"layer": ltc, **layer_walk(ltc).given},
@@ -426,7 +467,7 @@ def walks(folder: Path) -> dict[str, Walk]:
 NAMES = (
     *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
     *("time_constants", "plot_time_constants", "save", "load"),
-    *("SequenceModel", "SequenceModel.forward"),
+    *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps"),
     *("SequenceModel.forward-LSTM", "SequenceModel.forward-GRU"),
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),
     *("Pack.lane", "Pack.clip_grad_norm_"),

@@ -123,6 +123,7 @@ class CellContract:
         assert_close(layer(x, h0, 0.3)[0], layer(x, h0, everywhere)[0], **EXACT)
         assert torch.equal(layer(x, h0)[0], layer(x, h0, 0.3)[0])
         assert not torch.allclose(layer(x, h0, dt)[0], layer(x, h0)[0])
+        assert torch.equal(layer(x, h0, dt.unsqueeze(-1))[0], layer(x, h0, dt)[0])
 
     def test_permuting_the_neurons_permutes_the_state(self, cell):
         layer, renumbered = cell.make(), cell.make()

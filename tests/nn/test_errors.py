@@ -78,7 +78,7 @@ CALLS = [
     (False, X, None, ones(5, 4), ["dt has shape (5, 4)", "(L, B) = (4, 5)", "float"]),
     (True, X, None, ones(4), ["dt has shape (4,)", "(B, L) = (4, 5)"]),
     (True, X, None, ones(5), ["dt has shape (5,)", "(B, L) = (4, 5)"]),
-    (True, X, None, ones(4, 5, 1), ["dt has shape (4, 5, 1)", "(B, L) = (4, 5)"]),
+    (True, X, None, ones(4, 5, 2), ["dt has shape (4, 5, 2)", "(B, L) = (4, 5)"]),
     (True, X, None, ones(1, 5), ["dt has shape (1, 5)", "(B, L) = (4, 5)"]),
     (True, X, None, -torch.tensor(0.1), ["dt", "negative"]),
     (True, X, None, torch.tensor([0.1]), ["dt has shape (1,)", "a float or (B, L) = (4, 5)"]),

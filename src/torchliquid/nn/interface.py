@@ -60,7 +60,9 @@ class Interface:
         Raises:
             TorchliquidError: a type, shape, dtype, device or dt that does not fit.
         """
-        self.check(x, h0, dt)
+        self._check_x(x)
+        dt = self._narrow(dt, x)
+        self._check_rest(x, h0, dt)
         sequence = x.unsqueeze(0) if x.dim() == 2 else x
         if x.dim() > 2 and not self.batch_first:
             sequence = x.transpose(-3, -2)
@@ -69,6 +71,9 @@ class Interface:
     def check(self, x: Any, h0: Any, dt: Any) -> None:
         """What `arrange` raises, for a layer that lays out by itself."""
         self._check_x(x)
+        self._check_rest(x, h0, self._narrow(dt, x))
+
+    def _check_rest(self, x: Tensor, h0: Any, dt: Any) -> None:
         if h0 is not None:
             self._check_state(h0, x)
         if dt is None:
@@ -87,6 +92,15 @@ class Interface:
                 check_device("dt", dt, x.device, "x")
         else:
             check_interval(dt, self.weight.dtype, self.unfolds)
+
+    def _narrow(self, dt: Any, x: Tensor) -> Any:
+        """Without the last dimension of a dt that is laid out like x, with one feature."""
+        if not isinstance(dt, Tensor) or dt.is_nested or dt.shape != (*x.shape[:-1], 1):
+            return dt
+        # a pack may have as many lanes as sequences, and one sample: then it is one value a lane
+        if self.lanes is not None and dt.shape == (self.lanes, *x.shape[-3:-1]):
+            return dt
+        return dt.squeeze(-1)
 
     def restore(self, sequence: Tensor, dims: int) -> Tensor:
         """Lay a batch-first result out as the caller's input of ``dims`` dimensions was."""

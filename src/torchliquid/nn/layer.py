@@ -127,9 +127,9 @@ class LiquidLayer(nn.Module, ABC):
             x: input ``(L, B, I)``, with ``batch_first`` ``(B, L, I)``, or unbatched ``(L, I)``.
             h0: state before the first sample, ``(1, B, H)``, unbatched ``(1, H)``; zeros if None.
             dt: time before each sample: a number for all, or a tensor ``(L, B)``, with
-                ``batch_first`` ``(B, L)``, unbatched ``(L,)``. None takes the layer's ``dt``. Where
-                it is 0 no time has passed and the state stays: samples that pad a sequence to the
-                length of its batch get 0.
+                ``batch_first`` ``(B, L)``, unbatched ``(L,)``; one more dimension of 1 at the end
+                does no harm. None takes the layer's ``dt``. Where it is 0 no time has passed and
+                the state stays: samples that pad a sequence to the length of its batch get 0.
 
         Returns:
             States after every sample, laid out like ``x`` with H features, and the state after

@@ -1,13 +1,15 @@
 """From the times of samples to the time before each."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from torchliquid.checks import check_interval, shown
+from torchliquid.checks import check_interval, check_tensor, shown
 from torchliquid.errors import TorchliquidError
+from torchliquid.nn.layer import DTYPES
 
 NANOSECONDS = {
     "ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9, "m": 6e10, "h": 3.6e12, "D": 8.64e13, "W": 6.048e14
@@ -58,6 +60,12 @@ def dt_from_timestamps(
     if dtype is None:
         dtype = t.dtype if isinstance(t, Tensor) else torch.get_default_dtype()
         dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
+    if not isinstance(dtype, torch.dtype) or dtype not in DTYPES:
+        raise TorchliquidError(
+            f"dtype is {shown(dtype)}: give a floating-point type of torch, e.g. torch.float32"
+        )
+    if not isinstance(dim, Integral) or isinstance(dim, bool):
+        raise TorchliquidError(f"dim is {shown(dim)}: give the number of a dimension of t")
     times, scale = _numbers(t, unit)
     if times.ndim == 0 or not -times.ndim <= dim < times.ndim or times.shape[dim] == 0:
         raise TorchliquidError(
@@ -78,7 +86,7 @@ def dt_from_timestamps(
             )
         before = float(np.median(gaps[gaps > 0]))
     else:
-        before = check_interval(first)
+        before = check_interval(first, dtype)
     shape = list(times.shape)
     shape[dim] = 1
     dt = np.concatenate([np.full(shape, before), gaps], axis=dim)
@@ -87,13 +95,13 @@ def dt_from_timestamps(
 
 def _numbers(t: Any, unit: str | None) -> tuple[np.ndarray[Any, np.dtype[Any]], float]:
     """Times as numbers, and how many of theirs make one of dt's unit."""
-    array = t.detach().cpu().numpy() if isinstance(t, Tensor) else _array(t)
+    array = _of_tensor(t) if isinstance(t, Tensor) else _array(t)
     if array.dtype.kind == "M":
         if unit is None:
             raise TorchliquidError("t holds dates: give unit, of dt, such as 's', 'h' or 'D'")
         if np.isnat(array).any():
             raise TorchliquidError("t holds dates that are missing (NaT): mend or drop them")
-        if unit not in NANOSECONDS:
+        if not isinstance(unit, str) or unit not in NANOSECONDS:
             raise TorchliquidError(
                 f"unit is {shown(unit)}: give one of a fixed length: {', '.join(NANOSECONDS)} (m: "
                 "minutes)"
@@ -110,13 +118,19 @@ def _numbers(t: Any, unit: str | None) -> tuple[np.ndarray[Any, np.dtype[Any]], 
     return array.astype(np.int64) if array.dtype.kind == "u" else array, 1.0
 
 
+def _of_tensor(t: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
+    t = check_tensor("t", t, "of times")
+    if t.is_meta:
+        raise TorchliquidError("t is on the meta device, without any times: give a real tensor")
+    return np.asarray((t.double() if t.is_floating_point() else t).detach().cpu().numpy())
+
+
 def _array(t: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    zone = getattr(getattr(t, "dt", t), "tz", None)
-    if zone is not None:  # pandas: an array of moments, not of local times
-        t = t.dt.tz_convert("UTC").dt.tz_localize(None) if hasattr(t, "dt") else t.tz_convert(
-            "UTC"
-        ).tz_localize(None)  # fmt: skip
     try:
+        zone = getattr(getattr(t, "dt", t), "tz", None)
+        if zone is not None:  # pandas: an array of moments, not of local times
+            clock = getattr(t, "dt", t).tz_convert("UTC")
+            t = getattr(clock, "dt", clock).tz_localize(None)
         return np.asarray(t)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever somebody's own object raises when it is read
         raise TorchliquidError(f"t is {shown(t)}: expected {_EXPECTED}") from error
