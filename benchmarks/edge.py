@@ -35,6 +35,7 @@ from torchliquid.export.host import Exported
 from torchliquid.export.samples import by_torch, columns, errors, made_up
 from torchliquid.export.simulate import states
 from torchliquid.export.verify import opened, vectors
+from torchliquid.report.tables import markdown
 
 OUT = Path(__file__).parent / "edge.json"
 SOURCES = Path(__file__).parent / "edge"
@@ -327,12 +328,45 @@ def show(rows: list[Row]) -> None:
               f"{row.unit:32} {row.goal:9} {verdict}", flush=True)  # fmt: skip
 
 
+def table() -> str:
+    """What stands in docs/edge.md, from ``edge.json``."""
+    rows = json.loads(OUT.read_text())["rows"]
+    found = {
+        (r["model"], r["dtype"], r["core"], r["unit"]): r["value"]
+        for r in rows
+        if r["id"] == "cost"
+    }
+    lines = [["instructions a step / bytes of flash, linked", *BOARDS]]
+    lines.append(["---", *["---:"] * len(BOARDS)])
+    for name in ("LTC-8", "LTC-8, 6 unfolds", "LSTM-16"):
+        for dtype in ("float32", "float32-table", "q8", "q16"):
+            cells = []
+            for core in BOARDS:
+                step, flash = (
+                    found[f"{name}, rolled -Os", dtype, core, unit]
+                    for unit in ("instructions/step", "B flash, linked")
+                )
+                cells.append(f"{step:,.0f} / {flash:,.0f}")
+            lines.append([f"{name}, `{dtype}`", *cells])
+    goals = [["", "figure", "goal", ""], ["---", "---:", "---", "---"]]
+    for row in rows:
+        if row["id"] != "cost" and row["unit"] != "ns/step":
+            verdict = {None: "", True: "hit", False: "**missed**"}[row.get("met")]
+            what = f"{row['id']}: {row['model']}, `{row['dtype']}`, {row['core']}, {row['unit']}"
+            goals.append([what, f"{row['value']:.4g}", row.get("goal", ""), verdict])
+    return markdown(lines) + "\n\n" + markdown(goals)
+
+
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rtneural", type=Path, help="RTNeural's sources, for E8")
     parser.add_argument("--tinymind", type=Path, help="tinymind's sources, for E9")
+    parser.add_argument("--table", action="store_true", help="of docs/edge.md, and nothing else")
     options = parser.parse_args()
+    if options.table:
+        print(table())
+        return 0
     lacking = [board.lacking() for board in BOARDS.values() if board.lacking()]
     if lacking:
         print(f"{lacking[0]} is not there: install the cores' compilers and QEMU", file=sys.stderr)

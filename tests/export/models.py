@@ -16,6 +16,7 @@ MODELS = {
     "one-neuron": lambda: SequenceModel(LTC(1, 1, bias=False), 1),
     "euler": lambda: SequenceModel(LTC(3, 5, solver="euler", dt=0.1), 2),
     "euler-4": lambda: SequenceModel(LTC(1, 5, solver="euler", unfolds=4, dt=0.5), 1),
+    "euler-cut": lambda: SequenceModel(LTC(1, 6, solver="euler", dt=0.6), 1),
     "exponential": lambda: SequenceModel(LTC(2, 5, solver="exponential", dt=0.001), 1),
     "layer-alone": lambda: LTC(2, 5),
     "lstm": lambda: SequenceModel(nn.LSTM(1, 16), 1),

@@ -162,6 +162,9 @@ def test_a_write_that_fails_leaves_no_half_folder(tmp_path, monkeypatch):
 def test_steps_that_cannot_be_taken_are_refused(tmp_path):
     with pytest.raises(TorchliquidError, match=r"unstable.*smaller dt"):
         to_c(SequenceModel(LTC(1, 2, solver="euler"), 1), tmp_path / "c", dt=3.0)
+    whole = {"dt": 0.8, "dtype": "q8"}
+    with pytest.raises(TorchliquidError, match=r"is cut: export float32"):
+        to_c(SequenceModel(LTC(1, 2, solver="euler"), 1), tmp_path / "c", **whole)
     with pytest.raises(TorchliquidError, match=r"no closed step.*semi_implicit"):
         to_c(SequenceModel(LTC(1, 2, solver="rk4"), 1), tmp_path / "c")
     two_ways = torch.nn.LSTM(1, 2, bidirectional=True)

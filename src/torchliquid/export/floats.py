@@ -177,7 +177,7 @@ def _own(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Arr
 def _ltc(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Array], Any]:
     tau, target = _of(layer.tau), _of(layer.target)
     check_solver(layer)
-    if h is None or layer.solver == "exponential":
+    if h is None or layer.solver == "exponential" or is_cut(layer, h):
         forms = {"semi_implicit": "fused" if gate_table else "quotient"}
         form = forms.get(layer.solver, layer.solver)
         return form, [Array("rate", 1 / tau, "neuron"), Array("target", target, "neuron")], 0.0
@@ -196,6 +196,25 @@ def check_solver(layer: Layer) -> None:
             "solver 'rk4' has no closed step to export: set model.layer.solver = 'semi_implicit', "
             "and measure the model's error again before you ship it"
         )
+
+
+def is_cut(layer: Layer, h: float) -> bool:
+    """Whether a sub-step of Euler's may be longer than a time constant, where it is cut.
+
+    Raises:
+        TorchliquidError: it is longer than twice that, where Euler's step is unstable.
+    """
+    if layer.solver != "euler":
+        return False
+    tau = _of(layer.tau)
+    fastest = float((tau / (1 + tau)).min())
+    if h > 2 * fastest:
+        raise TorchliquidError(
+            f"an Euler step of dt {h * layer.unfolds:g} is unstable: it is longer than twice the "
+            f"fastest neuron's time constant ({2 * fastest * layer.unfolds:.3g} is the most); give "
+            "a smaller dt, more unfolds, or set model.layer.solver = 'semi_implicit'"
+        )
+    return h > fastest
 
 
 def blend(layer: Layer, h: float) -> tuple[Numbers, Numbers, Numbers, Numbers]:
@@ -220,12 +239,11 @@ def blend(layer: Layer, h: float) -> tuple[Numbers, Numbers, Numbers, Numbers]:
             "model.layer.solver = 'semi_implicit' and measure the model's error again"
         )
     if layer.solver == "euler":
-        longest = float((tau / (1 + tau)).min()) * layer.unfolds
-        if h * layer.unfolds > longest:
+        if is_cut(layer, h):
             raise TorchliquidError(
-                f"an Euler step of dt {h * layer.unfolds:g} is longer than the fastest neuron's "
-                f"time constant, {longest:.3g}: it is unstable there; give a smaller dt, more "
-                "unfolds, or set model.layer.solver = 'semi_implicit'"
+                f"an Euler step of dt {h * layer.unfolds:g} may be longer than the fastest "
+                "neuron's time constant, where it is cut: export float32, or give a smaller dt, "
+                "more unfolds, or solver = 'semi_implicit' (and measure the model's error again)"
             )
         return 1 - h / tau, none - h, h * target, none
     keep = 1 / c
