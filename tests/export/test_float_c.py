@@ -1,5 +1,7 @@
 """The C in single precision against the model in torch, its state carried all along."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +109,21 @@ def test_times_that_are_no_times_count_as_none(tmp_path):
     assert np.isfinite(told).all()
 
 
+@pytest.mark.parametrize("name", ["ltc", "euler", "exponential", "ctrnn", "decay-gru"])
+def test_long_times_count_however_slow_a_neuron_is(name, tmp_path):
+    model = made(name)
+    with torch.no_grad():
+        slow = "raw_rate_l0" if name == "decay-gru" else "raw_tau_l0"
+        getattr(model.layer, slow)[0] = -9.0 if name == "decay-gru" else 9000.0
+    description = describe(model)
+    exported = opened(to_c(model, tmp_path / "c", variable_dt=True))
+    inputs = np.ones((6, description.inputs), dtype=np.float32)
+    dt = np.array([0.5, 3e3, 4e3, 1.0, 1e5, 1e7], dtype=np.float32)
+    expected = by_torch(model, description, inputs, dt).outputs
+    told = run(exported, inputs, dt)
+    assert np.abs(told - expected).max() <= exported.facts["tolerance"]
+
+
 def test_the_table_lies_between_its_errors():
     entries = table()
     z = np.linspace(0, 10, 100_001)
@@ -155,6 +172,13 @@ def test_a_write_that_fails_leaves_no_half_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr("torchliquid.export.folder._table", full)
     with pytest.raises(TorchliquidError, match="No space left"):
+        to_c(made("ltc"), tmp_path / "c")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(TorchliquidError, match=r"pip install 'torchliquid\[export\]'"):
         to_c(made("ltc"), tmp_path / "c")
     assert not list(tmp_path.iterdir())
 

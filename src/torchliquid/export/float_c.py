@@ -8,12 +8,12 @@ from torchliquid.checks import count
 from torchliquid.export.description import Description
 from torchliquid.export.floats import (
     ENTRIES,
-    LARGEST_FACTOR,
     LARGEST_T,
     REACH,
     FloatLayer,
     fold,
     limits,
+    longest_dt,
     table,
     unit,
 )
@@ -79,11 +79,6 @@ def float_sources(
     if w_out is not None and b_out is not None:
         size = np.array([c.scale for c in outputs]) * (description.scaling.change or 1.0)
         w_out, b_out = w_out * size[:, None], b_out * size + [c.offset for c in outputs]
-    fastest = max(
-        [1.0] + [float((1 / layer.tau).max()) for layer in description.layers
-                 if layer.tau is not None]
-        + [float(layer.rate.max()) for layer in description.layers if layer.rate is not None]
-    )  # fmt: skip
     context = {
         "name": name,
         "guard": name.upper(),
@@ -107,7 +102,7 @@ def float_sources(
         "b_out": b_out,
         "means": offsets if offsets.any() else None,
         "farthest": reach * scales,
-        "longest_dt": LARGEST_FACTOR / fastest,
+        "longest_dt": longest_dt(description),
     }
     return {
         f"src/{name}.h": render("model.h.j2", **context),

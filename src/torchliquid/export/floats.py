@@ -27,9 +27,10 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.export.description import Description, Layer, Numbers
 
 LOG2E = math.log2(math.e)
-LARGEST_T = 110.0
-"""Of ``2^t`` in single precision, with room for a factor of 1e4."""
-LARGEST_FACTOR = 1e4
+LARGEST_T = 94.0
+"""Of ``2^t`` in single precision, with room for a factor of 1e9."""
+LARGEST_FACTOR = 1e9
+"""Of a dt that may be any, times the fastest rate: beyond it a step is one to rest."""
 ENTRIES, REACH = 128, 10.0
 """Of the table: intervals, and up to which z; beyond it the last entry stands, 4.5e-5 off."""
 FAR = 8.0
@@ -277,7 +278,8 @@ def limits(description: Description, *, variable_dt: bool = False) -> tuple[floa
             least, most = least - spread, most + spread
         factor = np.full((len(least), 1), LOG2E)
         factor[tanh_gates(layer)] *= 2
-        largest = 126 - math.log2(3.4 * _largest_factor(layer, description.dt, variable_dt))
+        times = LARGEST_FACTOR if variable_dt else _largest_factor(layer, description.dt)
+        largest = 126 - math.log2(3.4 * times)
         room = np.minimum(124 / factor - most, largest / factor + least)
         width = np.abs(layer.w_in).sum(2) if index == 0 else np.zeros_like(room)
         if room.min() <= 0:
@@ -292,10 +294,15 @@ def tanh_gates(layer: Layer) -> list[int]:
     return {"LSTM": [2], "GRU": [2], "DecayGRU": [2], "CTRNN": [0]}.get(layer.cell, [])
 
 
-def _largest_factor(layer: Layer, dt: float, variable_dt: bool) -> float:
-    """The largest number that an LTC step multiplies a power of two by."""
-    if variable_dt:
-        return LARGEST_FACTOR
+def longest_dt(description: Description) -> float:
+    """Up to which a dt that comes with each sample counts: then even slow neurons are at rest."""
+    rates = [1 / layer.tau for layer in description.layers if layer.tau is not None]
+    rates += [layer.rate for layer in description.layers if layer.rate is not None]
+    return LARGEST_FACTOR / float(np.concatenate([*rates, [1.0]]).max())
+
+
+def _largest_factor(layer: Layer, dt: float) -> float:
+    """The largest number that an LTC step of this dt multiplies a power of two by."""
     if layer.cell != "LTC":
         return 2.0
     h = dt / layer.unfolds

@@ -101,11 +101,11 @@ def by_torch(
     layer = model.layer if isinstance(model, SequenceModel) else model
     offset, scale = columns(description.scaling.inputs)
     scaled = (inputs - offset) / scale
-    x = torch.from_numpy(scaled).to(weight.dtype)
+    x = torch.from_numpy(scaled).to(weight)
     if isinstance(layer, LiquidLayer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LongStepWarning)  # the C cuts steps by the same rule
-            y = model(x, dt=torch.from_numpy(np.ascontiguousarray(dt)).to(weight.dtype))[0]
+            y = model(x, dt=torch.from_numpy(np.ascontiguousarray(dt)).to(weight))[0]
     else:
         training, _ = layer.training, layer.eval()  # dropout between layers plays no part
         y = model(x)[0]

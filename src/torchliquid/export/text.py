@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.errors import TorchliquidError
+
 WIDTH = 100
 RESERVED = frozenset(
     """
@@ -78,10 +80,14 @@ def render(template: str, **context: Any) -> str:
     """A file from one of our templates.
 
     Raises:
-        jinja2.UndefinedError: a mistake of ours.
+        TorchliquidError: jinja2 is missing.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ModuleNotFoundError as error:
+        raise TorchliquidError(
+            "jinja2 is not installed: pip install 'torchliquid[export]'"
+        ) from error
     environment = Environment(
         loader=PackageLoader("torchliquid.export"),
         trim_blocks=True,
