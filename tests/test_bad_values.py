@@ -289,13 +289,29 @@ def draw(*shape: int) -> torch.Tensor:
     return torch.rand(*shape) + 0.1
 
 
+def row_lengths(v: Any, base: Any) -> bool:
+    """None, or B whole numbers from 1 to L."""
+    if v is None:
+        return True
+    try:
+        array = v.numpy() if isinstance(v, torch.Tensor) and dense(v) else np.asarray(v)
+    except Exception:
+        return False
+    if array.dtype.kind not in "iu" or array.shape != (B,):
+        return False
+    return bool(((array >= 1) & (array <= L)).all())
+
+
 def layer_walk(call: Callable[..., Any], lead: tuple[int, ...] = (), dt: bool = True) -> Walk:
-    """x, h0 and dt, batch first."""
+    """x, h0 and dt, batch first; where it takes them, lengths."""
     given = {"x": draw(*lead, B, L, I), "h0": draw(*lead, 1, B, H)}
     fine: dict[str, Fine] = {"x": shared_or_own if lead else same, "h0": same_or_none}
     if dt:
         given["dt"] = draw(*lead, B, L)
         fine["dt"] = time_of_pack if lead else time_of_layer
+    takes = inspect.signature(call.forward if isinstance(call, nn.Module) else call).parameters
+    if "lengths" in takes:
+        given["lengths"], fine["lengths"] = None, row_lengths
     return Walk(call, given, fine)
 
 
@@ -304,12 +320,15 @@ def lstm_walk(call: Callable[..., Any], lead: tuple[int, ...] = ()) -> Walk:
     given = {"x": draw(*lead, B, L, I), "h0": states, "dt": None}
     x = any_length_of_pack if lead else any_length
     fine: dict[str, Fine] = {"x": x, "h0": pair, "dt": pair}
+    if not lead:
+        given["lengths"], fine["lengths"] = None, pair
     return Walk(call, given, fine)
 
 
 def gru_walk(call: Callable[..., Any]) -> Walk:
     walk = layer_walk(call, dt=False)
-    return Walk(call, {**walk.given, "dt": None}, {**walk.fine, "x": any_length, "dt": pair})
+    fine = {**walk.fine, "x": any_length, "dt": pair, "lengths": pair}
+    return Walk(call, {**walk.given, "dt": None}, fine)
 
 
 def ltc_arguments() -> dict[str, Any]:
@@ -432,13 +451,13 @@ def walks(folder: Path) -> dict[str, Walk]:
         ),
         "time_constants": Walk(
             torchliquid.time_constants,
-            {"layer": ltc, **layer_walk(ltc).given},
-            {"layer": layer_with_times, **layer_walk(ltc).fine},
+            {"layer": ltc, **layer_walk(ltc.time_constants).given},
+            {"layer": layer_with_times, **layer_walk(ltc.time_constants).fine},
         ),
         "plot_time_constants": Walk(
             torchliquid.plot_time_constants,
             {"layer": ltc, "x": draw(1, L, I), "h0": draw(1, 1, H), "dt": draw(1, L).abs()},
-            {"layer": layer_with_times, **layer_walk(ltc).fine},
+            {"layer": layer_with_times, **layer_walk(ltc.time_constants).fine},
         ),
         "save": Walk(
             torchliquid.save, {"model": ltc, "folder": folder / "new"},

@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from torchliquid import kernels
 from torchliquid.checks import check_flag, check_interval, check_size, check_tensor, shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.interface import Interface
+from torchliquid.nn.ragged import run_packed, run_padded
 
 
 class LiquidLayer(nn.Module, ABC):
@@ -119,25 +121,36 @@ class LiquidLayer(nn.Module, ABC):
         )
 
     def forward(
-        self, x: Tensor, h0: Tensor | None = None, dt: float | Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        x: Any,
+        h0: Tensor | None = None,
+        dt: Any = None,
+        lengths: Any = None,
+    ) -> tuple[Any, Tensor]:
         """Run the layer over a sequence.
 
         Args:
-            x: input ``(L, B, I)``, with ``batch_first`` ``(B, L, I)``, or unbatched ``(L, I)``.
+            x: input ``(L, B, I)``, with ``batch_first`` ``(B, L, I)``, or unbatched ``(L, I)``; or
+                rows of unlike lengths as a `torch.nn.utils.rnn.PackedSequence`.
             h0: state before the first sample, ``(1, B, H)``, unbatched ``(1, H)``; zeros if None.
             dt: time before each sample: a number for all, or a tensor ``(L, B)``, with
                 ``batch_first`` ``(B, L)``, unbatched ``(L,)``; one more dimension of 1 at the end
                 does no harm. None takes the layer's ``dt``. Where it is 0 no time has passed and
-                the state stays: samples that pad a sequence to the length of its batch get 0.
+                the state stays. Of a packed x it may be packed alike.
+            lengths: of a padded batch: how many samples of each row are real, ``(B,)``. A padded
+                step is none: it is 0 in the output, and whatever stands there, NaN too, reaches
+                no output and no gradient.
 
         Returns:
-            States after every sample, laid out like ``x`` with H features, and the state after
-            the last one, shaped like ``h0``. Under autocast both have the weights' dtype.
+            States after every sample, laid out (or packed) like ``x`` with H features, and the
+            state after the last real one, shaped like ``h0``. Under autocast both have the weights'
+            dtype.
 
         Raises:
             TorchliquidError: a type, shape, dtype, device or dt that does not fit.
         """
+        if lengths is not None or isinstance(x, PackedSequence):
+            return self._ragged(x, h0, dt, lengths)
         done = self.quick_call(self._parameters, None, x, h0, dt)
         if done is not None:
             return done
@@ -148,6 +161,13 @@ class LiquidLayer(nn.Module, ABC):
         h = interface.restore_state(last, x.dim())
         assert isinstance(h, Tensor)  # noqa: S101 - for the type checker
         return interface.restore(states, x.dim()), h
+
+    def _ragged(self, x: Any, h0: Any, dt: Any, lengths: Any) -> tuple[Any, Tensor]:
+        if not isinstance(x, PackedSequence):
+            return run_padded(self.forward, self.interface(), x, h0, dt, lengths)
+        if lengths is not None:
+            raise TorchliquidError("x is packed already, with its lengths: leave lengths out")
+        return run_packed(self.forward, self.interface(), x, h0, dt)
 
     def step(
         self,

@@ -1,7 +1,10 @@
 """A model: a recurrent layer and a linear readout."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from torchliquid import kernels
 from torchliquid.checks import check_size
@@ -57,18 +60,22 @@ class SequenceModel(nn.Module):
             ) from error
 
     def forward(
-        self, x: Tensor, h0: State | None = None, dt: float | Tensor | None = None
-    ) -> tuple[Tensor, State]:
+        self, x: Any, h0: State | None = None, dt: Any = None, lengths: Any = None
+    ) -> tuple[Any, State]:
         """Run the model over a sequence.
 
         Args:
-            x: input as the layer takes it, e.g. ``(B, L, I)`` with ``batch_first``.
+            x: input as the layer takes it, e.g. ``(B, L, I)`` with ``batch_first``, or packed.
             h0: the layer's initial state; zeros if None.
             dt: time before each sample, liquid layers only (see `LiquidLayer.forward`).
+            lengths: of a padded batch, liquid layers only; predictions at padded steps are those
+                of a state of zero, and mean nothing.
 
         Returns:
             Predictions laid out like ``x`` with O features, and the layer's last state.
         """
+        if lengths is not None or isinstance(x, PackedSequence):
+            return self._ragged(x, h0, dt, lengths)
         layer: nn.Module = self.layer
         unwatched = isinstance(layer, LiquidLayer) and self._unwatched(layer)
         if isinstance(layer, LiquidLayer) and unwatched:
@@ -93,6 +100,22 @@ class SequenceModel(nn.Module):
                 f"the readout is {dtype}, the layer {interface.weight.dtype}: convert one, e.g. "
                 f"model.to({dtype})"
             )
+        return self.readout(states), h
+
+    def _ragged(self, x: Any, h0: Any, dt: Any, lengths: Any) -> tuple[Any, State]:
+        layer: nn.Module = self.layer
+        if isinstance(layer, LiquidLayer):
+            states, h = layer(x, h0, dt, lengths)
+        elif lengths is not None or dt is not None:
+            name = "lengths" if lengths is not None else "dt"
+            raise TorchliquidError(
+                f"{name} was given to a model over {interface_of(self.layer).kind}, which takes "
+                "rows of unlike lengths packed and has no notion of time: leave it out, and pack x"
+            )
+        else:
+            states, h = layer(x, h0)
+        if isinstance(states, PackedSequence):
+            return states._replace(data=self.readout(states.data)), h
         return self.readout(states), h
 
     def _one_kernel(self, interface: Interface) -> bool:
