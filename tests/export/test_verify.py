@@ -36,7 +36,7 @@ def test_every_rung_holds(network, dtype, tmp_path):
     rungs = verify(to_c(NETWORKS[network](), tmp_path / "c", name="net", dtype=dtype))
     assert not [rung for rung in rungs if rung.state == "failed"]
     assert {rung.name for rung in rungs} >= {*BOARDS, "sanitizers"}
-    if os.environ.get("CI"):  # there all tools are
+    if os.environ.get("CI") and shutil.which("simavr"):  # the last of what CI installs
         assert set(states(rungs).values()) == {"passed"}
     for rung in rungs:
         if rung.name in BOARDS and rung.state == "passed":
