@@ -81,6 +81,12 @@ def test_columns_are_found_by_name_or_by_order(tmp_path, capsys, monkeypatch):
     (tmp_path / "three.csv").write_text("a,b,c\n1,2,3\n3,4,5\n")
     assert main(["export", "model", "--out", "d", "--test", "three.csv"]) == 2
     assert "has no column 'input 0'" in capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["export", "model", "--out", "q", "--dtype", "q8"]) == 0
+    assert "note: without --calibrate inputs are assumed" in capsys.readouterr().out
+    command = ["export", "model", "--out", "r", "--dtype", "q8", "--calibrate", "two.csv"]
+    assert main(command) == 0
+    assert "note" not in capsys.readouterr().out
     damaged = next((tmp_path / "model").glob("*.safetensors"))
     damaged.write_bytes(damaged.read_bytes()[:100])
     assert main(["export", "model", "--out", "e"]) == 2

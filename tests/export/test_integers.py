@@ -189,3 +189,8 @@ def test_calibration_sets_the_range_of_inputs(tmp_path):
     large = opened(to_c(made("ltc"), tmp_path / "b", dtype="q8", calibrate=np.full((9, 1), 5.0)))
     units = [e.facts["counts"]["inputs"][0]["unit"] for e in (small, large)]
     assert units[1] == pytest.approx(10 * units[0])
+    header = (large.folder / "src" / "model.h").read_text()
+    assert "input, from -5.5 to 5.5 (as in the calibration)" in header
+    assert "| range of inputs | as in the calibration |" in (large.folder / "report.md").read_text()
+    assumed = opened(to_c(made("ltc"), tmp_path / "c", dtype="q8"))
+    assert "assumed: no calibration was given" in (assumed.folder / "src" / "model.h").read_text()

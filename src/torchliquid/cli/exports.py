@@ -86,6 +86,11 @@ def _export(options: argparse.Namespace) -> int:
         test=test,
         test_dt=times,
     )
+    if options.dtype in ("q8", "q16") and calibrate is None:
+        print(
+            "note: without --calibrate inputs are assumed to lie within three scales of their "
+            f"means: see the range in {folder / 'src' / options.name}.h"
+        )
     print(f"C: {folder / 'src' / options.name}.c and .h")
     return 0
 

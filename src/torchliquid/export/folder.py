@@ -62,7 +62,8 @@ def to_c(
         loops: ``"rolled"`` (least flash), ``"unrolled"`` (fewest instructions on a
             microcontroller) or ``"columns"`` (for wide registers: SSE, AVX, NEON).
         calibrate: ``(T, I)``, physical: samples such as the model was trained on, which set the
-            range of inputs in whole numbers and how weights are rounded; None: made up.
+            range of inputs in whole numbers and how weights are rounded. None: made up, within
+            three scales of each column's mean; the header says what range that is.
         test: ``(T, I)``, physical: samples to verify the C on; None: made up.
         test_dt: ``(T,)``, time before each of them, where dt is variable.
 
@@ -84,12 +85,15 @@ def to_c(
     _check_choice("loops", loops, LOOPS)
     description = describe(model, dt)
     check_times(description, variable_dt=variable_dt)
-    options = {"dtype": dtype, "variable_dt": variable_dt, "loops": loops}
+    options: dict[str, Any] = {"dtype": dtype, "variable_dt": variable_dt, "loops": loops}
     counted = None
     if dtype in BITS:
         _check_counted(variable_dt, loops)
         counted = quantised(description, _calibration(description, calibrate), BITS[dtype])
-        sources = integer_sources(counted, name, unrolled=loops == "unrolled")
+        options["calibrated"] = calibrate is not None
+        sources = integer_sources(
+            counted, name, unrolled=loops == "unrolled", calibrated=options["calibrated"]
+        )
     else:
         if calibrate is not None:
             raise TorchliquidError(f"calibrate is for q8 and q16, not for {dtype}: leave it out")

@@ -30,8 +30,10 @@ EQUATIONS = {
 }
 
 
-def integer_sources(model: IntModel, name: str, *, unrolled: bool) -> dict[str, str]:
-    """Header and source by their place in the folder."""
+def integer_sources(
+    model: IntModel, name: str, *, unrolled: bool, calibrated: bool
+) -> dict[str, str]:
+    """Header and source by their place in the folder; ``calibrated``: by samples of a user's."""
     from torchliquid import __version__
 
     d = model.of
@@ -42,6 +44,7 @@ def integer_sources(model: IntModel, name: str, *, unrolled: bool) -> dict[str, 
         "version": __version__,
         "type": "int16_t",
         "variable_dt": False,
+        "calibrated": calibrated,
         "counts": _counts(model),
         "states": [
             f"{kind} {state}[{layer.of.hidden}]"
