@@ -11,7 +11,7 @@ from torchliquid.export import describe, to_c
 from torchliquid.export.floats import limits, table
 from torchliquid.export.folder import FLOATS, LOOPS
 from torchliquid.export.host import compilers, run
-from torchliquid.export.samples import by_torch, made_up
+from torchliquid.export.samples import by_torch, made_up, rounding
 from torchliquid.export.verify import vectors
 from torchliquid.nn import Column, Scaling
 
@@ -122,6 +122,17 @@ def test_long_times_count_however_slow_a_neuron_is(name, tmp_path):
     expected = by_torch(model, description, inputs, dt).outputs
     told = run(exported, inputs, dt)
     assert np.abs(told - expected).max() <= exported.facts["tolerance"]
+
+
+@pytest.mark.parametrize("name", ["euler", "ctrnn", "ltc"])
+def test_small_steps_lose_no_more_than_torch_does(name, tmp_path):
+    # 1 less a small leak, rounded to single precision, is 1 less another leak
+    model = made(name)
+    description = describe(model, 1e-3)
+    samples = by_torch(model, description, *made_up(description, variable_dt=False, steps=4000))
+    lost = rounding(model, description, samples)
+    told = run(opened(to_c(model, tmp_path / "c", dt=1e-3)), samples.inputs, samples.dt)
+    assert np.abs(told - samples.outputs).max() < 2 * lost + 5e-7
 
 
 def test_the_table_lies_between_its_errors():

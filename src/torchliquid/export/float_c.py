@@ -28,7 +28,7 @@ EQUATIONS = {
     "blend": (
         "t  = bias + w_in u + w_rec x, g = sigmoid(z)",
         "x' = (1 - g) closed(x) + g open(x): steps with the gate closed and open, straight in x",
-        "   = keep x + g (slope x + pull)",
+        "   = x + g (slope x + pull) - leak x",
     ),
     "fused": (
         "t  = bias + w_in u + w_rec x, f = sigmoid(z)",

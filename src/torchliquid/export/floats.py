@@ -12,8 +12,8 @@ has the equation):
 
 - quotient (semi-implicit): ``x' = ((1 + e) x + dt A) / ((1 + e) (1 + dt / tau) + dt)`` with
   e = exp(-z);
-- blend (semi-implicit with dt fixed and a table; Euler): ``x' = keep x + g (slope x + pull)``. The
-  semi-implicit step is one: with c = 1 + dt / tau and g = sigmoid(z + log((c + dt) / c)),
+- blend (semi-implicit with dt fixed and a table; Euler): ``x' = x + g (slope x + pull) - leak x``.
+  The semi-implicit step is one: with c = 1 + dt / tau and g = sigmoid(z + log((c + dt) / c)),
   ``x' = g (x + dt A) / (c + dt) + (1 - g) x / c``, which needs no division at all.
 """
 
@@ -165,7 +165,8 @@ def _own(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Arr
         if h is None:
             return "CTRNN", [Array("rate", 1 / tau, "neuron")], 0.0
         c = 1 + h / tau
-        return "CTRNN", [Array("keep", 1 / c, "neuron"), Array("gain", h / c, "neuron")], 0.0
+        leak = Array("leak", h / tau / c, "neuron")
+        return "CTRNN", [leak, Array("gain", h / c, "neuron")], 0.0
     if layer.cell == "DecayGRU":
         rate = _of(layer.rate)
         if h is None:
@@ -186,7 +187,8 @@ def _ltc(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Arr
         leak = Array("leak", 1 + h / tau, "neuron")
         return "quotient", [leak, Array("pull", h * target, "neuron")], 0.0
     keep, slope, pull, shift = blend(layer, h)
-    named = {"keep": keep, "slope": slope, "pull": pull}
+    # as differences: 1 less a small leak, rounded, would be another leak
+    named = {"leak": 1 - keep, "slope": slope, "pull": pull}
     return "blend", [Array(name, values, "neuron") for name, values in named.items()], shift
 
 

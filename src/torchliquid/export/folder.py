@@ -23,7 +23,15 @@ from torchliquid.export.float_c import float_sources
 from torchliquid.export.floats import limits
 from torchliquid.export.integer_c import integer_sources
 from torchliquid.export.integers import ONE, IntModel
-from torchliquid.export.samples import Samples, by_torch, check_inputs, columns, errors, made_up
+from torchliquid.export.samples import (
+    Samples,
+    by_torch,
+    check_inputs,
+    columns,
+    errors,
+    made_up,
+    rounding,
+)
 from torchliquid.export.text import RESERVED, render
 from torchliquid.nn.model import Recurrent, SequenceModel
 
@@ -100,7 +108,8 @@ def to_c(
         sources = float_sources(description, name, dtype, variable_dt=variable_dt, loops=loops)
     samples = _samples(model, description, variable_dt, test, test_dt)
     with new_folder(target) as part:
-        _write(part, name, description, options, sources, samples, counted)
+        lost = 0.0 if counted else rounding(model, description, samples)
+        _write(part, name, description, options, sources, samples, counted, lost)
     return target
 
 
@@ -129,6 +138,7 @@ def _write(
     sources: dict[str, str],
     samples: Samples,
     counted: IntModel | None,
+    lost: float,
 ) -> None:
     from torchliquid import __version__
 
@@ -140,7 +150,7 @@ def _write(
         "samples": samples,
         "count": min(VECTORS, len(samples.inputs)),
         "type": "float" if counted is None else "int16_t",
-        "tolerance": tolerance(description, samples, options["dtype"]),
+        "tolerance": tolerance(description, samples, options["dtype"], lost),
         "given": samples.inputs,
         "expected": samples.outputs,
     } | options
@@ -219,18 +229,21 @@ def _lines(counted: IntModel) -> dict[str, Any]:
 
 
 TOLERANCES = {"float32": 1.5e-6, "float32-table": 3e-4, "q8": 3e-2, "q16": 1e-2}
-"""How far the C may be from torch, as a share of the largest output that states could make."""
+"""How far the C may be from torch, as a share of the largest output that states could make,"""
+LOST = {"float32": 4.0, "float32-table": 500.0, "q8": 0.0, "q16": 0.0}
+"""and as a multiple of what torch loses in single precision: a table is 500 times coarser."""
 
 
-def tolerance(description: Description, samples: Samples, dtype: str) -> float:
-    """The same in units of the output: the widest column's."""
+def tolerance(description: Description, samples: Samples, dtype: str, lost: float) -> float:
+    """The same in units of the output: the widest column's; ``lost`` is `samples.rounding`."""
     reach = description.layers[-1].bound()
     if description.w_out is not None:
         reach = np.abs(description.w_out) @ reach * (description.scaling.change or 1.0)
     scales = np.array([column.scale for column in description.scaling.outputs])
     # numbers far from zero have bits of their own to lose
-    rounding = 4e-7 * float(np.abs(samples.outputs).max())
-    return float(f"{TOLERANCES[dtype] * float((reach * scales).max()) + rounding:.3g}")
+    digits = 4e-7 * float(np.abs(samples.outputs).max())
+    share = TOLERANCES[dtype] * float((reach * scales).max())
+    return float(f"{share + digits + LOST[dtype] * lost:.3g}")
 
 
 def _table(samples: Samples, counts: tuple[Any, Any] | None = None) -> str:

@@ -58,6 +58,19 @@ def columns(of: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array([c.offset for c in of]), np.array([c.scale for c in of])
 
 
+def rounding(model: SequenceModel | Recurrent, description: Description, samples: Samples) -> float:
+    """How far single precision is from double, in torch itself, over these samples.
+
+    A network that drives itself hard, or steps that are small against its time constants, lose
+    digits in whatever computes them.
+    """
+    single, double = (
+        by_torch(copy.deepcopy(model).to(dtype), description, samples.inputs, samples.dt).outputs
+        for dtype in (torch.float32, torch.float64)
+    )
+    return float(np.abs(single - double).max())
+
+
 def errors(told: NDArray[Any], expected: NDArray[Any]) -> dict[str, float]:
     """Largest and RMS error, and the latter as a share of the signal's deviation."""
     off = told - expected
