@@ -82,6 +82,12 @@ def test_dimensions_are_symbolic_and_nothing_leaks(name, tmp_path):
         assert not onnx.load(path).metadata_props
 
 
+@pytest.mark.parametrize(("name", "variable_dt"), CASES)
+def test_every_constant_is_used(name, variable_dt, tmp_path, capfd):
+    to_onnx(made(name), tmp_path / "o", variable_dt=variable_dt)
+    assert "Removing initializer" not in capfd.readouterr().err
+
+
 def test_files_are_the_same_each_time(tmp_path):
     for place in "ab":
         to_onnx(made("ltc"), tmp_path / place)

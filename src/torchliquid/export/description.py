@@ -72,6 +72,12 @@ class Layer:
         """Whether time between samples plays a part."""
         return CELLS[self.cell].takes_dt
 
+    def states(self, index: int) -> tuple[str, ...]:
+        """Names of its state's arrays as the layer at this place, the output first."""
+        first = "x" if self.cell in ("LTC", "CTRNN") else "h"
+        names = (first, "c") if self.cell == "LSTM" else (first,)
+        return tuple(f"{name}{index}" for name in names)
+
     def ends(self) -> tuple[Numbers, Numbers]:
         """The least and the largest that each neuron can tell, ``(H,)``, from a state of zero.
 
@@ -79,9 +85,9 @@ class Layer:
         the output of LSTM and GRU is within 1.
         """
         if self.cell == "LTC":
-            target = _known(self.target)
+            target = known(self.target)
             return np.minimum(target, 0), np.maximum(target, 0)
-        most = _known(self.tau) if self.cell == "CTRNN" else np.ones(self.hidden)
+        most = known(self.tau) if self.cell == "CTRNN" else np.ones(self.hidden)
         return -most, most
 
     def bound(self) -> Numbers:
@@ -190,15 +196,16 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
     digest = hashlib.sha256(repr((name, interval, scaling, _settings(layer))).encode())
     for key in sorted(numbers):
         digest.update(key.encode() + numbers[key].tobytes())
-    count = sum(value.size for value in numbers.values())
-    return Description(layers, w_out, b_out, interval, scaling, count, digest.hexdigest())
+    parameters = sum(value.size for value in numbers.values())
+    return Description(layers, w_out, b_out, interval, scaling, parameters, digest.hexdigest())
 
 
 def _settings(layer: Recurrent) -> Any:
     return layer.config() if isinstance(layer, LiquidLayer) else repr(layer)
 
 
-def _known(numbers: Numbers | None) -> Numbers:
+def known(numbers: Numbers | None) -> Numbers:
+    """Numbers that a layer of this cell has."""
     if numbers is None:
         raise ValueError("the layer has no such numbers")
     return numbers
@@ -230,8 +237,8 @@ def _liquid(name: str, layer: LiquidLayer, weights: dict[str, torch.Tensor]) -> 
     return (
         Layer(
             name,
-            _by_gate(_known(take("weight_ih_l0")), gates),
-            _by_gate(_known(take("weight_hh_l0")), gates),
+            _by_gate(known(take("weight_ih_l0")), gates),
+            _by_gate(known(take("weight_hh_l0")), gates),
             zeros if bias is None else _by_gate(bias, gates),
             None if bias_rec is None else _by_gate(bias_rec, gates),
             tau=positive("raw_tau_l0"),

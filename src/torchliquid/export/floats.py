@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.export.description import Description, Layer, Numbers
+from torchliquid.export.description import Description, Layer, Numbers, known
 
 LOG2E = math.log2(math.e)
 LARGEST_T = 94.0
@@ -76,9 +76,7 @@ class FloatLayer:
     @property
     def states(self) -> tuple[str, ...]:
         """Names of its state's arrays, the output first."""
-        first = "x" if self.of.cell in ("LTC", "CTRNN") else "h"
-        names = (first, "c") if self.of.cell == "LSTM" else (first,)
-        return tuple(f"{name}{self.index}" for name in names)
+        return self.of.states(self.index)
 
 
 def table(intervals: int = ENTRIES, width: float = REACH / ENTRIES) -> Numbers:
@@ -161,14 +159,14 @@ def _own(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Arr
     if layer.cell == "LTC":
         return _ltc(layer, h, gate_table)
     if layer.cell == "CTRNN":
-        tau = _of(layer.tau)
+        tau = known(layer.tau)
         if h is None:
             return "CTRNN", [Array("rate", 1 / tau, "neuron")], 0.0
         c = 1 + h / tau
         leak = Array("leak", h / tau / c, "neuron")
         return "CTRNN", [leak, Array("gain", h / c, "neuron")], 0.0
     if layer.cell == "DecayGRU":
-        rate = _of(layer.rate)
+        rate = known(layer.rate)
         if h is None:
             values = rate * LOG2E
             return "DecayGRU", [Array("rate", values, "neuron")], 0.0
@@ -177,7 +175,7 @@ def _own(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Arr
 
 
 def _ltc(layer: Layer, h: float | None, gate_table: bool) -> tuple[str, list[Array], Any]:
-    tau, target = _of(layer.tau), _of(layer.target)
+    tau, target = known(layer.tau), known(layer.target)
     check_solver(layer)
     if h is None or layer.solver == "exponential" or is_cut(layer, h):
         forms = {"semi_implicit": "fused" if gate_table else "quotient"}
@@ -209,7 +207,7 @@ def is_cut(layer: Layer, h: float) -> bool:
     """
     if layer.solver != "euler":
         return False
-    tau = _of(layer.tau)
+    tau = known(layer.tau)
     fastest = float((tau / (1 + tau)).min())
     if h > 2 * fastest:
         raise TorchliquidError(
@@ -229,13 +227,13 @@ def blend(layer: Layer, h: float) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     Raises:
         TorchliquidError: the solver's step is not of this form, or unstable.
     """
-    tau = _of(layer.tau)
+    tau = known(layer.tau)
     none = np.zeros_like(tau)
     c = 1 + h / tau
     if layer.cell == "CTRNN":
         return 1 / c, none, h / c, none
     check_solver(layer)
-    target = _of(layer.target)
+    target = known(layer.target)
     if layer.solver == "exponential":
         raise TorchliquidError(
             "a step of solver 'exponential' is not straight in the state: export float32, or set "
@@ -251,12 +249,6 @@ def blend(layer: Layer, h: float) -> tuple[Numbers, Numbers, Numbers, Numbers]:
         return 1 - h / tau, none - h, h * target, none
     keep = 1 / c
     return keep, 1 / (c + h) - keep, h * target / (c + h), np.log1p(h / c)
-
-
-def _of(numbers: Numbers | None) -> Numbers:
-    if numbers is None:
-        raise ValueError("the layer has no such numbers")
-    return numbers
 
 
 def limits(description: Description, *, variable_dt: bool = False) -> tuple[float, bool]:
@@ -308,5 +300,5 @@ def _largest_factor(layer: Layer, dt: float) -> float:
     if layer.cell != "LTC":
         return 2.0
     h = dt / layer.unfolds
-    largest = np.abs(_of(layer.target)).max() * max(1.0, h)
-    return float(max(2.0, h, largest, (1 + h / _of(layer.tau)).max()))
+    largest = np.abs(known(layer.target)).max() * max(1.0, h)
+    return float(max(2.0, h, largest, (1 + h / known(layer.tau)).max()))

@@ -175,15 +175,17 @@ def _write(
         "dt": description.dt if description.takes_dt else None,
         "options": options,
         "tolerance": context["tolerance"],
-        "bound": bound(description),
+        "bound": bound(description, variable_dt=options["variable_dt"]),
         "state": state_bytes(description, counted),
         "operations": operations(description, options["dtype"], variable_dt=options["variable_dt"]),
         "steps": len(samples.inputs),
-        "saturated": _saturated(description, samples, context["given"], counted),
+        "saturated": _saturated(
+            description, samples, context["given"], counted, options["variable_dt"]
+        ),
         "error": None
         if counted is None
         else errors(counted.to_numbers(context["expected"]), samples.outputs),
-        "counts": None if counted is None else _lines(counted),
+        "counts": None if counted is None else counted.lines(),
         "inputs": [column.name for column in description.scaling.inputs],
         "outputs": [column.name for column in description.scaling.outputs],
     }
@@ -196,17 +198,21 @@ def _write(
 
 
 def _saturated(
-    description: Description, samples: Samples, given: Any, counted: IntModel | None
+    description: Description,
+    samples: Samples,
+    given: Any,
+    counted: IntModel | None,
+    variable_dt: bool,
 ) -> int:
     """Inputs of the samples that were beyond their range, and read as its end."""
     if counted is not None:
         return int((np.abs(given) >= ONE - 1).sum())
     offset, scale = columns(description.scaling.inputs)
-    reach, _ = limits(description)
+    reach, _ = limits(description, variable_dt=variable_dt)
     return int((np.abs((samples.inputs - offset) / scale) > reach).sum())
 
 
-def bound(description: Description) -> float:
+def bound(description: Description, *, variable_dt: bool) -> float:
     """The largest that an output can be, whatever is put in; of the widest column."""
     reach = description.layers[-1].bound()
     outputs = description.scaling.outputs
@@ -215,17 +221,9 @@ def bound(description: Description) -> float:
         return float((np.abs(offset) + scale * reach).max())
     size = np.abs(description.w_out) @ reach + np.abs(description.b_out)
     if description.scaling.change is not None:
-        size = description.scaling.change * size + limits(description)[0]
+        reach_in, _ = limits(description, variable_dt=variable_dt)
+        size = description.scaling.change * size + reach_in
     return float((np.abs(offset) + scale * size).max())
-
-
-def _lines(counted: IntModel) -> dict[str, Any]:
-    """Offsets and units of counts, for who reads the report."""
-    sides = {"inputs": counted.input_lines(), "outputs": counted.output_lines()}
-    return {
-        side: [{"offset": float(o), "unit": float(u)} for o, u in zip(*lines, strict=True)]
-        for side, lines in sides.items()
-    }
 
 
 TOLERANCES = {"float32": 1.5e-6, "float32-table": 3e-4, "q8": 3e-2, "q16": 1e-2}

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from torchliquid.checks import count
-from torchliquid.export.description import Description
 from torchliquid.export.integers import C_BITS, C_LAST, LAST, IntLayer, IntModel, table
 from torchliquid.export.text import render
 
@@ -45,7 +44,7 @@ def integer_sources(
         "type": "int16_t",
         "variable_dt": False,
         "calibrated": calibrated,
-        "counts": _counts(model),
+        "counts": model.lines(),
         "states": [
             f"{kind} {state}[{layer.of.hidden}]"
             for layer in model.layers
@@ -70,19 +69,6 @@ def integer_sources(
     return {
         f"src/{name}.h": render("model.h.j2", **context),
         f"src/{name}.c": render("integer.c.j2", **context | source),
-    }
-
-
-def _counts(model: IntModel) -> dict[str, Any]:
-    (offsets, units), (out_offsets, out_units) = model.input_lines(), model.output_lines()
-    scaling: Description = model.of
-    inputs = zip(scaling.scaling.inputs, offsets, units, strict=True)
-    outputs = zip(scaling.scaling.outputs, out_offsets, out_units, strict=True)
-    return {
-        "inputs": [
-            {"name": c.name, "offset": o, "unit": u, "inverse": 1 / u} for c, o, u in inputs
-        ],
-        "outputs": [{"name": c.name, "offset": o, "unit": u} for c, o, u in outputs],
     }
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.export import floats
-from torchliquid.export.description import Description, Layer, Numbers
+from torchliquid.export.description import Description, Layer, Numbers, known
 from torchliquid.export.simulate import states
 
 Counts = NDArray[np.int64]
@@ -93,12 +93,8 @@ class IntLayer:
     @property
     def states(self) -> tuple[tuple[str, str], ...]:
         """Types and names of its state's arrays, the output first."""
-        kind = "int32_t" if self.wide else "int16_t"
-        first = "x" if self.of.cell in ("LTC", "CTRNN") else "h"
-        names = [(kind, f"{first}{self.index}")]
-        if self.of.cell == "LSTM":
-            names.append(("int32_t", f"c{self.index}"))
-        return tuple(names)
+        kinds = ("int32_t" if self.wide else "int16_t", "int32_t")
+        return tuple(zip(kinds, self.of.states(self.index), strict=False))
 
 
 @dataclass(frozen=True)
@@ -148,6 +144,14 @@ class IntModel:
         """Outputs ``(T, O)`` from counts, physical."""
         offset, unit = self.output_lines()
         return np.asarray(offset + unit * outputs)
+
+    def lines(self) -> dict[str, list[dict[str, float]]]:
+        """What a count of each input and output is: ``physical = offset + unit count``."""
+        sides = {"inputs": self.input_lines(), "outputs": self.output_lines()}
+        return {
+            side: [{"offset": float(o), "unit": float(u)} for o, u in zip(*lines, strict=True)]
+            for side, lines in sides.items()
+        }
 
     def input_lines(self) -> tuple[Numbers, Numbers]:
         """Offsets and units ``(I,)`` of inputs, physical."""
@@ -224,8 +228,7 @@ def _layer(
         # what rounding to 16 bits leaves, over what draws a state back in one sub-step
         wide = bool((0.5 / ONE / parts[0]).max() > STILL)
     elif layer.cell == "DecayGRU":
-        assert layer.rate is not None  # noqa: S101 - for the type checker
-        shift, (leak,) = _in_unit(-np.expm1(-dt * layer.rate))
+        shift, (leak,) = _in_unit(-np.expm1(-dt * known(layer.rate)))
     before = np.concatenate([np.zeros((1, H)), told[:-1]])
     if layer.cell == "DecayGRU" and layer.rate is not None:
         before = before * np.exp(-dt * layer.rate)

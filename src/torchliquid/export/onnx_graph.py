@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from torchliquid.export.description import Description, Layer, Numbers
+from torchliquid.export.description import Description, Layer, Numbers, known
 from torchliquid.export.floats import check_solver
 from torchliquid.functional.ltc_cell import COEFFICIENTS, SMALL
 
@@ -53,13 +53,11 @@ class Graph:
 
 def state_names(description: Description) -> list[tuple[str, int]]:
     """Names and widths of the state's arrays, as in the C."""
-    names = []
-    for k, layer in enumerate(description.layers):
-        first = "x" if layer.cell in ("LTC", "CTRNN") else "h"
-        names.append((f"{first}{k}", layer.hidden))
-        if layer.cell == "LSTM":
-            names.append((f"c{k}", layer.hidden))
-    return names
+    return [
+        (name, layer.hidden)
+        for index, layer in enumerate(description.layers)
+        for name in layer.states(index)
+    ]
 
 
 def step(
@@ -152,18 +150,17 @@ def _split(graph: Graph, z: str, parts: int) -> list[str]:
 
 
 def _liquid(graph: Graph, name: str, layer: Layer, z: str, x: str, h: str) -> str:
-    rate = graph.constant(f"{name}.rate", 1 / layer.tau)  # type: ignore[operator]
-    one = graph.number(1)
+    rate = graph.constant(f"{name}.rate", 1 / known(layer.tau))
     if layer.cell == "CTRNN":
         above = graph("Add", x, graph("Mul", h, graph("Tanh", z)))
-        return graph("Div", above, graph("Add", one, graph("Mul", h, rate)))
+        return graph("Div", above, graph("Add", graph.number(1), graph("Mul", h, rate)))
     check_solver(layer)
     target = graph.constant(f"{name}.target", layer.target)
     f = graph("Sigmoid", z)
     whole = graph("Add", rate, f)  # 1 / tau_sys
     if layer.solver == "semi_implicit":
         above = graph("Add", x, graph("Mul", h, graph("Mul", f, target)))
-        return graph("Div", above, graph("Add", one, graph("Mul", h, whole)))
+        return graph("Div", above, graph("Add", graph.number(1), graph("Mul", h, whole)))
     slope = graph("Sub", graph("Mul", f, target), graph("Mul", x, whole))
     if layer.solver == "euler":
         length = graph("Min", h, graph("Reciprocal", whole))

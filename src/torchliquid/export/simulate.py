@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from torchliquid.export.description import Description, Layer, Numbers
+from torchliquid.export.description import Description, Layer, Numbers, known
 
 Step = Callable[[Numbers, Numbers], tuple[Numbers, Numbers]]
 
@@ -45,8 +45,7 @@ def _sample(layer: Layer, own: Numbers, h: Numbers, c: Numbers, dt: float) -> tu
             h = _ltc(layer, sigmoid(own[0] + layer.w_rec[0] @ h), h, dt / layer.unfolds)
         return h, c
     if layer.cell == "CTRNN":
-        assert layer.tau is not None  # noqa: S101 - for the type checker
-        return (h + dt * np.tanh(own[0] + layer.w_rec[0] @ h)) / (1 + dt / layer.tau), c
+        return (h + dt * np.tanh(own[0] + layer.w_rec[0] @ h)) / (1 + dt / known(layer.tau)), c
     if layer.cell == "LSTM":
         i, f, g, o = own + layer.w_rec @ h
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
@@ -60,10 +59,8 @@ def _sample(layer: Layer, own: Numbers, h: Numbers, c: Numbers, dt: float) -> tu
 
 
 def _ltc(layer: Layer, f: Numbers, x: Numbers, h: float) -> Numbers:
-    assert layer.tau is not None  # noqa: S101 - for the type checker
-    assert layer.target is not None  # noqa: S101
-    rate = 1 / layer.tau + f
-    slope = f * layer.target - x * rate
+    rate = 1 / known(layer.tau) + f
+    slope = f * known(layer.target) - x * rate
     if layer.solver == "euler":
         return x + np.minimum(h, 1 / rate) * slope
     if layer.solver == "exponential":
