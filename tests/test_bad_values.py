@@ -198,6 +198,14 @@ def flag(v: Any, base: Any) -> bool:
     return isinstance(v, bool)
 
 
+def share(v: Any, base: Any) -> bool:
+    return number(v) and 0 <= v < 1
+
+
+def projection(v: Any, base: Any) -> bool:
+    return isinstance(v, Integral) and not isinstance(v, bool) and 0 <= v < H
+
+
 def solver(v: Any, base: Any) -> bool:
     return isinstance(v, str) and v in functional.SOLVERS
 
@@ -320,8 +328,7 @@ def lstm_walk(call: Callable[..., Any], lead: tuple[int, ...] = ()) -> Walk:
     given = {"x": draw(*lead, B, L, I), "h0": states, "dt": None}
     x = any_length_of_pack if lead else any_length
     fine: dict[str, Fine] = {"x": x, "h0": pair, "dt": pair}
-    if not lead:
-        given["lengths"], fine["lengths"] = None, pair
+    given["lengths"], fine["lengths"] = None, pair
     return Walk(call, given, fine)
 
 
@@ -390,12 +397,15 @@ def walks(folder: Path) -> dict[str, Walk]:
     liquid = pack_of(LTC)
     torchliquid.save(ltc, folder / "saved")
     constructor = {
-        "input_size": I, "hidden_size": H, "solver": "euler", "unfolds": 1, "bias": True,
-        "batch_first": True, "dt": 0.1, "device": None, "dtype": None,
+        "input_size": I, "hidden_size": H, "num_layers": 2, "bias": True, "batch_first": True,
+        "dropout": 0.1, "bidirectional": True, "proj_size": 2, "solver": "euler", "unfolds": 1,
+        "dt": 0.1, "device": None, "dtype": None,
     }  # fmt: skip
     makes: dict[str, Fine] = {
-        "input_size": size, "hidden_size": size, "solver": solver, "unfolds": unfolds, "bias": flag,
-        "batch_first": flag, "dt": positive_time, "device": device, "dtype": dtype,
+        "input_size": size, "hidden_size": lambda v, base: size(v, base) and v > 2,
+        "num_layers": lambda v, base: size(v, base) and v <= 1000, "bias": flag,
+        "batch_first": flag, "dropout": share, "bidirectional": flag, "proj_size": projection,
+        "solver": solver, "unfolds": unfolds, "dt": positive_time, "device": device, "dtype": dtype,
     }  # fmt: skip
     step = {
         "u": draw(B, H), "x": draw(B, H), "weight_hh": draw(H, H), "tau": draw(1, H),
@@ -456,8 +466,14 @@ def walks(folder: Path) -> dict[str, Walk]:
         ),
         "plot_time_constants": Walk(
             torchliquid.plot_time_constants,
-            {"layer": ltc, "x": draw(1, L, I), "h0": draw(1, 1, H), "dt": draw(1, L).abs()},
-            {"layer": layer_with_times, **layer_walk(ltc.time_constants).fine},
+            {
+                "layer": ltc, "x": draw(1, L, I), "h0": draw(1, 1, H), "dt": draw(1, L).abs(),
+                "place": 0,
+            },
+            {
+                "layer": layer_with_times, "place": lambda v, base: index(v, base) and -1 <= v < 1,
+                **{n: f for n, f in layer_walk(ltc.time_constants).fine.items() if n != "lengths"},
+            },
         ),
         "save": Walk(
             torchliquid.save, {"model": ltc, "folder": folder / "new"},

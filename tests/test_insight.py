@@ -166,6 +166,19 @@ def test_the_picture_shows_input_mean_and_every_neuron_within_its_limits(batch_f
     figure.canvas.draw()
 
 
+@pytest.mark.parametrize("place", [0, 2, -1])
+def test_the_picture_of_one_of_several_places(place):
+    cell = LTC(2, 5, 2, bidirectional=True, batch_first=True, dtype=torch.float64)
+    x, _, _ = draw(B=1, L=9)
+    figure = plot_time_constants(cell, x, place=place)
+    tau_sys = time_constants(cell, x)[place, 0]
+    assert_close(torch.tensor(figure.axes[1].lines[0].get_ydata()), tau_sys.mean(1))
+    image = torch.tensor(figure.axes[2].collections[0].get_array())
+    assert ((image > 0) & (image < 100)).all()
+    with pytest.raises(TorchliquidError, match="place is 4: give a whole number, 0 to 3"):
+        plot_time_constants(cell, x, place=4)
+
+
 def test_the_picture_is_of_one_sequence_of_an_ltc():
     x, _, _ = draw()
     with pytest.raises(TorchliquidError, match=r"4 sequences: give one, such as x\[:1\]"):

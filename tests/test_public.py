@@ -36,15 +36,16 @@ FUNCTIONAL = [
     "time_constant",
 ]
 SIGNATURES = {
-    "LTC": "(input_size, hidden_size, solver='semi_implicit', unfolds=1, bias=True, "
-    "batch_first=False, dt=1.0, device=None, dtype=None)",
+    "LTC": "(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, "
+    "bidirectional=False, proj_size=0, *, solver='semi_implicit', unfolds=1, dt=1.0, device=None, "
+    "dtype=None)",
     "Pack": "(make_model, seeds)",
     "SequenceModel": "(layer, output_size)",
     "dt_from_timestamps": "(t, first=None, *, unit=None, dim=-1, dtype=None)",
     "load": "(folder)",
-    "plot_time_constants": "(layer, x, h0=None, dt=None)",
+    "plot_time_constants": "(layer, x, h0=None, dt=None, *, place=0)",
     "save": "(model, folder)",
-    "time_constants": "(layer, x, h0=None, dt=None)",
+    "time_constants": "(layer, x, h0=None, dt=None, lengths=None)",
 }
 HEAVY = {"matplotlib", "pandas", "scipy", "rich", "jinja2", "pyarrow", "safetensors"}
 

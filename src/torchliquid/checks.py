@@ -13,6 +13,7 @@ from torchliquid.errors import TorchliquidError
 
 LARGEST_SIZE = 2**31 - 1
 LARGEST_UNFOLDS = 10_000
+LARGEST_LAYERS = 1_000
 _NUMBERS = (float, int, Real)  # a tuple, the likely types first: compilers of torch follow it
 
 
@@ -30,6 +31,32 @@ def check_unfolds(unfolds: int) -> int:
     if checked > LARGEST_UNFOLDS:
         raise TorchliquidError(f"unfolds is {shown(unfolds)}: give at most {LARGEST_UNFOLDS}")
     return checked
+
+
+def check_layers(num_layers: int) -> int:
+    """A number of layers that somebody may have meant."""
+    checked = check_size("num_layers", num_layers)
+    if checked > LARGEST_LAYERS:
+        raise TorchliquidError(f"num_layers is {shown(num_layers)}: give at most {LARGEST_LAYERS}")
+    return checked
+
+
+def check_width(proj_size: int, hidden_size: int) -> int:
+    """A width to project to: less than what there is; 0 for none."""
+    whole = isinstance(proj_size, int | Integral) and not isinstance(proj_size, bool)
+    if not whole or not 0 <= proj_size < hidden_size:
+        raise TorchliquidError(
+            f"proj_size is {shown(proj_size)}: give a whole number less than hidden_size, "
+            f"{hidden_size}, or 0 for no projection"
+        )
+    return int(proj_size)
+
+
+def check_share(name: str, share: float) -> float:
+    """A number in [0, 1)."""
+    if not isinstance(share, _NUMBERS) or isinstance(share, bool) or not 0 <= share < 1:
+        raise TorchliquidError(f"{name} is {shown(share)}: give a number from 0 to below 1")
+    return float(share)
 
 
 def check_path(path: Any) -> Path:

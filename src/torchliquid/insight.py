@@ -1,10 +1,12 @@
 """What a trained layer does: its time constants, and how they answer to jumps in the input."""
 
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from torchliquid.checks import shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import LTC, LiquidLayer, SequenceModel
 
@@ -18,6 +20,7 @@ def time_constants(
     x: Tensor,
     h0: Tensor | None = None,
     dt: float | Tensor | None = None,
+    lengths: Any = None,
 ) -> Tensor:
     """System time constant tau_sys of every neuron as each sample arrives.
 
@@ -29,9 +32,13 @@ def time_constants(
         x: input as the layer takes it.
         h0: initial state; zeros if None.
         dt: time before each sample, as in the layer's call.
+        lengths: of a padded batch, as in the layer's call.
 
     Returns:
-        tau_sys in the unit of dt, laid out like ``x`` with H features.
+        tau_sys in the unit of dt, laid out like ``x`` with H features; NaN at padded steps. Of a
+        layer with several layers or directions, ``D`` of them, their places lead as in its state:
+        l0, l0_reverse, l1, ..., so that ``found[0]`` is the first layer's, laid out like ``x``. A
+        neuron that runs backwards stands at the sample that it saw.
 
     >>> from torchliquid import LTC
     >>> layer = LTC(1, 8)
@@ -46,7 +53,7 @@ def time_constants(
         raise TorchliquidError(
             f"time_constants was given a {type(found).__name__}: only liquid layers have tau_sys"
         )
-    return found.time_constants(x, h0, dt)
+    return found.time_constants(x, h0, dt, lengths)
 
 
 def plot_time_constants(
@@ -54,6 +61,8 @@ def plot_time_constants(
     x: Tensor,
     h0: Tensor | None = None,
     dt: float | Tensor | None = None,
+    *,
+    place: int = 0,
 ) -> "Figure":
     """Draw one sequence and what its time constants do: input, mean tau_sys, every neuron.
 
@@ -66,6 +75,8 @@ def plot_time_constants(
         x: one sequence as the layer takes it, ``(L, I)`` or a batch of one.
         h0: initial state; zeros if None.
         dt: time before each sample, as in the layer's call.
+        place: whose neurons are drawn where there are several layers or directions; they are
+            numbered as in a state.
 
     Returns:
         A matplotlib figure, for ``figure.savefig(...)`` or a notebook.
@@ -92,7 +103,16 @@ def plot_time_constants(
                 f"x has shape {tuple(x.shape)}, {x.shape[batch]} sequences: give one, such as "
                 f"{'x[:1]' if found.batch_first else 'x[:, :1]'}"
             )
-        x, tau_sys = x.squeeze(batch), tau_sys.squeeze(batch)
+        x, tau_sys = x.squeeze(batch), tau_sys.squeeze(batch - 3)
+    places = found.interface().depth
+    whole = isinstance(place, Integral) and not isinstance(place, bool)
+    if not whole or not -places <= place < places:
+        raise TorchliquidError(
+            f"place is {shown(place)}: give a whole number, 0 to {places - 1}, of layers times "
+            "directions"
+        )
+    if places > 1:
+        tau_sys = tau_sys[place]
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
@@ -102,7 +122,7 @@ def plot_time_constants(
     given = found.dt if dt is None else dt
     steps = given.detach() if isinstance(given, Tensor) else torch.tensor(float(given))
     time = steps.double().flatten().expand(len(x)).cumsum(0).cpu().numpy()
-    tau = found.tau.detach()
+    tau = found.tau.detach().view(places, -1)[place]
     share = (100 * (tau_sys - tau / (1 + tau)) / (tau - tau / (1 + tau))).double().cpu()
     order = share.std(dim=0, correction=0).argsort()
 

@@ -12,6 +12,7 @@ from torchliquid.nn import CTRNN, DecayGRU
 MODELS = {
     "ltc": lambda: SequenceModel(LTC(1, 8), 1),
     "ltc-6": lambda: SequenceModel(LTC(1, 8, unfolds=6), 1),
+    "ltc-3": lambda: SequenceModel(LTC(2, 4, num_layers=3, dt=0.3), 2),
     "ltc-no-bias": lambda: SequenceModel(LTC(2, 3, bias=False, dt=0.01), 2),
     "one-neuron": lambda: SequenceModel(LTC(1, 1, bias=False), 1),
     "euler": lambda: SequenceModel(LTC(3, 5, solver="euler", dt=0.1), 2),
@@ -25,6 +26,7 @@ MODELS = {
     "gru-2-no-bias": lambda: SequenceModel(nn.GRU(2, 4, num_layers=2, bias=False), 1),
     "ctrnn": lambda: SequenceModel(CTRNN(2, 5, dt=0.3), 1),
     "decay-gru": lambda: SequenceModel(DecayGRU(2, 5, dt=0.3), 1),
+    "decay-gru-2": lambda: SequenceModel(DecayGRU(2, 4, 2, dt=0.3), 1),
 }
 TIMED = [name for name in MODELS if "lstm" not in name and not name.startswith("gru")]
 

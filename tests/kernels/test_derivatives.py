@@ -20,9 +20,9 @@ BACKENDS = [
 ]
 LAYERS = [
     lambda: LTC(2, 3, dt=0.3, dtype=D),
-    lambda: LTC(2, 3, "euler", unfolds=2, dt=0.3, dtype=D),
-    lambda: LTC(2, 3, "exponential", unfolds=3, bias=False, dtype=D),
-    lambda: LTC(2, 3, "rk4", dtype=D),
+    lambda: LTC(2, 3, solver="euler", unfolds=2, dt=0.3, dtype=D),
+    lambda: LTC(2, 3, solver="exponential", unfolds=3, bias=False, dtype=D),
+    lambda: LTC(2, 3, solver="rk4", dtype=D),
 ]
 PACKS = [
     lambda: Pack(lambda seed: SequenceModel(LTC(2, 3, dtype=D), 1), range(2)),

@@ -216,7 +216,7 @@ def test_all_backends_give_the_same_pack(cell, monkeypatch):
 @pytest.mark.parametrize("solver", functional.SOLVERS)
 def test_functional_transforms(solver, unfolds):
     """vmap over stacked weights, and gradients for each of them, as ensembles are written."""
-    models = [SequenceModel(LTC(1, 4, solver, unfolds, dt=0.3), 1) for _ in range(3)]
+    models = [SequenceModel(LTC(1, 4, solver=solver, unfolds=unfolds, dt=0.3), 1) for _ in range(3)]
     parameters, _ = torch.func.stack_module_state(models)
     x = torch.randn(6, 2, 1)
 

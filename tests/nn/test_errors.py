@@ -156,9 +156,7 @@ def liquid(seed=0):
         (lambda s: SequenceModel(LTC(2, 3, unfolds=s), 1), [1, 2], ["seeds 1 and 2", "options"]),
         (lambda s: SequenceModel(LTC(2, 3, dt=s), 1), [1, 2], ["seeds 1 and 2", "options"]),
         (lambda s: liquid().to([torch.float32, torch.float64][s]), [0, 1], ["0 and 1", "dtype"]),
-        (lambda s: SequenceModel(nn.LSTM(2, 3, 2), 1), [1], ["one layer", "num_layers=2"]),
-        (lambda s: SequenceModel(nn.GRU(2, 3, bidirectional=True), 1), [1], ["one direction"]),
-        (lambda s: SequenceModel(nn.LSTM(2, 3, proj_size=2), 1), [1], ["unprojected"]),
+        (lambda s: SequenceModel(nn.LSTM(2, 3, proj_size=2), 1), [1], ["without projection"]),
     ],
 )
 def test_pack_construction(make_model, seeds, fragments):

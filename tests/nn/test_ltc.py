@@ -44,7 +44,7 @@ class TestLTC(CellContract):
 @pytest.mark.parametrize("unfolds", [1, 3])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_layer_is_the_function_with_its_parameters(solver, unfolds):
-    layer = LTC(3, 5, solver, unfolds, batch_first=True, dt=0.4, dtype=torch.float64)
+    layer = LTC(3, 5, solver=solver, unfolds=unfolds, batch_first=True, dt=0.4, dtype=torch.float64)
     with torch.no_grad():
         layer.raw_tau_l0.copy_(torch.linspace(0, 2, 5))
     x = torch.randn(2, 7, 3, dtype=torch.float64)
@@ -110,7 +110,6 @@ def test_without_bias():
 
 def test_default_solver_is_the_papers():
     assert LTC(1, 1).solver == "semi_implicit"
-    assert repr(LTC(1, 2)) == (
-        "LTC(input_size=1, hidden_size=2, solver='semi_implicit', unfolds=1, bias=True, "
-        "batch_first=False, dt=1.0)"
-    )
+    assert repr(LTC(1, 2)) == "LTC(input_size=1, hidden_size=2)"
+    told = repr(LTC(1, 2, 3, dropout=0.1, solver="euler"))
+    assert told == "LTC(input_size=1, hidden_size=2, num_layers=3, dropout=0.1, solver='euler')"

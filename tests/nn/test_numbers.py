@@ -19,7 +19,7 @@ EXPLICIT = ("euler", "rk4")
 
 
 def of_ones(solver="exponential", dtype=torch.float32):
-    layer = LTC(1, 1, solver, dtype=dtype)
+    layer = LTC(1, 1, solver=solver, dtype=dtype)
     with torch.no_grad():
         for p in layer.parameters():
             p.fill_(1.0)
@@ -48,7 +48,7 @@ def test_exponential_at_small_dt(backend, dt):
 def test_float32_is_float64_to_its_last_places(backend, solver, exponent):
     """Values and every gradient, from steps that hardly move the state to those that forget it."""
     torch.manual_seed(1)
-    layer, x = LTC(2, 8, solver), torch.randn(20, 3, 2)
+    layer, x = LTC(2, 8, solver=solver), torch.randn(20, 3, 2)
     double = copy.deepcopy(layer).double()
     h0, found = torch.randn(1, 3, 8), []
     for model, dtype in ((layer, torch.float32), (double, torch.float64)):
@@ -88,7 +88,7 @@ def test_decayed_and_its_derivatives():
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("unfolds", [1, 3])
 def test_padding_with_no_time_changes_nothing(backend, solver, unfolds):
-    layer = LTC(2, 8, solver, unfolds, batch_first=True)
+    layer = LTC(2, 8, solver=solver, unfolds=unfolds, batch_first=True)
     x, dt = torch.randn(3, 9, 2), torch.rand(3, 9) / 2 + 0.1
     lengths = [9, 4, 1]
     for row, length in enumerate(lengths):
@@ -169,7 +169,7 @@ def test_options_that_are_set_later_are_checked_too(name, value):
 def test_tau_that_all_but_vanishes_has_gradients(backend):
     for solver in SOLVERS:
         for raw in (-10.0, -44.0, -46.0, -80.0, -200.0):
-            layer = LTC(1, 2, solver)
+            layer = LTC(1, 2, solver=solver)
             with torch.no_grad():
                 layer.raw_tau_l0.fill_(raw)
             with warnings.catch_warnings():
@@ -188,7 +188,7 @@ def test_tau_that_all_but_vanishes_has_gradients(backend):
 def test_after_a_long_gap_the_state_is_at_rest(backend, solver):
     """Rows a second apart, then a pause of a week: the state forgets, and learning goes on."""
     torch.manual_seed(0)
-    layer, x = LTC(2, 4, solver, batch_first=True), torch.randn(2, 9, 2)
+    layer, x = LTC(2, 4, solver=solver, batch_first=True), torch.randn(2, 9, 2)
     dt = torch.full((2, 9), 0.3)
     dt[:, 4] = 604_800.0
     dt.requires_grad_()
@@ -205,24 +205,24 @@ def test_after_a_long_gap_the_state_is_at_rest(backend, solver):
 
 @pytest.mark.parametrize("solver", EXPLICIT)
 def test_a_step_beyond_the_stable_range_is_named_once(backend, solver):
-    layer, x = LTC(1, 2, solver), torch.ones(4, 1)
+    layer, x = LTC(1, 2, solver=solver), torch.ones(4, 1)
     limit = {"euler": 2, "rk4": 2.5}[solver] * 1.3133 / 2.3133
     layer(x, dt=limit * 0.99)
     with pytest.warns(LongStepWarning, match=f"dt is up to 60.*stable for dt up to {limit:.3g}"):
         layer(x, dt=torch.tensor([0.1, 60.0, 0.1, 0.1]))
     layer(x, dt=60.0)
-    model = SequenceModel(LTC(1, 2, solver, unfolds=4), 1)
+    model = SequenceModel(LTC(1, 2, solver=solver, unfolds=4), 1)
     model(torch.ones(4, 1), dt=3.9 * limit)
     with pytest.warns(LongStepWarning, match="with unfolds=4"):
         model(torch.ones(4, 1), dt=4.1 * limit)
-    pack = Pack(lambda seed: SequenceModel(LTC(1, 2, solver), 1), range(2))
+    pack = Pack(lambda seed: SequenceModel(LTC(1, 2, solver=solver), 1), range(2))
     with pytest.warns(LongStepWarning):
         pack(torch.ones(4, 3, 1), dt=60.0)
 
 
 @pytest.mark.parametrize("solver", ["semi_implicit", "exponential"])
 def test_solvers_that_are_stable_at_any_step_say_nothing(backend, solver):
-    LTC(1, 2, solver)(torch.ones(4, 1), dt=1e8)
+    LTC(1, 2, solver=solver)(torch.ones(4, 1), dt=1e8)
 
 
 # States and dtypes

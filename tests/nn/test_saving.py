@@ -17,11 +17,15 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from torchliquid import LTC, SequenceModel, TorchliquidError, load, save
+from torchliquid.nn import CTRNN
 
 LAYERS = {
-    "LTC": lambda: LTC(2, 3, "euler", 4, batch_first=True, dt=0.25),
-    "LTC without bias": lambda: LTC(2, 3, "rk4", bias=False),
-    "LTC float64": lambda: LTC(2, 3, "exponential", dtype=torch.float64),
+    "LTC": lambda: LTC(2, 3, solver="euler", unfolds=4, batch_first=True, dt=0.25),
+    "LTC without bias": lambda: LTC(2, 3, solver="rk4", bias=False),
+    "LTC float64": lambda: LTC(2, 3, solver="exponential", dtype=torch.float64),
+    "LTC deep": lambda: LTC(2, 4, 2, False, True, bidirectional=True, proj_size=3),
+    "LTC dropout": lambda: LTC(2, 3, 2, dropout=0.5),
+    "CTRNN deep": lambda: CTRNN(2, 3, 2, bidirectional=True),
     "LSTM": lambda: nn.LSTM(2, 3, batch_first=True),
     "LSTM deep": lambda: nn.LSTM(2, 4, 2, False, True, bidirectional=True, proj_size=3),
     "LSTM dropout": lambda: nn.LSTM(2, 3, 2, dropout=0.5),
@@ -65,15 +69,19 @@ def test_files_are_safetensors_and_json_and_nothing_else(tmp_path):
         assert torch.equal(weights[name], value)
     assert json.loads((tmp_path / "config.json").read_text()) == {
         "format": "torchliquid",
-        "version": 2,
+        "version": 3,
         "layer": "LTC",
         "options": {
             "input_size": 1,
             "hidden_size": 8,
-            "solver": "semi_implicit",
-            "unfolds": 1,
+            "num_layers": 1,
             "bias": True,
             "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "proj_size": 0,
+            "solver": "semi_implicit",
+            "unfolds": 1,
             "dt": 1.0,
         },
         "frozen": [],
@@ -210,8 +218,8 @@ OPTIONS = {
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": "other"}, "format 'other' version 2"),
-        ({"version": 1}, "version 1; this is version 2"),
+        ({"format": "other"}, "format 'other' version 3"),
+        ({"version": 1}, "version 1; this is version 3"),
         ({"version": True}, "version True"),
         ({"layer": "Elman"}, "Elman"),
         ({"layer": ["LSTM"]}, "LSTM"),
@@ -272,6 +280,18 @@ def test_options_of_a_liquid_layer(tmp_path, change, reason):
     config["options"] |= change
     file.write_text(json.dumps(config))
     assert reason in complaint(tmp_path)
+
+
+def test_a_model_of_version_2_is_read(tmp_path):
+    model = SequenceModel(LTC(2, 3), 1)
+    save(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["version"] = 2
+    for name in ("num_layers", "dropout", "bidirectional", "proj_size"):
+        del config["options"][name]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    x = torch.randn(4, 2)
+    assert torch.equal(load(tmp_path)(x)[0], model(x)[0])
 
 
 @pytest.mark.parametrize("key", ["format", "version", "layer", "options", "frozen", "sha256"])

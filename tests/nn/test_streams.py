@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("unfolds", [1, 3])
 @pytest.mark.parametrize("solver", functional.SOLVERS)
 def test_steps_are_the_sequence(solver, unfolds, bias, dtype):
-    layer = LTC(2, 9, solver, unfolds, bias, dt=0.3, dtype=dtype)
+    layer = LTC(2, 9, bias=bias, solver=solver, unfolds=unfolds, dt=0.3, dtype=dtype)
     x = torch.randn(12, 2, dtype=dtype)
     y, h = layer(x)
     state = None

@@ -216,6 +216,7 @@ def _by_gate(numbers: Numbers, gates: int) -> Numbers:
 
 
 def _liquid(name: str, layer: LiquidLayer, weights: dict[str, torch.Tensor]) -> tuple[Layer, ...]:
+    _check_one_way(name, layer)
     gates, H = GATES[name], layer.hidden_size
 
     def take(key: str) -> Numbers | None:
@@ -229,28 +230,28 @@ def _liquid(name: str, layer: LiquidLayer, weights: dict[str, torch.Tensor]) -> 
         raw = weights[key].to(own if own == torch.float64 else torch.float32)
         return np.asarray(positive_tau(raw).double().numpy())
 
-    bias = take("bias_l0")
-    if name == "DecayGRU":
-        bias = take("bias_ih_l0")
     zeros = np.zeros((gates, H))
-    bias_rec = take("bias_hh_l0")
-    return (
-        Layer(
+    layers = []
+    for k in range(layer.num_layers):
+        bias = take(f"bias_ih_l{k}" if name == "DecayGRU" else f"bias_l{k}")
+        bias_rec = take(f"bias_hh_l{k}")
+        own = Layer(
             name,
-            _by_gate(known(take("weight_ih_l0")), gates),
-            _by_gate(known(take("weight_hh_l0")), gates),
+            _by_gate(known(take(f"weight_ih_l{k}")), gates),
+            _by_gate(known(take(f"weight_hh_l{k}")), gates),
             zeros if bias is None else _by_gate(bias, gates),
             None if bias_rec is None else _by_gate(bias_rec, gates),
-            tau=positive("raw_tau_l0"),
-            target=take("target_l0"),
-            rate=positive("raw_rate_l0"),
+            tau=positive(f"raw_tau_l{k}"),
+            target=take(f"target_l{k}"),
+            rate=positive(f"raw_rate_l{k}"),
             solver=getattr(layer, "solver", ""),
             unfolds=getattr(layer, "unfolds", 1),
-        ),
-    )
+        )
+        layers.append(own)
+    return tuple(layers)
 
 
-def _gated(name: str, layer: nn.LSTM | nn.GRU, numbers: dict[str, Numbers]) -> tuple[Layer, ...]:
+def _check_one_way(name: str, layer: Recurrent) -> None:
     if layer.bidirectional:
         raise TorchliquidError(
             f"the {name} is bidirectional: a device sees no later samples; train one with "
@@ -258,6 +259,10 @@ def _gated(name: str, layer: nn.LSTM | nn.GRU, numbers: dict[str, Numbers]) -> t
         )
     if layer.proj_size:
         raise TorchliquidError(f"the {name} has proj_size {layer.proj_size}: train one without")
+
+
+def _gated(name: str, layer: nn.LSTM | nn.GRU, numbers: dict[str, Numbers]) -> tuple[Layer, ...]:
+    _check_one_way(name, layer)
     gates, H = GATES[name], layer.hidden_size
     layers = []
     for k in range(layer.num_layers):

@@ -23,22 +23,8 @@ _TORCH: Options = {
     "dropout": float,
     "bidirectional": bool,
 }
-_LTC: Options = {
-    "input_size": int,
-    "hidden_size": int,
-    "solver": str,
-    "unfolds": int,
-    "bias": bool,
-    "batch_first": bool,
-    "dt": float,
-}
-_RIVAL: Options = {
-    "input_size": int,
-    "hidden_size": int,
-    "bias": bool,
-    "batch_first": bool,
-    "dt": float,
-}
+_LIQUID: Options = _TORCH | {"proj_size": int, "dt": float}
+_LTC: Options = _LIQUID | {"solver": str, "unfolds": int}
 
 
 class Cell(NamedTuple):
@@ -61,7 +47,7 @@ CELLS: dict[str, Cell] = {
     "LTC": Cell(LTC, True, True, _LTC),
     "LSTM": Cell(nn.LSTM, False, False, _TORCH | {"proj_size": int}),
     "GRU": Cell(nn.GRU, False, False, _TORCH),
-    "CTRNN": Cell(CTRNN, False, True, _RIVAL),
-    "DecayGRU": Cell(DecayGRU, False, True, _RIVAL),
+    "CTRNN": Cell(CTRNN, False, True, _LIQUID),
+    "DecayGRU": Cell(DecayGRU, False, True, _LIQUID),
 }
 """By the name that configurations, benchmarks and reports call it."""

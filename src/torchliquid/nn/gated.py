@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from torchliquid import kernels
 from torchliquid.nn.interface import Interface, State
+from torchliquid.nn.stack import Stack
 
 Torch = nn.LSTM | nn.GRU
 
@@ -32,7 +33,7 @@ def weight_names_of(layer: Torch) -> tuple[str, ...]:
 
 
 class Gated:
-    """An `nn.LSTM` or `nn.GRU` of one layer and one direction, run by our kernels.
+    """The cell of an `nn.LSTM` or `nn.GRU` without projection, run by our kernels.
 
     torch's own module cannot run a pack of models side by side.
     """
@@ -41,12 +42,17 @@ class Gated:
 
     def __init__(self, layer: Torch) -> None:
         # the layer itself is not kept: torch.compile refuses to look at one
-        self.weight_names = weight_names_of(layer)
+        self.weight_names = tuple(layer._all_weights[0])
         self._interface = interface_of(layer)
+        self._stack = Stack(layer.num_layers, layer.dropout, layer.bidirectional)
 
     def interface(self) -> Interface:
         """See `LiquidLayer.interface`."""
         return self._interface
+
+    def stack(self, training: bool) -> Stack:
+        """See `LiquidLayer.stack`."""
+        return self._stack if training else self._stack._replace(dropout=0.0)
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: State, dt: float | Tensor

@@ -55,7 +55,7 @@ class Interface:
         return replace(self, lanes=lanes, weight=weight)
 
     def arrange(self, x: Any, h0: Any, dt: Any) -> Arranged:
-        """Check a call's arguments and lay them out for a cell of depth 1.
+        """Check a call's arguments and lay them out, states ``(*S, D, B, H)``.
 
         Raises:
             TorchliquidError: a type, shape, dtype, device or dt that does not fit.
@@ -105,17 +105,17 @@ class Interface:
     def restore(self, sequence: Tensor, dims: int) -> Tensor:
         """Lay a batch-first result out as the caller's input of ``dims`` dimensions was."""
         if dims == 2:
-            return sequence.squeeze(0)
+            return sequence.squeeze(-3)
         return sequence if self.batch_first else sequence.transpose(-3, -2)
 
     def restore_state(self, state: State, dims: int) -> State:
-        """The same for a state: ``(*S, 1, B, H)``, or ``(1, H)`` where the input had no batch.
+        """The same for a state ``(*S, D, B, H)``: ``(D, H)`` where the input had no batch.
 
-        It owns its memory and is no view: rows may be reset in place, or it detached.
+        It is no view: rows may be reset in place, or it detached.
         """
         if isinstance(state, tuple):
             return tuple(self.restore_state(part, dims) for part in state)  # type: ignore[return-value]
-        return (state if dims == 2 else state.unsqueeze(-3)).clone()
+        return state.squeeze(-2).clone() if dims == 2 else state
 
     def _check_x(self, x: Any) -> None:
         inner = "B, L, I" if self.batch_first else "L, B, I"
@@ -155,7 +155,10 @@ class Interface:
         for part, shape in zip(parts, shapes, strict=True):
             check_tensor("h0", part, f"{shape}")
             if part.shape != shape:
-                raise TorchliquidError(f"h0 has shape {tuple(part.shape)}: expected {shape}")
+                places = " (layers times directions lead)" if self.depth > 1 else ""
+                raise TorchliquidError(
+                    f"h0 has shape {tuple(part.shape)}: expected {shape}{places}"
+                )
             check_device("h0", part, x.device, "x")
             # under autocast a layer gives states of its own dtype for an input of another
             mixed = torch.is_autocast_enabled(x.device.type) and part.is_floating_point()
@@ -183,13 +186,13 @@ class Interface:
 
     def _state(self, h0: Any, sequence: Tensor) -> State:
         lead = () if self.lanes is None else (self.lanes,)
-        B, dtype = sequence.shape[-3], self.weight.dtype
+        D, B, dtype = self.depth, sequence.shape[-3], self.weight.dtype
         if h0 is None:
-            parts = [sequence.new_zeros(*lead, B, width, dtype=dtype) for width in self.widths]
+            parts = [sequence.new_zeros(*lead, D, B, width, dtype=dtype) for width in self.widths]
         else:
             given = h0 if isinstance(h0, tuple) else (h0,)
             parts = [
-                part.to(dtype).reshape(*lead, B, width)
+                part.to(dtype).reshape(*lead, D, B, width)
                 for part, width in zip(given, self.widths, strict=True)
             ]
         return (parts[0], parts[1]) if len(parts) == 2 else parts[0]

@@ -123,10 +123,8 @@ def _check_model(model: Any) -> None:
             f"a pack does not run the forward of {type(odd).__name__}: give a layer of "
             "torchliquid, nn.LSTM or nn.GRU, and a readout that is an nn.Linear"
         )
-    if not isinstance(layer, LiquidLayer) and (
-        layer.num_layers != 1 or layer.bidirectional or layer.proj_size
-    ):
-        raise TorchliquidError(f"a pack takes one layer in one direction, unprojected: got {layer}")
+    if not isinstance(layer, LiquidLayer) and layer.proj_size:
+        raise TorchliquidError(f"a pack takes torch's layers without projection: got {layer}")
     extra = _extras(model)
     if extra:
         raise TorchliquidError(f"a pack does not run {extra}: remove it from the model")

@@ -1,5 +1,7 @@
 """The one driver that runs any liquid cell over a sequence, behind the interface of `nn.LSTM`."""
 
+import inspect
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -9,43 +11,167 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from torchliquid import kernels
-from torchliquid.checks import check_flag, check_interval, check_size, check_tensor, shown
+from torchliquid.checks import (
+    check_flag,
+    check_interval,
+    check_layers,
+    check_share,
+    check_size,
+    check_tensor,
+    check_width,
+    shown,
+)
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.interface import Interface
-from torchliquid.nn.ragged import run_packed, run_padded
+from torchliquid.nn.ragged import masked, packed_like, unpacked
+from torchliquid.nn.stack import Stack, name_at, run, run_time_constants
 
 
 class LiquidLayer(nn.Module, ABC):
     """A liquid cell run over a sequence.
 
-    Subclasses own the parameters and give `weight_names`, their parameters' names; `scan`, the
-    cell over a batch-first sequence with the weights it is handed; and `config`, their
-    constructor's arguments. All that concerns layout, initial state and time is done in
-    `torchliquid.nn.interface`, once.
+    A subclass says what one layer in one direction is: `weight_names` and `shapes` of its weights,
+    how they start (`draw`), and `scan`, the cell over a batch-first sequence with the weights it is
+    handed. Layers, directions and projections are run in `torchliquid.nn.stack`, layout, initial
+    state and time in `torchliquid.nn.interface`, each once for every cell.
 
     Weights are read as attributes, as `nn.LSTM` reads its own: pruning, parametrisations, weight
     norm or a hypernetwork may put a computed tensor where a parameter was.
 
     Args:
         input_size: I, features of one sample.
-        hidden_size: H, neurons.
+        hidden_size: H, neurons of a layer in one direction.
+        num_layers: each but the first runs over the outputs of the one below.
+        bias: whether there is one.
         batch_first: whether batched input is ``(B, L, I)`` instead of ``(L, B, I)``.
+        dropout: share of the outputs of each layer but the last that is dropped in training, in
+            [0, 1).
+        bidirectional: whether every layer also runs backwards, with weights of its own; outputs of
+            both directions stand side by side.
+        proj_size: if not 0, outputs of a direction are P values ``weight_hr x`` of its state x, and
+            they, not x, feed back through ``weight_hh (.., P)``; P is less than H. States stay H
+            wide, where `nn.LSTM` has h of P and c of H.
         dt: time between samples where a call gives none; the unit of every time constant.
+        device: where the parameters live.
+        dtype: the parameters' type.
+
+    Parameters have torch's names, ``_l0``, ``_l0_reverse``, ``_l1``, ... at their end.
     """
 
     weight_names: ClassVar[tuple[str, ...]]
-    """Names of the weights in the order of the constructor; a weight may be None."""
+    """Names of the weights of the first layer, in the order of `shapes`; a weight may be None."""
     kernel: ClassVar[str | None] = "ltc"
     """Of which kind its kernel is, for `torchliquid.kernels.lanes_innermost`; None: it has none."""
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, batch_first: bool = False, dt: float = 1.0
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        *,
+        dt: float = 1.0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.input_size = check_size("input_size", input_size)
         self.hidden_size = check_size("hidden_size", hidden_size)
+        self.num_layers = check_layers(num_layers)
+        self.bias = check_flag("bias", bias)
         self.batch_first = check_flag("batch_first", batch_first)
+        self.dropout = dropout
+        self.bidirectional = check_flag("bidirectional", bidirectional)
+        self.proj_size = check_width(proj_size, self.hidden_size)
         self.dt = dt
+        if self.dropout and self.num_layers == 1:
+            warnings.warn(
+                f"dropout is {self.dropout:g} and num_layers 1: it is between layers, so that with "
+                "one layer nothing is dropped",
+                stacklevel=3,
+            )
+        self._is_single = not (self.num_layers > 1 or self.bidirectional or self.proj_size)
+        self._register(device, dtype)
+        self.reset_parameters()
+
+    def _register(self, device: Any, dtype: torch.dtype | None) -> None:
+        told = (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
+        for suffix in self.stack(self.training).places():
+            features = self.input_size if suffix.startswith("l0") else told
+            shapes = self.shapes(features, self.proj_size or self.hidden_size)
+            if self.proj_size:
+                shapes["weight_hr_l0"] = (self.proj_size, self.hidden_size)
+            for name, shape in shapes.items():
+                held = name_at(name, suffix)
+                wanted = self.bias or not name.startswith("bias")
+                parameter = new_parameter(held, shape, device, dtype) if wanted else None
+                self.register_parameter(held, parameter)
+
+    @abstractmethod
+    def shapes(self, features: int, fed_back: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the weights of one layer in one direction, by the names of the first.
+
+        It takes so many ``features``, and so many of its own outputs are ``fed_back``: H, or P
+        where they are projected. Without ``bias`` those named ``bias...`` are None.
+        """
+
+    @abstractmethod
+    def draw(self, weights: Mapping[str, Tensor]) -> None:
+        """Initialise the weights of one layer in one direction, named as in `shapes`."""
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as the class says."""
+        for suffix in self.stack(self.training).places():
+            own = {
+                name: weight
+                for name in (*self.weight_names, "weight_hr_l0")
+                if (weight := getattr(self, name_at(name, suffix), None)) is not None
+            }
+            if any(weight.is_meta for weight in own.values()):
+                return  # no memory to draw into
+            projection = own.pop("weight_hr_l0", None)
+            self.draw(own)
+            if projection is not None:
+                bound = self.hidden_size**-0.5
+                nn.init.uniform_(projection, -bound, bound)
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: code written for `nn.LSTM` calls it. There is no cuDNN to please."""
+
+    @property
+    def dropout(self) -> float:
+        """Share of the outputs between two layers that is dropped in training."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self._dropout = check_share("dropout", value)
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The weights of every place in torch's order, as `nn.LSTM` gives them."""
+        held = self.weights()
+        return [
+            [held[name] for name in self._names_at(suffix) if name in held]
+            for suffix in self.stack(self.training).places()
+        ]
+
+    def _names_at(self, suffix: str) -> list[str]:
+        names = (*self.weight_names, "weight_hr_l0") if self.proj_size else self.weight_names
+        return [name_at(name, suffix) for name in names]
+
+    def stack(self, training: bool) -> Stack:
+        """The places at which the cell runs, in training or evaluation."""
+        return Stack(
+            self.num_layers,
+            self._dropout if training else 0.0,
+            self.bidirectional,
+            self.proj_size > 0,
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         # a module keeps modules and parameters in lists of its own, past the checks of a property
@@ -100,13 +226,17 @@ class LiquidLayer(nn.Module, ABC):
     ) -> Tensor:
         """System time constants ``(*S, B, L, H)`` in the unit of dt; arguments as in `scan`."""
 
-    @abstractmethod
     def config(self) -> dict[str, Any]:
         """The constructor's arguments that build a layer of this shape, JSON types only."""
+        arguments = inspect.signature(type(self)).parameters
+        return {n: getattr(self, n) for n in arguments if n not in ("device", "dtype")}
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights by name, as `scan` wants them."""
-        return {n: w for n in self.weight_names if (w := getattr(self, n)) is not None}
+        """The weights of all places by name."""
+        names = self.weight_names
+        if not self._is_single:
+            names = tuple(n for s in self.stack(self.training).places() for n in self._names_at(s))
+        return {n: w for n in names if (w := getattr(self, n)) is not None}
 
     def interface(self) -> Interface:
         """What calls must look like."""
@@ -118,6 +248,7 @@ class LiquidLayer(nn.Module, ABC):
             self.dt,
             type(self).__name__,
             unfolds=getattr(self, "unfolds", 1),
+            depth=self.num_layers * (2 if self.bidirectional else 1),
         )
 
     def forward(
@@ -132,7 +263,8 @@ class LiquidLayer(nn.Module, ABC):
         Args:
             x: input ``(L, B, I)``, with ``batch_first`` ``(B, L, I)``, or unbatched ``(L, I)``; or
                 rows of unlike lengths as a `torch.nn.utils.rnn.PackedSequence`.
-            h0: state before the first sample, ``(1, B, H)``, unbatched ``(1, H)``; zeros if None.
+            h0: state before the first sample, ``(D, B, H)``, unbatched ``(D, H)``, where D is
+                layers times directions; zeros if None.
             dt: time before each sample: a number for all, or a tensor ``(L, B)``, with
                 ``batch_first`` ``(B, L)``, unbatched ``(L,)``; one more dimension of 1 at the end
                 does no harm. None takes the layer's ``dt``. Where it is 0 no time has passed and
@@ -142,32 +274,28 @@ class LiquidLayer(nn.Module, ABC):
                 no output and no gradient.
 
         Returns:
-            States after every sample, laid out (or packed) like ``x`` with H features, and the
-            state after the last real one, shaped like ``h0``. Under autocast both have the weights'
-            dtype.
+            Outputs after every sample, laid out (or packed) like ``x`` with H features (P where
+            they are projected), twice as many of both directions; and the state after the last real
+            sample, shaped like ``h0``. Under autocast both have the weights' dtype.
 
         Raises:
             TorchliquidError: a type, shape, dtype, device or dt that does not fit.
         """
-        if lengths is not None or isinstance(x, PackedSequence):
-            return self._ragged(x, h0, dt, lengths)
-        done = self.quick_call(self._parameters, None, x, h0, dt)
-        if done is not None:
-            return done
+        if isinstance(x, PackedSequence):
+            padded = unpacked(x, dt, lengths, self.batch_first)
+            outputs, last = self.forward(padded.x, h0, padded.dt, padded.lengths)
+            return packed_like(x, outputs, padded.lengths, self.batch_first), last
+        if lengths is None:
+            done = self.quick_call(self._parameters, None, x, h0, dt)
+            if done is not None:
+                return done
         interface = self.interface()
-        given = interface.arrange(x, h0, dt)
-        assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
-        states, last = self.scan(self.weights(), given.x, given.state, given.dt)
-        h = interface.restore_state(last, x.dim())
+        rows = masked(interface, x, h0, dt, lengths)
+        given = interface.arrange(rows.x, h0, rows.dt)
+        outputs, state = run(self, self.stack(self.training), self.weights(), given, rows.ends)
+        h = interface.restore_state(state, x.dim())
         assert isinstance(h, Tensor)  # noqa: S101 - for the type checker
-        return interface.restore(states, x.dim()), h
-
-    def _ragged(self, x: Any, h0: Any, dt: Any, lengths: Any) -> tuple[Any, Tensor]:
-        if not isinstance(x, PackedSequence):
-            return run_padded(self.forward, self.interface(), x, h0, dt, lengths)
-        if lengths is not None:
-            raise TorchliquidError("x is packed already, with its lengths: leave lengths out")
-        return run_packed(self.forward, self.interface(), x, h0, dt)
+        return rows.blank(interface.restore(outputs, x.dim())), h
 
     def step(
         self,
@@ -248,7 +376,12 @@ class LiquidLayer(nn.Module, ABC):
             raise TorchliquidError(
                 f"x has shape {tuple(x.shape)}: expected one sample (I,) or (B, I) with I = {I}"
             )
-        shape = (*x.shape[:-1], H)
+        if self.bidirectional:
+            raise TorchliquidError(
+                "the layer is bidirectional: it needs the samples to come, call it with the whole "
+                "sequence, or build it with bidirectional=False"
+            )
+        shape = (*(() if self.num_layers == 1 else (self.num_layers,)), *x.shape[:-1], H)
         for name, given in (("state", state), ("out", out)):
             if given is None:
                 continue
@@ -260,33 +393,40 @@ class LiquidLayer(nn.Module, ABC):
                 )
         time = 1 if self.batch_first and x.dim() == 2 else 0
         if isinstance(dt, Tensor) and dt.dim():
-            check_tensor("dt", dt, f"{shape[:-1]}")
+            check_tensor("dt", dt, f"{tuple(x.shape[:-1])}")
             if dt.shape != x.shape[:-1] or not dt.dim():
                 raise TorchliquidError(
-                    f"dt has shape {tuple(dt.shape)}: expected a number or {shape[:-1]}"
+                    f"dt has shape {tuple(dt.shape)}: expected a number or {tuple(x.shape[:-1])}"
                 )
             dt = dt.unsqueeze(time)
-        _, last = LiquidLayer.forward(
-            self, x.unsqueeze(time), None if state is None else state.unsqueeze(0), dt
-        )
-        return last.squeeze(0) if out is None else out.copy_(last.squeeze(0))
+        if state is not None:
+            state = state.view(self.num_layers, *shape[-x.dim() :])
+        _, last = LiquidLayer.forward(self, x.unsqueeze(time), state, dt)
+        last = last.view(shape)
+        return last if out is None else out.copy_(last)
 
     def time_constants(
-        self, x: Tensor, h0: Tensor | None = None, dt: float | Tensor | None = None
+        self, x: Tensor, h0: Tensor | None = None, dt: Any = None, lengths: Any = None
     ) -> Tensor:
-        """tau_sys as each sample arrives, laid out like ``x`` with H features; arguments as above.
+        """tau_sys as each sample arrives, in the unit of dt; arguments as in the call.
 
-        In the unit of dt. See `torchliquid.time_constants`.
+        Laid out like ``x`` with H features. Where there are several layers or directions, their D
+        places lead, as in a state: ``(D, L, B, H)``, with ``batch_first`` ``(D, B, L, H)``, and a
+        neuron that runs backwards stands at the sample that it saw. At padded steps it is NaN.
+        Nothing is dropped, in training either. See `torchliquid.time_constants`.
         """
         interface = self.interface()
-        given = interface.arrange(x, h0, dt)
-        assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
-        found = self.scan_time_constants(self.weights(), given.x, given.state, given.dt)
-        return interface.restore(found, x.dim())
+        rows = masked(interface, x, h0, dt, lengths)
+        given = interface.arrange(rows.x, h0, rows.dt)
+        found = run_time_constants(self, self.stack(False), self.weights(), given, rows.ends)
+        found = rows.blank(interface.restore(found, x.dim()), torch.nan)
+        return found.squeeze(0) if interface.depth == 1 else found
 
     def extra_repr(self) -> str:
-        """The constructor's arguments, as ``print(layer)`` shows them."""
-        return ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        """Sizes and what differs from the constructor's defaults, as ``print(layer)`` shows it."""
+        defaults = inspect.signature(type(self)).parameters
+        told = {n: v for n, v in self.config().items() if v != defaults[n].default}
+        return ", ".join(f"{name}={value!r}" for name, value in told.items())
 
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

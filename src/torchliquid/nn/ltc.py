@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from torchliquid import functional, kernels
-from torchliquid.checks import check_flag, check_unfolds, shown
+from torchliquid.checks import check_unfolds, shown
 from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.functional.ltc_cell import RK4_LIMIT, positive_tau
-from torchliquid.nn.layer import LiquidLayer, new_parameter
+from torchliquid.nn.layer import LiquidLayer
+from torchliquid.nn.stack import name_at
 
 _STABLE = {"euler": 2.0, "rk4": RK4_LIMIT}
 """Step over tau_sys up to which a solver is stable."""
@@ -28,13 +29,19 @@ class LTC(LiquidLayer):
 
     Args:
         input_size: I, features of one sample.
-        hidden_size: H, neurons.
+        hidden_size: H, neurons of a layer in one direction.
+        num_layers: each but the first runs over the outputs of the one below.
+        bias: whether the gate has a bias.
+        batch_first: whether batched input is ``(B, L, I)`` instead of ``(L, B, I)``.
+        dropout: share of the outputs of each layer but the last that is dropped in training.
+        bidirectional: whether every layer also runs backwards, with weights of its own. Before its
+            first sample, the last one, it takes the forward direction's first dt.
+        proj_size: P, less than H: outputs are ``weight_hr x`` of the state x, and feed back in its
+            place; 0 for none. States stay H wide.
         solver: ``"semi_implicit"`` (the LTC paper's fused step, stable at any dt), ``"euler"``
             (the article's; needs dt well below tau_sys, longer steps are cut there),
             ``"exponential"`` (exact for a frozen gate) or ``"rk4"``.
         unfolds: K, solver sub-steps for one sample.
-        bias: whether the gate has a bias.
-        batch_first: whether batched input is ``(B, L, I)`` instead of ``(L, B, I)``.
         dt: time between samples where a call gives none; the unit of tau and tau_sys.
         device: where the parameters live.
         dtype: the parameters' type.
@@ -43,7 +50,10 @@ class LTC(LiquidLayer):
         weight_ih_l0 ``(H, I)``, weight_hh_l0 ``(H, H)``, bias_l0 ``(H,)``: the gate, initialised
         uniformly within 1 / sqrt(I + H) as one linear map of ``[u, x]``; raw_tau_l0 ``(H,)``: tau
         is its softplus (at least 1e-19 in float32), it starts at 1 (tau 1.313); target_l0
-        ``(H,)``: A, standard normal.
+        ``(H,)``: A, standard normal. With proj_size weight_hh_l0 is ``(H, P)``, and weight_hr_l0
+        ``(P, H)`` starts uniformly within 1 / sqrt(H). Those of further layers and directions end
+        in ``_l0_reverse``, ``_l1``, ... as torch names them; a layer above the first has as many
+        features as the one below has outputs.
 
     In bfloat16 and float16 a state stalls where a step changes it by less than its last bit (with
     dt 1e-3 about halfway): train and run such models under autocast, which keeps states in float32.
@@ -68,33 +78,36 @@ class LTC(LiquidLayer):
         self,
         input_size: int,
         hidden_size: int,
-        solver: str = "semi_implicit",
-        unfolds: int = 1,
+        num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        *,
+        solver: str = "semi_implicit",
+        unfolds: int = 1,
         dt: float = 1.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, batch_first=batch_first, dt=dt)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            dt=dt,
+            device=device,
+            dtype=dtype,
+        )
         self._warned = False
         self._stepper: kernels.LTCStepper | None = None
         self.solver = solver
         self.unfolds = unfolds
-        self.bias = check_flag("bias", bias)
-        H = self.hidden_size
-        shapes: dict[str, tuple[int, ...]] = {
-            "weight_ih_l0": (H, self.input_size),
-            "weight_hh_l0": (H, H),
-            "bias_l0": (H,),
-            "raw_tau_l0": (H,),
-            "target_l0": (H,),
-        }
-        for name, shape in shapes.items():
-            wanted = bias or name != "bias_l0"
-            parameter = new_parameter(name, shape, device, dtype) if wanted else None
-            self.register_parameter(name, parameter)
-        self.reset_parameters()
 
     @property
     def solver(self) -> str:
@@ -117,21 +130,35 @@ class LTC(LiquidLayer):
     def unfolds(self, value: int) -> None:
         self._unfolds = check_unfolds(value)
 
-    def reset_parameters(self) -> None:
-        """Draw the parameters anew, as the class says."""
-        if self.raw_tau_l0.is_meta:
-            return  # no memory to draw into
-        bound = 1 / math.sqrt(self.input_size + self.hidden_size)
-        for name, parameter in self.named_parameters():
+    def shapes(self, features: int, fed_back: int) -> dict[str, tuple[int, ...]]:
+        """See `LiquidLayer.shapes`."""
+        H = self.hidden_size
+        return {
+            "weight_ih_l0": (H, features),
+            "weight_hh_l0": (H, fed_back),
+            "bias_l0": (H,),
+            "raw_tau_l0": (H,),
+            "target_l0": (H,),
+        }
+
+    def draw(self, weights: Mapping[str, Tensor]) -> None:
+        """See `LiquidLayer.draw`."""
+        bound = 1 / math.sqrt(weights["weight_ih_l0"].shape[1] + weights["weight_hh_l0"].shape[1])
+        for name, weight in weights.items():
             if name.startswith(("weight", "bias")):
-                nn.init.uniform_(parameter, -bound, bound)
-        nn.init.ones_(self.raw_tau_l0)
-        nn.init.normal_(self.target_l0)
+                nn.init.uniform_(weight, -bound, bound)
+        nn.init.ones_(weights["raw_tau_l0"])
+        nn.init.normal_(weights["target_l0"])
 
     @property
     def tau(self) -> Tensor:
-        """Leak time constant of every neuron, ``(H,)``, in the unit of dt."""
-        return positive_tau(self.raw_tau_l0)
+        """Leak time constants in the unit of dt, ``(H,)``; ``(D, H)`` of several places."""
+        if self._is_single:
+            return positive_tau(self.raw_tau_l0)
+        held = self.weights()
+        raw = [held[name_at("raw_tau_l0", suffix)] for suffix in self.stack(False).places()]
+        taus = positive_tau(torch.stack(raw))
+        return taus.squeeze(0) if len(taus) == 1 else taus
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
@@ -174,7 +201,7 @@ class LTC(LiquidLayer):
         """See `LiquidLayer.quick_call`."""
         if torch.compiler.is_compiling() or type(self).scan is not LTC.scan:
             return None
-        if kernels.backend() != "native":
+        if not self._is_single or kernels.backend() != "native":
             return None
         ordered = tuple(map(weights.get, self.weight_names))
         if self.bias and ordered[2] is None:
@@ -191,6 +218,8 @@ class LTC(LiquidLayer):
         stepper = self._stepper
         if stepper is None or not stepper.fits(weights, self._solver, self._unfolds):
             if kernels.backend() != "native" or type(self).scan is not LTC.scan:
+                return None
+            if not self._is_single:
                 return None
             stepper = self._stepper = kernels.ltc_stepper(weights, self._solver, self._unfolds)
             if stepper is None:
@@ -229,18 +258,6 @@ class LTC(LiquidLayer):
         return functional.ltc_time_constants(
             x, state, *_arguments(weights), dt, self.solver, self.unfolds
         )
-
-    def config(self) -> dict[str, Any]:
-        """See `LiquidLayer.config`."""
-        return {
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "solver": self.solver,
-            "unfolds": self.unfolds,
-            "bias": self.bias,
-            "batch_first": self.batch_first,
-            "dt": self.dt,
-        }
 
 
 def _arguments(

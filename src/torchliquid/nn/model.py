@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from torchliquid import kernels
@@ -13,6 +13,7 @@ from torchliquid.nn import gated
 from torchliquid.nn.interface import Interface, State
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.scaling import Scaling
+from torchliquid.nn.stack import run_and_read
 
 Recurrent = LiquidLayer | nn.LSTM | nn.GRU
 
@@ -44,9 +45,7 @@ class SequenceModel(nn.Module):
             raise TorchliquidError(
                 f"layer is a {type(layer).__name__}: expected a liquid layer, nn.LSTM or nn.GRU"
             )
-        width = layer.hidden_size
-        if not isinstance(layer, LiquidLayer):
-            width = (layer.proj_size or width) * (2 if layer.bidirectional else 1)
+        width = (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
         output_size = check_size("output_size", output_size)
         weight = interface_of(layer).weight
         self.layer = layer
@@ -86,9 +85,9 @@ class SequenceModel(nn.Module):
         interface = interface_of(self.layer)
         if isinstance(layer, LiquidLayer) and unwatched and self._one_kernel(interface):
             given = interface.arrange(x, h0, dt)
-            assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
+            places = layer.stack(layer.training)
             readout = self.readout.weight, self.readout.bias
-            y, last = layer.scan_and_read(layer.weights(), *given, *readout)  # type: ignore[arg-type]
+            y, last = run_and_read(layer, places, layer.weights(), given, *readout)
             return interface.restore(y, x.dim()), interface.restore_state(last, x.dim())
         if isinstance(layer, LiquidLayer):
             states, h = layer(x, h0, dt)

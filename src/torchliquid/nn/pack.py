@@ -12,10 +12,12 @@ from torchliquid import kernels
 from torchliquid.checks import shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.gated import Gated
-from torchliquid.nn.interface import Arranged, Interface, State
+from torchliquid.nn.interface import Interface, State
 from torchliquid.nn.lanes import MakeModel, build_lanes, check_seeds
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.model import Recurrent, SequenceModel
+from torchliquid.nn.ragged import masked
+from torchliquid.nn.stack import run, run_and_read, run_time_constants
 
 
 class Pack(nn.Module):
@@ -27,13 +29,15 @@ class Pack(nn.Module):
     before ``backward()``, so that each lane gets its own gradient. To clip gradients call the
     pack's own `clip_grad_norm_`: torch's takes one norm over all lanes.
 
-    The process's random generators are neither read nor moved, and other threads may draw from
-    them meanwhile. Frozen weights (``requires_grad=False``) stay frozen.
+    To build it the process's random generators are neither read nor moved, and other threads may
+    draw from them meanwhile. Dropout draws from them, for each lane anew: there a lane follows the
+    distribution of its model trained alone, not its very draws. Frozen weights
+    (``requires_grad=False``) stay frozen.
 
     Args:
         make_model: builds the `SequenceModel` of a seed, a new one in each call (it is called once
-            more for the first seed): over a liquid layer, or over an `nn.LSTM` or `nn.GRU` of one
-            layer and one direction.
+            more for the first seed): over a liquid layer, or over an `nn.LSTM` or `nn.GRU` without
+            projection.
         seeds: one integer for each lane, all different.
 
     The parameters are the models', stacked along a new first dimension S, under the same names.
@@ -81,58 +85,85 @@ class Pack(nn.Module):
         return cell.interface().of_pack(len(self), weight)
 
     def forward(
-        self, x: Tensor, h0: State | None = None, dt: float | Tensor | None = None
+        self,
+        x: Tensor,
+        h0: State | None = None,
+        dt: float | Tensor | None = None,
+        lengths: Any = None,
     ) -> tuple[Tensor, State]:
         """Run every lane over its sequences, laid out as the lanes' models take them.
 
         Args:
             x: input ``(S, L, B, I)``, or ``(L, B, I)`` shared by all lanes; with the models'
                 ``batch_first`` ``(S, B, L, I)`` or ``(B, L, I)``.
-            h0: state ``(S, 1, B, H)``, for an LSTM a pair ``(h, c)`` of them; zeros if None.
+            h0: state ``(S, D, B, H)``, D being layers times directions, for an LSTM a pair
+                ``(h, c)`` of them; zeros if None.
             dt: liquid layers only: a number, ``(S, L, B)``, or ``(L, B)`` shared by all lanes; with
                 ``batch_first`` ``(S, B, L)`` or ``(B, L)``.
+            lengths: liquid layers only: real samples of each row, ``(B,)``, for all lanes;
+                predictions at padded steps are those of a state of zero, and mean nothing.
 
         Returns:
             Predictions laid out like ``x``, with lanes and O features, and the last state, shaped
             like ``h0``.
         """
         cell = self._cell[0]
-        if isinstance(cell, LiquidLayer):
+        if isinstance(cell, LiquidLayer) and lengths is None:
             done = cell.quick_call(self.layer._parameters, self.readout._parameters, x, h0, dt)
             if done is not None:
                 return done
+        readout: Any = (self.readout.weight, getattr(self.readout, "bias", None))
+        if lengths is not None:
+            outputs, last = self.states(x, h0, dt, lengths)
+            return kernels.linear(outputs, *readout), last
         interface = self.interface()
         given = interface.arrange(x, h0, dt)
-        readout: Any = (self.readout.weight, getattr(self.readout, "bias", None))
-        y, last = cell.scan_and_read(self._weights(), *given, *readout)  # type: ignore[arg-type]
+        places = cell.stack(self.training)
+        y, last = run_and_read(cell, places, self._weights(), given, *readout)
         return interface.restore(y, 4), interface.restore_state(last, 4)
 
     def states(
-        self, x: Tensor, h0: State | None = None, dt: float | Tensor | None = None
+        self,
+        x: Tensor,
+        h0: State | None = None,
+        dt: float | Tensor | None = None,
+        lengths: Any = None,
     ) -> tuple[Tensor, State]:
-        """The layers without their readouts: states like the predictions, and the last state.
+        """The layers without their readouts: outputs like the predictions, and the last state.
 
         Arguments as in the call.
         """
-        interface = self.interface()
-        states, last = self._scan(interface.arrange(x, h0, dt))
-        return interface.restore(states, 4), interface.restore_state(last, 4)
+        cell, interface = self._cell[0], self.interface()
+        if lengths is not None and not isinstance(cell, LiquidLayer):
+            raise TorchliquidError(
+                f"lengths was given to a pack of {interface.kind}, whose rows are of one length: "
+                "leave it out"
+            )
+        rows = masked(interface, x, h0, dt, lengths)
+        given = interface.arrange(rows.x, h0, rows.dt)
+        outputs, last = run(cell, cell.stack(self.training), self._weights(), given, rows.ends)
+        return rows.blank(interface.restore(outputs, 4)), interface.restore_state(last, 4)
 
     @torch.no_grad()
     def time_constants(
-        self, x: Tensor, h0: Tensor | None = None, dt: float | Tensor | None = None
+        self,
+        x: Tensor,
+        h0: Tensor | None = None,
+        dt: float | Tensor | None = None,
+        lengths: Any = None,
     ) -> Tensor:
-        """tau_sys of every lane, laid out like the states; arguments as in the call.
+        """tau_sys of every lane in the unit of dt, laid out like the states; arguments as above.
 
-        In the unit of dt.
+        Of several layers or directions their D places follow the lanes: ``(S, D, ...)``.
         """
         layer, interface = self.model.layer, self.interface()
         if not isinstance(layer, LiquidLayer):
             raise TorchliquidError(f"a pack of {type(layer).__name__} has no time constants")
-        given = interface.arrange(x, h0, dt)
-        assert isinstance(given.state, Tensor)  # noqa: S101 - for the type checker
-        found = layer.scan_time_constants(self._weights(), given.x, given.state, given.dt)
-        return interface.restore(found, 4)
+        rows = masked(interface, x, h0, dt, lengths)
+        given = interface.arrange(rows.x, h0, rows.dt)
+        found = run_time_constants(layer, layer.stack(False), self._weights(), given, rows.ends)
+        found = rows.blank(interface.restore(found, 4), torch.nan)
+        return found.squeeze(1) if interface.depth == 1 else found
 
     @torch.no_grad()
     def clip_grad_norm_(self, max_norm: float) -> Tensor:
@@ -172,9 +203,6 @@ class Pack(nn.Module):
 
     def _weights(self) -> dict[str, Tensor]:
         return {n: p for n, p in self.layer._parameters.items() if p is not None}
-
-    def _scan(self, given: Arranged) -> tuple[Tensor, State]:
-        return self._cell[0].scan(self._weights(), given.x, given.state, given.dt)  # type: ignore[arg-type]
 
 
 def cell_of(layer: Recurrent) -> LiquidLayer | Gated:

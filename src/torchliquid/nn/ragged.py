@@ -5,7 +5,6 @@ the last state of a row is that after its last real sample, and whatever stands 
 too, reaches neither an output nor a gradient.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -16,77 +15,91 @@ from torchliquid.checks import check_tensor, shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.interface import Interface
 
-Run = Callable[[Tensor, Any, Any], tuple[Tensor, Tensor]]
-"""From x, h0 and dt to states and the last state, all rows of one length."""
 
+class Padded(NamedTuple):
+    """What was packed, padded: x, dt, and how long each row is."""
 
-class _Padded(NamedTuple):
     x: Tensor
     dt: Any
     lengths: Tensor
 
 
-def run_padded(
-    run: Run, interface: Interface, x: Tensor, h0: Any, dt: Any, lengths: Any
-) -> tuple[Tensor, Tensor]:
-    """States and last state of padded rows.
+class Rows(NamedTuple):
+    """A call's arguments, with something harmless at padded steps.
 
     Args:
-        run: the layer over rows of one length.
-        interface: of the layer.
-        x: ``(L, B, I)``, with ``batch_first`` ``(B, L, I)``.
+        x: see the layer.
+        dt: see the layer.
+        ends: real samples of each row ``(B,)``; None where all are.
+        padding: which steps are padded, laid out like x with one feature.
+    """
+
+    x: Any
+    dt: Any
+    ends: Tensor | None = None
+    padding: Tensor | None = None
+
+    def blank(self, result: Tensor, value: float = 0.0) -> Tensor:
+        """A result laid out like x, with a value at padded steps."""
+        return result if self.padding is None else result.masked_fill(self.padding, value)
+
+
+def masked(interface: Interface, x: Any, h0: Any, dt: Any, lengths: Any) -> Rows:
+    """The arguments of a call whose rows have these lengths.
+
+    Args:
+        interface: of the layer or pack.
+        x: ``(*S, L, B, I)``, with ``batch_first`` ``(*S, B, L, I)``.
         h0: see the layer.
         dt: see the layer; what stands at padded steps plays no part.
-        lengths: ``(B,)`` whole numbers from 1 to L, a tensor or a list.
+        lengths: ``(B,)`` whole numbers from 1 to L, a tensor or a list, for all lanes; None: every
+            row is whole.
 
     Raises:
         TorchliquidError: lengths that do not fit.
     """
+    if lengths is None:
+        return Rows(x, dt)
     interface.check(x, h0, None)
-    if x.dim() != 3:
+    if x.dim() < 3:
         raise TorchliquidError(
             f"lengths was given for x of shape {tuple(x.shape)}: it is for batches of rows"
         )
-    time = 1 if interface.batch_first else 0
-    B, L = x.shape[1 - time], x.shape[time]
-    many = _checked(lengths, B, L).to(x.device)
+    outer, inner = x.shape[-3:-1]
+    B, L = (outer, inner) if interface.batch_first else (inner, outer)
+    ends = _checked(lengths, B, L).to(x.device)
     steps = torch.arange(L, device=x.device)
-    real = steps < many[:, None] if interface.batch_first else steps[:, None] < many
-    padding = ~real.unsqueeze(-1)
-    if isinstance(dt, Tensor) and dt.shape[:2] == real.shape:
+    real = steps < ends[:, None] if interface.batch_first else steps[:, None] < ends
+    if isinstance(dt, Tensor) and dt.dim() > 1:
         # any time will do, if it is one: what comes of it is dropped
-        dt = torch.where(real if dt.dim() == 2 else real.unsqueeze(-1), dt, torch.ones_like(dt))
-    states, _ = run(x.masked_fill(padding, 0.0), h0, dt)
-    ends = (many - 1).view(*((B, 1) if interface.batch_first else (1, B)), 1)
-    last = states.gather(time, ends.expand(*ends.shape[:2], states.shape[-1])).squeeze(time)
-    return states.masked_fill(padding, 0.0), last.unsqueeze(0)
+        if dt.shape[-2:] == real.shape:
+            dt = torch.where(real, dt, torch.ones_like(dt))
+        elif dt.shape[-3:] == (*real.shape, 1):
+            dt = torch.where(real.unsqueeze(-1), dt, torch.ones_like(dt))
+    padding = ~real.unsqueeze(-1)
+    return Rows(x.masked_fill(padding, 0.0), dt, ends, padding)
 
 
-def run_packed(
-    run: Run, interface: Interface, x: PackedSequence, h0: Any, dt: Any
-) -> tuple[PackedSequence, Tensor]:
-    """The same of a packed sequence, which comes back packed alike.
+def packed_like(
+    x: PackedSequence, outputs: Tensor, lengths: Tensor, batch_first: bool
+) -> PackedSequence:
+    """Padded outputs, packed as x is."""
+    order = x.sorted_indices
+    if order is not None:
+        outputs = outputs.index_select(0 if batch_first else 1, order)
+        lengths = lengths[order.cpu()]
+    packed = pack_padded_sequence(outputs, lengths, batch_first=batch_first)
+    return PackedSequence(packed.data, x.batch_sizes, order, x.unsorted_indices)
 
-    ``h0``, and the last state, are in the order of the rows before they were sorted, as `nn.LSTM`
-    has them. ``dt`` is packed alike, with one feature or none, or padded as `pad_packed_sequence`
-    would, or a number.
+
+def unpacked(x: PackedSequence, dt: Any, lengths: Any, batch_first: bool) -> Padded:
+    """A packed sequence, and its times, packed alike, padded or a number; rows as they were given.
 
     Raises:
-        TorchliquidError: dt that is packed otherwise.
+        TorchliquidError: dt that is packed otherwise, or lengths beside those of x.
     """
-    padded = _unpacked(x, dt, interface.batch_first)
-    states, last = run_padded(run, interface, padded.x, h0, padded.dt, padded.lengths)
-    order = x.sorted_indices
-    batch = 0 if interface.batch_first else 1
-    lengths = padded.lengths
-    if order is not None:
-        states = states.index_select(batch, order)
-        lengths = lengths[order.cpu()]
-    packed = pack_padded_sequence(states, lengths, batch_first=interface.batch_first)
-    return PackedSequence(packed.data, x.batch_sizes, order, x.unsorted_indices), last
-
-
-def _unpacked(x: PackedSequence, dt: Any, batch_first: bool) -> _Padded:
+    if lengths is not None:
+        raise TorchliquidError("x is packed already, with its lengths: leave lengths out")
     sequence, lengths = pad_packed_sequence(x, batch_first=batch_first)
     if isinstance(dt, PackedSequence):
         if not torch.equal(dt.batch_sizes, x.batch_sizes):
@@ -97,7 +110,7 @@ def _unpacked(x: PackedSequence, dt: Any, batch_first: bool) -> _Padded:
         if dt.dim() == 3 and dt.shape[-1] != 1:
             raise TorchliquidError(f"dt is packed with {dt.shape[-1]} features: give one a sample")
         dt = dt.squeeze(-1) if dt.dim() == 3 else dt
-    return _Padded(sequence, dt, lengths)
+    return Padded(sequence, dt, lengths)
 
 
 def _checked(lengths: Any, B: int, L: int) -> Tensor:

@@ -32,7 +32,7 @@ from torchliquid.nn.weights import weights_of
 
 _KEYS = {"format", "version", "layer", "options", "frozen", "weights", "sha256"}
 _MODEL_KEYS = {"output_size", "readout_bias"}
-_VERSION = 2
+_VERSION = 3
 _CONFIG = "config.json"
 _LONGEST_CONFIG = 2**20
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -123,7 +123,7 @@ def load(folder: str | Path) -> Any:
 
     path = check_path(folder)
     try:
-        config = json.loads(_read(path / _CONFIG, _LONGEST_CONFIG))
+        config = _upgraded(json.loads(_read(path / _CONFIG, _LONGEST_CONFIG)))
         weights = path / _check_config(config)
         content = _read(weights, None)
         model = _rebuild(config, _header(content))
@@ -233,6 +233,17 @@ def _read(path: Path, longest: int | None) -> bytes:
     if longest is not None and path.stat().st_size > longest:
         raise OSError(f"{path.name} is longer than {longest} bytes")
     return path.read_bytes()
+
+
+def _upgraded(config: Any) -> Any:
+    """A configuration of version 2 as one of this version: then liquid layers were single."""
+    if isinstance(config, dict) and config.get("version") == 2 and "options" in config:
+        layer, options = config.get("layer"), config["options"]
+        if isinstance(layer, str) and layer in CELLS and isinstance(options, dict):
+            single = {"num_layers": 1, "dropout": 0.0, "bidirectional": False, "proj_size": 0}
+            known = {name: value for name, value in single.items() if name in CELLS[layer].options}
+            return {**config, "version": _VERSION, "options": {**known, **options}}
+    return config
 
 
 def _check_config(config: Any) -> str:
