@@ -310,6 +310,13 @@ def row_lengths(v: Any, base: Any) -> bool:
     return bool(((array >= 1) & (array <= L)).all())
 
 
+def arrivals(v: Any, base: Any) -> bool:
+    """None, or booleans for samples or features."""
+    if v is None:
+        return True
+    return dense(v) and v.dtype == torch.bool and v.shape in ((B, L), (B, L, I))
+
+
 def layer_walk(call: Callable[..., Any], lead: tuple[int, ...] = (), dt: bool = True) -> Walk:
     """x, h0 and dt, batch first; where it takes them, lengths."""
     given = {"x": draw(*lead, B, L, I), "h0": draw(*lead, 1, B, H)}
@@ -320,6 +327,8 @@ def layer_walk(call: Callable[..., Any], lead: tuple[int, ...] = (), dt: bool = 
     takes = inspect.signature(call.forward if isinstance(call, nn.Module) else call).parameters
     if "lengths" in takes:
         given["lengths"], fine["lengths"] = None, row_lengths
+    if "observed" in takes:
+        given["observed"], fine["observed"] = None, arrivals
     return Walk(call, given, fine)
 
 
@@ -329,12 +338,14 @@ def lstm_walk(call: Callable[..., Any], lead: tuple[int, ...] = ()) -> Walk:
     x = any_length_of_pack if lead else any_length
     fine: dict[str, Fine] = {"x": x, "h0": pair, "dt": pair}
     given["lengths"], fine["lengths"] = None, pair
+    if not lead:
+        given["observed"], fine["observed"] = None, pair
     return Walk(call, given, fine)
 
 
 def gru_walk(call: Callable[..., Any]) -> Walk:
     walk = layer_walk(call, dt=False)
-    fine = {**walk.fine, "x": any_length, "dt": pair, "lengths": pair}
+    fine = {**walk.fine, "x": any_length, **dict.fromkeys(("dt", "lengths", "observed"), pair)}
     return Walk(call, {**walk.given, "dt": None}, fine)
 
 
@@ -459,6 +470,18 @@ def walks(folder: Path) -> dict[str, Walk]:
                 "dtype": dtype,
             },
         ),
+        "fill_missing": Walk(
+            torchliquid.fill_missing,
+            {"x": draw(B, L, I), "observed": None, "indicator": True, "batch_first": True},
+            {
+                "x": lambda v, base: (dense(v) or getattr(v, "is_meta", False))
+                and v.dim() in (2, 3) and v.is_floating_point(),
+                "observed": lambda v, base: v is None or (
+                    dense(v) and v.dtype == torch.bool and v.shape == (B, L, I)
+                ),
+                "indicator": flag, "batch_first": flag,
+            },
+        ),
         "time_constants": Walk(
             torchliquid.time_constants,
             {"layer": ltc, **layer_walk(ltc.time_constants).given},
@@ -472,7 +495,8 @@ def walks(folder: Path) -> dict[str, Walk]:
             },
             {
                 "layer": layer_with_times, "place": lambda v, base: index(v, base) and -1 <= v < 1,
-                **{n: f for n, f in layer_walk(ltc.time_constants).fine.items() if n != "lengths"},
+                **{n: f for n, f in layer_walk(ltc.time_constants).fine.items()
+                   if n not in ("lengths", "observed")},
             },
         ),
         "save": Walk(
@@ -502,7 +526,7 @@ def walks(folder: Path) -> dict[str, Walk]:
 NAMES = (
     *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
     *("time_constants", "plot_time_constants", "save", "load"),
-    *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps"),
+    *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps", "fill_missing"),
     *("SequenceModel.forward-LSTM", "SequenceModel.forward-GRU"),
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),
     *("Pack.lane", "Pack.clip_grad_norm_"),

@@ -19,6 +19,7 @@ NAMES = [
     "TorchliquidError",
     "dt_from_timestamps",
     "export",
+    "fill_missing",
     "functional",
     "load",
     "plot_time_constants",
@@ -42,10 +43,11 @@ SIGNATURES = {
     "Pack": "(make_model, seeds)",
     "SequenceModel": "(layer, output_size)",
     "dt_from_timestamps": "(t, first=None, *, unit=None, dim=-1, dtype=None)",
+    "fill_missing": "(x, observed=None, *, indicator=False, batch_first=False)",
     "load": "(folder)",
     "plot_time_constants": "(layer, x, h0=None, dt=None, *, place=0)",
     "save": "(model, folder)",
-    "time_constants": "(layer, x, h0=None, dt=None, lengths=None)",
+    "time_constants": "(layer, x, h0=None, dt=None, lengths=None, observed=None)",
 }
 HEAVY = {"matplotlib", "pandas", "scipy", "rich", "jinja2", "pyarrow", "safetensors"}
 

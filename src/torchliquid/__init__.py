@@ -10,7 +10,16 @@ Recurrent layers defined by differential equations whose time constant follows t
 from torchliquid import export, functional
 from torchliquid.errors import TorchliquidError
 from torchliquid.insight import plot_time_constants, time_constants
-from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel, dt_from_timestamps, load, save
+from torchliquid.nn import (
+    LTC,
+    LiquidLayer,
+    Pack,
+    SequenceModel,
+    dt_from_timestamps,
+    fill_missing,
+    load,
+    save,
+)
 
 __version__ = "0.1.0"
 
@@ -22,6 +31,7 @@ __all__ = [
     "TorchliquidError",
     "dt_from_timestamps",
     "export",
+    "fill_missing",
     "functional",
     "load",
     "plot_time_constants",

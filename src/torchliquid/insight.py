@@ -21,6 +21,7 @@ def time_constants(
     h0: Tensor | None = None,
     dt: float | Tensor | None = None,
     lengths: Any = None,
+    observed: Any = None,
 ) -> Tensor:
     """System time constant tau_sys of every neuron as each sample arrives.
 
@@ -33,12 +34,13 @@ def time_constants(
         h0: initial state; zeros if None.
         dt: time before each sample, as in the layer's call.
         lengths: of a padded batch, as in the layer's call.
+        observed: which samples, or features, arrived, as in the layer's call.
 
     Returns:
-        tau_sys in the unit of dt, laid out like ``x`` with H features; NaN at padded steps. Of a
-        layer with several layers or directions, ``D`` of them, their places lead as in its state:
-        l0, l0_reverse, l1, ..., so that ``found[0]`` is the first layer's, laid out like ``x``. A
-        neuron that runs backwards stands at the sample that it saw.
+        tau_sys in the unit of dt, laid out like ``x`` with H features; NaN at padded steps and at
+        samples that did not arrive. Of several layers or directions, ``D`` of them, the places lead
+        as in a state: l0, l0_reverse, l1, ..., so that ``found[0]`` is the first layer's. A neuron
+        that runs backwards stands at the sample that it saw.
 
     >>> from torchliquid import LTC
     >>> layer = LTC(1, 8)
@@ -53,7 +55,7 @@ def time_constants(
         raise TorchliquidError(
             f"time_constants was given a {type(found).__name__}: only liquid layers have tau_sys"
         )
-    return found.time_constants(x, h0, dt, lengths)
+    return found.time_constants(x, h0, dt, lengths, observed)
 
 
 def plot_time_constants(

@@ -89,6 +89,18 @@ def test_packed_in_packed_out(is_sorted, batch_first, how):
         torch.testing.assert_close(own, end[0])
 
 
+def test_padding_is_no_long_step():
+    """An explicit solver warns of steps it cannot take: of those that are taken."""
+    layer = LTC(I, H, batch_first=True, solver="euler")
+    dt = torch.full((B, L), 1e-3)
+    layer(torch.randn(B, L, I), dt=dt, lengths=LENGTHS)  # warnings are errors here
+    dt[0, LENGTHS[0] :] = 1e6
+    layer(torch.randn(B, L, I), dt=dt, lengths=LENGTHS)
+    late = torch.ones(B, L, dtype=torch.bool)
+    late[0, 1:] = False  # much time, and no sample after it
+    layer(torch.randn(B, L, I), dt=dt, observed=late)
+
+
 @pytest.mark.parametrize("over", [LTC, nn.LSTM])
 def test_a_model_reads_out_what_is_packed_or_padded(over):
     model = SequenceModel(over(I, H, batch_first=True), 2)

@@ -3,6 +3,7 @@
 from torchliquid.nn.cells import CELLS
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.ltc import LTC
+from torchliquid.nn.missing import fill_missing
 from torchliquid.nn.model import SequenceModel
 from torchliquid.nn.pack import Pack
 from torchliquid.nn.rivals import CTRNN, DecayGRU
@@ -21,6 +22,7 @@ __all__ = [
     "Scaling",
     "SequenceModel",
     "dt_from_timestamps",
+    "fill_missing",
     "load",
     "save",
 ]

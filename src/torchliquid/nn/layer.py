@@ -23,8 +23,9 @@ from torchliquid.checks import (
 )
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.interface import Interface
+from torchliquid.nn.missing import check_observed, skip
 from torchliquid.nn.ragged import masked, packed_like, unpacked
-from torchliquid.nn.stack import Stack, name_at, run, run_time_constants
+from torchliquid.nn.stack import Stack, name_at, run, run_time_constants, told_before
 
 
 class LiquidLayer(nn.Module, ABC):
@@ -257,6 +258,7 @@ class LiquidLayer(nn.Module, ABC):
         h0: Tensor | None = None,
         dt: Any = None,
         lengths: Any = None,
+        observed: Any = None,
     ) -> tuple[Any, Tensor]:
         """Run the layer over a sequence.
 
@@ -272,6 +274,11 @@ class LiquidLayer(nn.Module, ABC):
             lengths: of a padded batch: how many samples of each row are real, ``(B,)``. A padded
                 step is none: it is 0 in the output, and whatever stands there, NaN too, reaches
                 no output and no gradient.
+            observed: which samples arrived, booleans laid out like dt, or which features of them,
+                laid out like ``x``. A sample that did not is skipped: state and output stay, and
+                its dt counts towards the next one that did. A missing feature holds the row's last
+                value of it, 0 before the first (see `torchliquid.fill_missing`). What stands where
+                nothing arrived, NaN too, reaches no output and no gradient.
 
         Returns:
             Outputs after every sample, laid out (or packed) like ``x`` with H features (P where
@@ -283,16 +290,22 @@ class LiquidLayer(nn.Module, ABC):
         """
         if isinstance(x, PackedSequence):
             padded = unpacked(x, dt, lengths, self.batch_first)
-            outputs, last = self.forward(padded.x, h0, padded.dt, padded.lengths)
+            outputs, last = self.forward(padded.x, h0, padded.dt, padded.lengths, observed)
             return packed_like(x, outputs, padded.lengths, self.batch_first), last
-        if lengths is None:
+        if lengths is None and observed is None:
             done = self.quick_call(self._parameters, None, x, h0, dt)
             if done is not None:
                 return done
         interface = self.interface()
         rows = masked(interface, x, h0, dt, lengths)
         given = interface.arrange(rows.x, h0, rows.dt)
-        outputs, state = run(self, self.stack(self.training), self.weights(), given, rows.ends)
+        places, weights = self.stack(self.training), self.weights()
+        if observed is None:
+            outputs, state = run(self, places, weights, given, rows.ends)
+        else:
+            skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
+            outputs, state = run(self, places, weights, skipped.given, skipped.ends)
+            outputs = skipped.spread(outputs, told_before(places, weights, given))
         h = interface.restore_state(state, x.dim())
         assert isinstance(h, Tensor)  # noqa: S101 - for the type checker
         return rows.blank(interface.restore(outputs, x.dim())), h
@@ -406,19 +419,31 @@ class LiquidLayer(nn.Module, ABC):
         return last if out is None else out.copy_(last)
 
     def time_constants(
-        self, x: Tensor, h0: Tensor | None = None, dt: Any = None, lengths: Any = None
+        self,
+        x: Tensor,
+        h0: Tensor | None = None,
+        dt: Any = None,
+        lengths: Any = None,
+        observed: Any = None,
     ) -> Tensor:
         """tau_sys as each sample arrives, in the unit of dt; arguments as in the call.
 
         Laid out like ``x`` with H features. Where there are several layers or directions, their D
         places lead, as in a state: ``(D, L, B, H)``, with ``batch_first`` ``(D, B, L, H)``, and a
-        neuron that runs backwards stands at the sample that it saw. At padded steps it is NaN.
+        neuron that runs backwards stands at the sample that it saw. It is NaN at padded steps and
+        at samples that did not arrive.
         Nothing is dropped, in training either. See `torchliquid.time_constants`.
         """
         interface = self.interface()
         rows = masked(interface, x, h0, dt, lengths)
         given = interface.arrange(rows.x, h0, rows.dt)
-        found = run_time_constants(self, self.stack(False), self.weights(), given, rows.ends)
+        places, weights = self.stack(False), self.weights()
+        if observed is None:
+            found = run_time_constants(self, places, weights, given, rows.ends)
+        else:
+            skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
+            found = run_time_constants(self, places, weights, skipped.given, skipped.ends)
+            found = skipped.at_samples(found)
         found = rows.blank(interface.restore(found, x.dim()), torch.nan)
         return found.squeeze(0) if interface.depth == 1 else found
 

@@ -59,7 +59,12 @@ class SequenceModel(nn.Module):
             ) from error
 
     def forward(
-        self, x: Any, h0: State | None = None, dt: Any = None, lengths: Any = None
+        self,
+        x: Any,
+        h0: State | None = None,
+        dt: Any = None,
+        lengths: Any = None,
+        observed: Any = None,
     ) -> tuple[Any, State]:
         """Run the model over a sequence.
 
@@ -69,12 +74,13 @@ class SequenceModel(nn.Module):
             dt: time before each sample, liquid layers only (see `LiquidLayer.forward`).
             lengths: of a padded batch, liquid layers only; predictions at padded steps are those
                 of a state of zero, and mean nothing.
+            observed: which samples, or features, arrived; liquid layers only.
 
         Returns:
             Predictions laid out like ``x`` with O features, and the layer's last state.
         """
-        if lengths is not None or isinstance(x, PackedSequence):
-            return self._ragged(x, h0, dt, lengths)
+        if lengths is not None or observed is not None or isinstance(x, PackedSequence):
+            return self._ragged(x, h0, dt, lengths, observed)
         layer: nn.Module = self.layer
         unwatched = isinstance(layer, LiquidLayer) and self._unwatched(layer)
         if isinstance(layer, LiquidLayer) and unwatched:
@@ -101,15 +107,17 @@ class SequenceModel(nn.Module):
             )
         return self.readout(states), h
 
-    def _ragged(self, x: Any, h0: Any, dt: Any, lengths: Any) -> tuple[Any, State]:
+    def _ragged(self, x: Any, h0: Any, dt: Any, lengths: Any, observed: Any) -> tuple[Any, State]:
         layer: nn.Module = self.layer
+        mine = {"lengths": lengths, "observed": observed, "dt": dt}
+        given = [name for name, value in mine.items() if value is not None]
         if isinstance(layer, LiquidLayer):
-            states, h = layer(x, h0, dt, lengths)
-        elif lengths is not None or dt is not None:
-            name = "lengths" if lengths is not None else "dt"
+            states, h = layer(x, h0, dt, lengths, observed)
+        elif given:
             raise TorchliquidError(
-                f"{name} was given to a model over {interface_of(self.layer).kind}, which takes "
-                "rows of unlike lengths packed and has no notion of time: leave it out, and pack x"
+                f"{given[0]} was given to a model over {interface_of(self.layer).kind}, which "
+                "takes rows of unlike lengths packed and has no notion of time: leave it out, and "
+                "pack x"
             )
         else:
             states, h = layer(x, h0)

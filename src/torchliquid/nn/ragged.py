@@ -71,11 +71,11 @@ def masked(interface: Interface, x: Any, h0: Any, dt: Any, lengths: Any) -> Rows
     steps = torch.arange(L, device=x.device)
     real = steps < ends[:, None] if interface.batch_first else steps[:, None] < ends
     if isinstance(dt, Tensor) and dt.dim() > 1:
-        # any time will do, if it is one: what comes of it is dropped
+        # no time: a step that is not taken shall not be warned of as too long
         if dt.shape[-2:] == real.shape:
-            dt = torch.where(real, dt, torch.ones_like(dt))
+            dt = torch.where(real, dt, torch.zeros_like(dt))
         elif dt.shape[-3:] == (*real.shape, 1):
-            dt = torch.where(real.unsqueeze(-1), dt, torch.ones_like(dt))
+            dt = torch.where(real.unsqueeze(-1), dt, torch.zeros_like(dt))
     padding = ~real.unsqueeze(-1)
     return Rows(x.masked_fill(padding, 0.0), dt, ends, padding)
 

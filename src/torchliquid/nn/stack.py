@@ -155,6 +155,19 @@ def run_time_constants(
     return torch.stack(found, dim=-4)
 
 
+def told_before(stack: Stack, weights: Weights, given: Arranged) -> list[Tensor]:
+    """What the initial states of the top layer's directions tell: outputs before any sample."""
+    told = []
+    for place in range(stack.depth - stack.directions, stack.depth):
+        state = _state_at(given.state, place)
+        assert isinstance(state, Tensor)  # noqa: S101 - samples are skipped by liquid cells alone
+        if stack.projected:
+            weight = weights[name_at("weight_hr_l0", stack.suffix(place))]
+            state = kernels.linear(state, weight, None).to(state.dtype)
+        told.append(state)
+    return told
+
+
 def _below(
     cell: Cell,
     stack: Stack,

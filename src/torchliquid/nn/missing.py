@@ -1,0 +1,167 @@
+"""Samples that did not arrive, and features that are missing of those that did.
+
+A sample that did not arrive is skipped: the state, and with it the output, stays as it was, and the
+time before it counts as time before the next one that did. A feature that is missing holds the last
+value that arrived of it in that row, 0 before the first: the mean, where inputs are standardised.
+What stands where nothing arrived, NaN too, reaches no output and no gradient.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchliquid.checks import check_device, check_flag, check_tensor
+from torchliquid.errors import TorchliquidError
+from torchliquid.nn.interface import Arranged, Interface
+
+
+def fill_missing(
+    x: Tensor,
+    observed: Tensor | None = None,
+    *,
+    indicator: bool = False,
+    batch_first: bool = False,
+) -> Tensor:
+    """Inputs whose missing values hold the last one that arrived; which arrived, as more features.
+
+    Layers fill by themselves where a call is told what was ``observed``. This is for a layer that
+    shall also be told what is missing: give it the result, and 2 I for its input_size.
+
+    Args:
+        x: ``(L, I)`` or ``(L, B, I)``, with ``batch_first`` ``(B, L, I)``.
+        observed: which values arrived, like x; None: those that are not NaN.
+        indicator: whether to append, for each feature, 1 where it arrived and 0 elsewhere.
+        batch_first: the layout of a batch.
+
+    Returns:
+        Like x, with I features or 2 I.
+
+    Raises:
+        TorchliquidError: an x that is no batch or row of real numbers, another shape or type.
+
+    >>> x = torch.tensor([[1.0], [torch.nan], [3.0]])
+    >>> fill_missing(x, indicator=True)
+    tensor([[1., 1.],
+            [1., 0.],
+            [3., 1.]])
+    """
+    check_tensor("x", x, "(L, I), (L, B, I) or (B, L, I)")
+    if x.dim() not in (2, 3) or not x.is_floating_point():
+        raise TorchliquidError(
+            f"x has shape {tuple(x.shape)} and {x.dtype}: expected floating-point numbers, (L, I), "
+            "(L, B, I) or (B, L, I)"
+        )
+    arrived = ~x.isnan() if observed is None else observed
+    check_tensor("observed", arrived, f"of booleans {tuple(x.shape)}")
+    if arrived.dtype != torch.bool or arrived.shape != x.shape:
+        raise TorchliquidError(
+            f"observed has shape {tuple(arrived.shape)} and {arrived.dtype}: expected booleans "
+            f"{tuple(x.shape)}"
+        )
+    check_device("observed", arrived, x.device, "x")
+    time = 1 if check_flag("batch_first", batch_first) and x.dim() == 3 else 0
+    held = _held(x, arrived, time)
+    if not check_flag("indicator", indicator):
+        return held
+    return torch.cat([held, arrived.to(x.dtype)], dim=-1)
+
+
+class Skipped(NamedTuple):
+    """Rows without the samples that did not arrive, and the way back; batch first.
+
+    Args:
+        given: the rows, samples that arrived first.
+        ends: how many arrived of each row.
+        arrived: which samples did, ``(B, L)``.
+    """
+
+    given: Arranged
+    ends: Tensor
+    arrived: Tensor
+
+    def spread(self, outputs: Tensor, before: list[Tensor]) -> Tensor:
+        """Outputs at every sample; where none arrived, those of the state as it was.
+
+        ``before`` is what the initial state tells, ``(B, W)``, forwards and maybe backwards, whose
+        outputs stand side by side.
+        """
+        count = self.arrived.cumsum(-1)
+        latest, following = count - 1, count - self.arrived.long()
+        parts = outputs.chunk(len(before), dim=-1)
+        told = [_taken(parts[0], latest, latest >= 0, before[0])]
+        if len(before) == 2:
+            there = following < self.ends[:, None]
+            told.append(_taken(parts[1], following, there, before[1]))
+        return told[0] if len(told) == 1 else torch.cat(told, dim=-1)
+
+    def at_samples(self, found: Tensor) -> Tensor:
+        """Values ``(*, B, L, F)`` at the samples that arrived, NaN at the others."""
+        index = (self.arrived.cumsum(-1) - 1).clamp(min=0).unsqueeze(-1)
+        taken = found.gather(-2, index.expand(found.shape))
+        return taken.masked_fill(~self.arrived.unsqueeze(-1), torch.nan)
+
+
+def check_observed(interface: Interface, x: Tensor, observed: Any) -> Tensor:
+    """The mask laid out batch first: ``(B, L)`` or ``(B, L, I)``.
+
+    Raises:
+        TorchliquidError: another type, shape or device.
+    """
+    shapes = tuple(x.shape[:-1]), tuple(x.shape)
+    expected = f"{shapes[0]}, for samples, or {shapes[1]}, for their features"
+    check_tensor("observed", observed, f"of booleans {expected}")
+    if observed.dtype != torch.bool or tuple(observed.shape) not in shapes:
+        raise TorchliquidError(
+            f"observed has shape {tuple(observed.shape)} and {observed.dtype}: expected booleans "
+            f"{expected}"
+        )
+    check_device("observed", observed, x.device, "x")
+    mask: Tensor = observed
+    if x.dim() == 2:
+        return mask.unsqueeze(0)
+    return mask if interface.batch_first else mask.transpose(0, 1)
+
+
+def skip(given: Arranged, observed: Tensor, ends: Tensor | None) -> Skipped:
+    """Rows of the samples that arrived.
+
+    Args:
+        given: x ``(B, L, I)``, state, dt.
+        observed: ``(B, L)`` or ``(B, L, I)``.
+        ends: how many samples of each row are real; None: all.
+    """
+    x, dt = given.x, given.dt
+    B, L = x.shape[:2]
+    if observed.dim() == 3:
+        x = _held(x, observed, 1)
+        observed = observed.any(-1)
+    else:
+        x = x.masked_fill(~observed.unsqueeze(-1), 0.0)
+    if ends is not None:
+        observed = observed & (torch.arange(L, device=x.device) < ends[:, None])
+    if not isinstance(dt, Tensor):
+        dt = given.state.new_full((B, L), dt) if isinstance(given.state, Tensor) else dt
+    order = torch.argsort(~observed, dim=-1, stable=True)
+    # each sample's time goes to the first that arrives from it on, as a sum without differences
+    heir = observed.cumsum(-1) - observed.long()
+    assert isinstance(dt, Tensor)  # noqa: S101 - for the type checker
+    times = dt.new_zeros(B, L + 1).scatter_add(-1, heir, dt)[:, :L]
+    count = observed.sum(-1)
+    after = torch.arange(L, device=x.device) >= count[:, None]
+    rows = x.gather(-2, order.unsqueeze(-1).expand(x.shape))
+    return Skipped(given._replace(x=rows, dt=times.masked_fill(after, 0.0)), count, observed)
+
+
+def _held(x: Tensor, arrived: Tensor, time: int) -> Tensor:
+    shape = [1] * x.dim()
+    shape[time] = x.shape[time]
+    steps = torch.arange(x.shape[time], device=x.device).view(shape)
+    latest = torch.where(arrived, steps, -1).cummax(dim=time).values
+    clean = x.masked_fill(~arrived, 0.0)
+    return clean.gather(time, latest.clamp(min=0))
+
+
+def _taken(outputs: Tensor, index: Tensor, there: Tensor, otherwise: Tensor) -> Tensor:
+    place = index.clamp(0, outputs.shape[-2] - 1).unsqueeze(-1).expand(outputs.shape)
+    return torch.where(there.unsqueeze(-1), outputs.gather(-2, place), otherwise.unsqueeze(-2))
