@@ -230,6 +230,28 @@ def recurrent(v: Any, base: Any) -> bool:
     return isinstance(v, LTC | nn.LSTM | nn.GRU)
 
 
+def watched(v: Any, base: Any) -> bool:
+    return isinstance(v, LTC)
+
+
+def neurons(v: Any, base: Any) -> bool:
+    """One of H, several, or a mask of them."""
+    if isinstance(v, Integral) and not isinstance(v, bool):
+        return -H <= v < H
+    if isinstance(v, str | bytes | dict | Iterator):
+        return isinstance(v, Iterator) or not v
+    try:
+        array = v.numpy() if isinstance(v, torch.Tensor) and dense(v) else np.asarray(list(v))
+    except Exception:
+        return False
+    if not array.size:
+        return True
+    if array.dtype.kind == "b":
+        return array.shape == (H,)
+    fits = array.dtype.kind in "iu" and array.ndim == 1
+    return fits and bool(((array >= -H) & (array < H)).all())
+
+
 def edges(v: Any, base: Any) -> bool:
     if v is None:
         return base is None
@@ -438,6 +460,11 @@ def walks(folder: Path) -> dict[str, Walk]:
             {"x": draw(B, I), "state": draw(B, H), "dt": 0.3, "out": torch.empty(B, H)},
             {"x": same, "state": same_or_none, "dt": one_time, "out": same_or_none},
         ),
+        "LTC.ablate": Walk(
+            lambda neurons, place: ltc.ablate(neurons, place).__enter__(),
+            {"neurons": [1], "place": 0},
+            {"neurons": neurons, "place": lambda v, base: index(v, base) and -1 <= v < 1},
+        ),
         "LTC.step_many": Walk(
             ltc.step_many, {"x": draw(B, I), "states": draw(B, H), "dt": draw(B)},
             {"x": same, "states": same, "dt": one_time},
@@ -482,6 +509,9 @@ def walks(folder: Path) -> dict[str, Walk]:
                 "indicator": flag, "batch_first": flag,
             },
         ),
+        "watch": Walk(
+            torchliquid.watch, {"model": ltc, "every": 2}, {"model": watched, "every": size},
+        ),
         "time_constants": Walk(
             torchliquid.time_constants,
             {"layer": ltc, **layer_walk(ltc.time_constants).given},
@@ -524,6 +554,7 @@ def walks(folder: Path) -> dict[str, Walk]:
 
 
 NAMES = (
+    *("watch", "LTC.ablate"),
     *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
     *("time_constants", "plot_time_constants", "save", "load"),
     *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps", "fill_missing"),

@@ -175,7 +175,7 @@ def test_the_picture_of_one_of_several_places(place):
     assert_close(torch.tensor(figure.axes[1].lines[0].get_ydata()), tau_sys.mean(1))
     image = torch.tensor(figure.axes[2].collections[0].get_array())
     assert ((image > 0) & (image < 100)).all()
-    with pytest.raises(TorchliquidError, match="place is 4: give a whole number, 0 to 3"):
+    with pytest.raises(TorchliquidError, match="place is 4: give a whole number from 0 to 3"):
         plot_time_constants(cell, x, place=4)
 
 

@@ -25,6 +25,7 @@ NAMES = [
     "plot_time_constants",
     "save",
     "time_constants",
+    "watch",
 ]
 FUNCTIONAL = [
     "SOLVERS",
@@ -48,6 +49,7 @@ SIGNATURES = {
     "plot_time_constants": "(layer, x, h0=None, dt=None, *, place=0)",
     "save": "(model, folder)",
     "time_constants": "(layer, x, h0=None, dt=None, lengths=None, observed=None)",
+    "watch": "(model, every=1)",
 }
 HEAVY = {"matplotlib", "pandas", "scipy", "rich", "jinja2", "pyarrow", "safetensors"}
 

@@ -9,7 +9,7 @@ Recurrent layers defined by differential equations whose time constant follows t
 
 from torchliquid import export, functional
 from torchliquid.errors import TorchliquidError
-from torchliquid.insight import plot_time_constants, time_constants
+from torchliquid.insight import plot_time_constants, time_constants, watch
 from torchliquid.nn import (
     LTC,
     LiquidLayer,
@@ -37,4 +37,5 @@ __all__ = [
     "plot_time_constants",
     "save",
     "time_constants",
+    "watch",
 ]

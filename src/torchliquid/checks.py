@@ -59,6 +59,36 @@ def check_share(name: str, share: float) -> float:
     return float(share)
 
 
+def check_index(name: str, index: Any, many: int) -> int:
+    """A place in a list of so many, counted from its end if negative."""
+    whole = isinstance(index, int | Integral) and not isinstance(index, bool)
+    if not whole or not -many <= index < many:
+        raise TorchliquidError(
+            f"{name} is {shown(index)}: give a whole number from 0 to {many - 1}"
+        )
+    return int(index)
+
+
+def check_neurons(neurons: Any, many: int) -> list[int]:
+    """Numbers of neurons: of one, of several, or where a mask is true."""
+    if isinstance(neurons, Integral):
+        return [check_index("neurons", neurons, many)]
+    try:
+        found = torch.as_tensor(neurons if isinstance(neurons, Tensor) else list(neurons))
+    except Exception as error:  # whatever somebody's own object raises when it is read
+        raise TorchliquidError(
+            f"neurons is {shown(neurons)}: give numbers from 0 to {many - 1}, or a mask ({many},)"
+        ) from error
+    if found.dtype == torch.bool and found.shape == (many,):
+        return [int(n) for n in found.nonzero().squeeze(-1)]
+    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+    if found.numel() and (not whole or found.dim() != 1):
+        raise TorchliquidError(
+            f"neurons is {shown(neurons)}: give numbers from 0 to {many - 1}, or a mask ({many},)"
+        )
+    return [check_index("neurons", int(n), many) for n in found]
+
+
 def check_path(path: Any) -> Path:
     """A path, from text or what is one."""
     if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):

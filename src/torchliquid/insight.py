@@ -1,14 +1,14 @@
 """What a trained layer does: its time constants, and how they answer to jumps in the input."""
 
-from numbers import Integral
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from torchliquid.checks import shown
+from torchliquid.checks import check_index, check_size
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn import LTC, LiquidLayer, SequenceModel
+from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,12 +107,7 @@ def plot_time_constants(
             )
         x, tau_sys = x.squeeze(batch), tau_sys.squeeze(batch - 3)
     places = found.interface().depth
-    whole = isinstance(place, Integral) and not isinstance(place, bool)
-    if not whole or not -places <= place < places:
-        raise TorchliquidError(
-            f"place is {shown(place)}: give a whole number, 0 to {places - 1}, of layers times "
-            "directions"
-        )
+    place = check_index("place", place, places)
     if places > 1:
         tau_sys = tau_sys[place]
     try:
@@ -143,3 +138,117 @@ def plot_time_constants(
     bottom.set_xlabel("time, unit of dt")
     figure.colorbar(image, ax=bottom, label="% from tau/(1+tau) to tau")
     return figure
+
+
+class Watch:
+    """What `watch` gives: records so far, and the end of it.
+
+    Args:
+        model: see `watch`.
+        every: see `watch`.
+    """
+
+    def __init__(self, model: nn.Module, every: int) -> None:
+        self.records: list[dict[str, Any]] = []
+        """One for each recorded call, layer and place, and lane of a pack; see `watch`."""
+        self._every = every
+        self._calls: dict[str, int] = {}
+        self._handles = []
+        inside: set[nn.Module] = set()
+        for name, module in model.named_modules():
+            if module in inside or not _is_liquid(module):
+                continue
+            if isinstance(module, SequenceModel):
+                # its own calls: a layer that is listened to runs apart from its readout, slower
+                inside.add(module.layer)
+                name = f"{name}.layer" if name else "layer"
+            self._handles.append(module.register_forward_hook(self._hook(name), with_kwargs=True))
+        if not self._handles:
+            raise TorchliquidError(
+                f"watch was given a {type(model).__name__} without a liquid layer: only they have "
+                "time constants"
+            )
+
+    def _hook(self, name: str) -> Callable[..., None]:
+        def listen(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any) -> None:
+            if not module.training:
+                return
+            call = self._calls.get(name, 0)
+            self._calls[name] = call + 1
+            if call % self._every == 0:
+                with torch.no_grad():
+                    owner: Any = module.layer if isinstance(module, SequenceModel) else module
+                    self._record(name, owner, call, owner.time_constants(*args, **kwargs))
+
+        return listen
+
+    def _record(self, name: str, module: Any, call: int, found: Tensor) -> None:
+        layer: Any = module.model.layer if isinstance(module, Pack) else module
+        lanes = found if isinstance(module, Pack) else found.unsqueeze(0)
+        for lane, tau in enumerate(lanes):
+            of_place = tau.reshape(layer.interface().depth, -1, layer.hidden_size)
+            for suffix, values in zip(layer.stack(False).places(), of_place, strict=True):
+                real = values[~values[:, 0].isnan()]
+                record: dict[str, Any] = {"call": call, "layer": name}
+                if isinstance(module, Pack):
+                    record["lane"] = lane
+                spread = real.std(0, correction=0) / real.mean(0)
+                record |= {"place": suffix, "mean": real.mean().item(), "min": real.min().item()}
+                record |= {"max": real.max().item(), "moves": spread.mean().item()}
+                self.records.append(record)
+
+    def remove(self) -> None:
+        """Stop watching; the records stay."""
+        for handle in self._handles:
+            handle.remove()
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def _is_liquid(module: nn.Module) -> bool:
+    """Whether calls of the module are those of a liquid layer."""
+    if isinstance(module, SequenceModel):
+        return isinstance(module.layer, LiquidLayer)
+    if isinstance(module, Pack):
+        return isinstance(module.model.layer, LiquidLayer)
+    return isinstance(module, LiquidLayer)
+
+
+def watch(model: nn.Module, every: int = 1) -> Watch:
+    """Record the time constants of every liquid layer of a model while it trains.
+
+    Args:
+        model: any module with liquid layers in it, or a pack.
+        every: record each so manieth call in training, of a layer or of the `SequenceModel` that
+            it belongs to; an epoch's number of batches gives a record an epoch. Calls in evaluation
+            are not counted.
+
+    Returns:
+        An object whose ``records`` are a plain list of dictionaries with numbers: ``call``, its
+        number from 0; ``layer``, its name in the model; ``place``, such as ``l0`` or
+        ``l1_reverse``; in a pack the ``lane``; the ``mean``, ``min`` and ``max`` of tau_sys over
+        samples and neurons, in the unit of dt; and ``moves``, a neuron's deviation over samples
+        as a share of its mean, the mean of all neurons. It stops with ``remove()``, or at the end
+        of a ``with``. Recording runs the layer again, without a graph.
+
+    Raises:
+        TorchliquidError: a model without liquid layers.
+
+    ``pandas.DataFrame(watching.records)`` is a table; for TensorBoard call
+    ``writer.add_scalar(f"{r['layer']}.{r['place']}", r["mean"], r["call"])`` for each record r.
+
+    >>> from torchliquid import LTC, SequenceModel
+    >>> model = SequenceModel(LTC(1, 8), 1)
+    >>> with watch(model, every=2) as watching:
+    ...     for _ in range(4):
+    ...         y, _ = model(torch.randn(10, 1))
+    >>> [(r["call"], r["layer"], r["place"]) for r in watching.records]
+    [(0, 'layer', 'l0'), (2, 'layer', 'l0')]
+    """
+    if not isinstance(model, nn.Module):
+        raise TorchliquidError(f"model is a {type(model).__name__}: give a module")
+    return Watch(model, check_size("every", every))

@@ -1,9 +1,10 @@
 """The one driver that runs any liquid cell over a sequence, behind the interface of `nn.LSTM`."""
 
+import contextlib
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -13,8 +14,10 @@ from torch.nn.utils.rnn import PackedSequence
 from torchliquid import kernels
 from torchliquid.checks import (
     check_flag,
+    check_index,
     check_interval,
     check_layers,
+    check_neurons,
     check_share,
     check_size,
     check_tensor,
@@ -95,7 +98,8 @@ class LiquidLayer(nn.Module, ABC):
                 "one layer nothing is dropped",
                 stacklevel=3,
             )
-        self._is_single = not (self.num_layers > 1 or self.bidirectional or self.proj_size)
+        self._kept: Tensor | None = None
+        self._is_plain = self.num_layers == 1 and not (self.bidirectional or self.proj_size)
         self._register(device, dtype)
         self.reset_parameters()
 
@@ -172,6 +176,7 @@ class LiquidLayer(nn.Module, ABC):
             self._dropout if training else 0.0,
             self.bidirectional,
             self.proj_size > 0,
+            self._kept,
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -235,7 +240,7 @@ class LiquidLayer(nn.Module, ABC):
     def weights(self) -> dict[str, Tensor]:
         """The weights of all places by name."""
         names = self.weight_names
-        if not self._is_single:
+        if not self._is_plain:
             names = tuple(n for s in self.stack(self.training).places() for n in self._names_at(s))
         return {n: w for n in names if (w := getattr(self, n)) is not None}
 
@@ -420,7 +425,7 @@ class LiquidLayer(nn.Module, ABC):
 
     def time_constants(
         self,
-        x: Tensor,
+        x: Any,
         h0: Tensor | None = None,
         dt: Any = None,
         lengths: Any = None,
@@ -431,9 +436,11 @@ class LiquidLayer(nn.Module, ABC):
         Laid out like ``x`` with H features. Where there are several layers or directions, their D
         places lead, as in a state: ``(D, L, B, H)``, with ``batch_first`` ``(D, B, L, H)``, and a
         neuron that runs backwards stands at the sample that it saw. It is NaN at padded steps and
-        at samples that did not arrive.
+        at samples that did not arrive. Of a packed x it is padded.
         Nothing is dropped, in training either. See `torchliquid.time_constants`.
         """
+        if isinstance(x, PackedSequence):
+            x, dt, lengths = unpacked(x, dt, lengths, self.batch_first)
         interface = self.interface()
         rows = masked(interface, x, h0, dt, lengths)
         given = interface.arrange(rows.x, h0, rows.dt)
@@ -446,6 +453,45 @@ class LiquidLayer(nn.Module, ABC):
             found = skipped.at_samples(found)
         found = rows.blank(interface.restore(found, x.dim()), torch.nan)
         return found.squeeze(0) if interface.depth == 1 else found
+
+    @contextlib.contextmanager
+    def ablate(self, neurons: Any, place: int = 0) -> Iterator[None]:
+        """Within a ``with``: neurons that nobody hears, neither the others nor who called.
+
+        They feed nothing back and are 0 in outputs and states, so that a drop in accuracy tells
+        what they were good for. Nothing is trained or saved differently; contexts may be nested.
+
+        Args:
+            neurons: numbers of neurons, one or several, or a mask ``(H,)``.
+            place: of which layer and direction, numbered as in a state.
+
+        Raises:
+            TorchliquidError: a neuron or place that there is not.
+
+        >>> import torchliquid as tl
+        >>> layer = tl.LTC(1, 4)
+        >>> with layer.ablate([0, 3]):
+        ...     y, _ = layer(torch.randn(5, 1))
+        >>> (y[-1] == 0).tolist()
+        [True, False, False, True]
+        """
+        weight = getattr(self, self.weight_names[0])
+        depth, H = self.interface().depth, self.hidden_size
+        check_index("place", place, depth)
+        kept = torch.ones(depth, H, device=weight.device, dtype=weight.dtype)
+        kept[place, check_neurons(neurons, H)] = 0
+        before = self._kept, self._is_plain
+        self._kept = kept if self._kept is None else kept * self._kept
+        self._is_plain = False
+        try:
+            yield
+        finally:
+            self._kept, self._is_plain = before
+
+    @property
+    def is_ablated(self) -> bool:
+        """Whether some neurons are unheard just now; see `ablate`."""
+        return self._kept is not None
 
     def extra_repr(self) -> str:
         """Sizes and what differs from the constructor's defaults, as ``print(layer)`` shows it."""

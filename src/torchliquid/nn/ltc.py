@@ -153,7 +153,7 @@ class LTC(LiquidLayer):
     @property
     def tau(self) -> Tensor:
         """Leak time constants in the unit of dt, ``(H,)``; ``(D, H)`` of several places."""
-        if self._is_single:
+        if self._is_plain:
             return positive_tau(self.raw_tau_l0)
         held = self.weights()
         raw = [held[name_at("raw_tau_l0", suffix)] for suffix in self.stack(False).places()]
@@ -201,7 +201,7 @@ class LTC(LiquidLayer):
         """See `LiquidLayer.quick_call`."""
         if torch.compiler.is_compiling() or type(self).scan is not LTC.scan:
             return None
-        if not self._is_single or kernels.backend() != "native":
+        if not self._is_plain or kernels.backend() != "native":
             return None
         ordered = tuple(map(weights.get, self.weight_names))
         if self.bias and ordered[2] is None:
@@ -214,12 +214,12 @@ class LTC(LiquidLayer):
     def _quick_step(
         self, x: Tensor, state: Tensor | None, dt: float, out: Tensor | None
     ) -> Tensor | None:
+        if not self._is_plain:
+            return None
         weights = tuple(map(self._parameters.get, self.weight_names))
         stepper = self._stepper
         if stepper is None or not stepper.fits(weights, self._solver, self._unfolds):
             if kernels.backend() != "native" or type(self).scan is not LTC.scan:
-                return None
-            if not self._is_single:
                 return None
             stepper = self._stepper = kernels.ltc_stepper(weights, self._solver, self._unfolds)
             if stepper is None:

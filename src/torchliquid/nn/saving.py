@@ -172,6 +172,10 @@ def layer_name(model: Any, verb: str = "save") -> str:
         raise TorchliquidError(
             f"cannot {verb} a readout that is a {type(model.readout).__name__}: expected nn.Linear"
         )
+    if isinstance(layer, LiquidLayer) and layer.is_ablated:
+        raise TorchliquidError(
+            f"cannot {verb} a layer with ablated neurons: leave the `with` first"
+        )
     buffers = [name for name, _ in model.named_buffers() if not name.endswith("_mask")]
     parameters = dict(model.named_parameters(remove_duplicate=False))
     tied = len({id(p) for p in parameters.values()}) < len(parameters)

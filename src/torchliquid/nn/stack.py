@@ -31,12 +31,14 @@ class Stack(NamedTuple):
         dropout: share of the outputs between two layers that is dropped now: 0 in evaluation.
         bidirectional: whether every layer also runs backwards; outputs stand side by side.
         projected: whether outputs, which also feed back, are ``weight_hr`` times the state.
+        kept: ``(D, H)``, 0 for neurons that nobody shall hear and 1 for others; None: all are.
     """
 
     num_layers: int = 1
     dropout: float = 0.0
     bidirectional: bool = False
     projected: bool = False
+    kept: Tensor | None = None
 
     @property
     def directions(self) -> int:
@@ -128,7 +130,8 @@ def run_and_read(
     ends: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """`run` and a linear readout of its outputs, by one kernel where there is one."""
-    if stack.bidirectional or stack.projected or ends is not None:
+    single = not (stack.bidirectional or stack.projected) and stack.kept is None
+    if not single or ends is not None:
         x, last = run(cell, stack, weights, given, ends)
         return kernels.linear(x, readout, readout_bias), last
     x, lasts = _below(cell, stack, weights, given, ends, stack.num_layers - 1)
@@ -202,7 +205,11 @@ def _layer(
         own, state = _weights_at(cell, stack, weights, place), _state_at(given.state, place)
         turn = _Turn(bool(direction), ends)
         states, last = cell.scan(own, turn.sequence(given.x), state, turn.times(given.dt))
-        lasts.append(last if ends is None else _after(states, state, ends))
+        if ends is not None:
+            last = _after(states, state, ends)
+        if stack.kept is not None:
+            states, last = states * stack.kept[place], last * stack.kept[place]
+        lasts.append(last)
         if stack.projected:
             weight = weights[name_at("weight_hr_l0", stack.suffix(place))]
             states = kernels.linear(states, weight, None).to(states.dtype)
@@ -248,6 +255,8 @@ def _weights_at(cell: Cell, stack: Stack, weights: Weights, place: int) -> dict[
         # what feeds back is weight_hr x, so that weight_hh weight_hr is applied to the state x
         hh = own["weight_hh_l0"]
         own["weight_hh_l0"] = (hh @ weights[name_at("weight_hr_l0", suffix)]).to(hh.dtype)
+    if stack.kept is not None:
+        own["weight_hh_l0"] = own["weight_hh_l0"] * stack.kept[place]
     return own
 
 
