@@ -165,6 +165,14 @@ def check_tensor(name: str, value: Any, expected: str) -> Tensor:
     return value
 
 
+def autocast_type(tensor: Tensor) -> torch.dtype | None:
+    """What autocast computes in where the tensor lies; None where it is not on."""
+    if tensor.is_meta:  # of which torch.is_autocast_enabled has not heard
+        return None
+    kind = tensor.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+
 def check_device(name: str, value: Tensor, device: torch.device, owner: str) -> None:
     """That a tensor lies where the weights are."""
     if value.device != device:

@@ -9,7 +9,13 @@ from typing import Any
 import torch
 from torch import Size, Tensor
 
-from torchliquid.checks import check_device, check_interval, check_tensor, check_unfolds
+from torchliquid.checks import (
+    autocast_type,
+    check_device,
+    check_interval,
+    check_tensor,
+    check_unfolds,
+)
 from torchliquid.errors import TorchliquidError
 
 Expected = Mapping[str, tuple[Tensor | None, tuple[int, ...]]]
@@ -39,7 +45,7 @@ def check_kin(needed: Mapping[str, Any], optional: Mapping[str, Any], dt: Any = 
         if not tensor.is_floating_point():
             raise TorchliquidError(f"{name} is {tensor.dtype}: expected floating-point numbers")
         check_device(name, tensor, first.device, next(iter(given)))
-        if tensor.dtype != first.dtype and not torch.is_autocast_enabled(first.device.type):
+        if tensor.dtype != first.dtype and not autocast_type(first):
             raise TorchliquidError(
                 f"{name} is {tensor.dtype}, {next(iter(given))} {first.dtype}: give all one dtype"
             )

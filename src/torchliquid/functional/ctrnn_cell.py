@@ -14,6 +14,7 @@ Time-constant Networks", AAAI 2021, set the liquid cell against.
 import torch
 from torch import Tensor
 
+from torchliquid.functional.loop import over_samples
 from torchliquid.functional.projection import project
 
 
@@ -41,9 +42,10 @@ def ctrnn(
         States after every sample ``(*S, B, L, H)``, and after the last one ``(*S, B, H)``.
     """
     weight, rate = weight_hh.transpose(-2, -1), 1 / tau.unsqueeze(-2)
-    states, h = [], h0
-    for k, u in enumerate(project(x, weight_ih, bias).unbind(-2)):
-        step = dt[..., k, None] if isinstance(dt, Tensor) else dt
-        h = (h + step * torch.tanh(u + h @ weight)) / (1 + step * rate)
-        states.append(h)
-    return torch.stack(states, dim=-2), h
+    steps = (dt.unsqueeze(-1),) if isinstance(dt, Tensor) else ()
+
+    def sample(h: Tensor, u: Tensor, step: float | Tensor = 0.0) -> Tensor:
+        interval = step if steps else dt
+        return (h + interval * torch.tanh(u + h @ weight)) / (1 + interval * rate)
+
+    return over_samples(sample, h0, project(x, weight_ih, bias), *steps)

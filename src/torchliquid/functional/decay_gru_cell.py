@@ -15,6 +15,7 @@ Prediction" (GRUwE), arXiv 2510.16161, finds such cells level with far larger on
 import torch
 from torch import Tensor
 
+from torchliquid.functional.loop import over_samples
 from torchliquid.functional.projection import project
 
 
@@ -46,14 +47,15 @@ def decay_gru(
     H = h0.shape[-1]
     weight, rate = weight_hh.transpose(-2, -1), rate.unsqueeze(-2)
     kept = torch.exp(-dt[..., None] * rate.unsqueeze(-2) if isinstance(dt, Tensor) else -dt * rate)
-    states, h = [], h0
-    for k, u in enumerate(project(x, weight_ih, bias_ih).unbind(-2)):
-        h = h * (kept[..., k, :] if isinstance(dt, Tensor) else kept)
+    decays = (kept,) if isinstance(dt, Tensor) else ()
+
+    def sample(h: Tensor, u: Tensor, decay: Tensor = kept) -> Tensor:
+        h = h * decay
         v = h @ weight
         if bias_hh is not None:
             v = v + bias_hh.unsqueeze(-2)
         r, z = torch.sigmoid(u[..., : 2 * H] + v[..., : 2 * H]).chunk(2, dim=-1)
         n = torch.tanh(torch.addcmul(u[..., 2 * H :], r, v[..., 2 * H :]))
-        h = torch.lerp(n, h, z)
-        states.append(h)
-    return torch.stack(states, dim=-2), h
+        return torch.lerp(n, h, z)
+
+    return over_samples(sample, h0, project(x, weight_ih, bias_ih), *decays)

@@ -33,7 +33,7 @@ target and the Euler step are those of the article series "Deconstructing Liquid
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ from torch import Tensor
 from torchliquid.checks import shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional.arguments import as_time, check_kin, check_ltc, check_step
+from torchliquid.functional.loop import over_samples
 from torchliquid.functional.projection import project
 
 Gate = Callable[[Tensor], Tensor]
@@ -236,13 +237,14 @@ def ltc(
     check_ltc(x, h0, weight_ih, weight_hh, bias, tau, target, dt, unfolds)
     check_solver(solver)
     tau, target = tau.unsqueeze(-2), target.unsqueeze(-2)
-    steps = _steps(as_time(dt), x.shape[-2])
-    states = []
-    state = h0
-    for u, step in zip(project(x, weight_ih, bias).unbind(-2), steps, strict=True):
-        state = _sample(u, state, weight_hh, tau, target, step, solver, unfolds)
-        states.append(state)
-    return torch.stack(states, dim=-2), state
+    time = as_time(dt)
+    steps = (time.unsqueeze(-1),) if isinstance(time, Tensor) else ()
+
+    def sample(state: Tensor, u: Tensor, step: float | Tensor = 0.0) -> Tensor:
+        interval = step if steps else time
+        return _sample(u, state, weight_hh, tau, target, interval, solver, unfolds)
+
+    return over_samples(sample, h0, project(x, weight_ih, bias), *steps)
 
 
 def ltc_time_constants(
@@ -266,9 +268,3 @@ def ltc_time_constants(
     before = torch.cat([h0.unsqueeze(-2), states[..., :-1, :]], dim=-2)
     gate = torch.sigmoid(project(x, weight_ih, bias) + project(before, weight_hh, None))
     return time_constant(gate, tau.unsqueeze(-2).unsqueeze(-2))
-
-
-def _steps(dt: float | Tensor, length: int) -> Sequence[float | Tensor]:
-    if isinstance(dt, Tensor):
-        return dt.unsqueeze(-1).unbind(-2)
-    return [dt] * length

@@ -6,10 +6,15 @@ All that concerns shapes, layout, types, devices, initial state and time is deci
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from torchliquid.checks import check_device, check_interval, check_intervals, check_tensor
+from torchliquid.checks import (
+    autocast_type,
+    check_device,
+    check_interval,
+    check_intervals,
+    check_tensor,
+)
 from torchliquid.errors import TorchliquidError
 
 State = Tensor | tuple[Tensor, Tensor]
@@ -132,8 +137,7 @@ class Interface:
         owner = "the layer" if self.lanes is None else "the pack"
         check_device("x", x, self.weight.device, owner)
         dtype = self.weight.dtype
-        autocast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
-        if x.dtype != dtype and not autocast:
+        if x.dtype != dtype and not (autocast_type(x) and x.is_floating_point()):
             raise TorchliquidError(
                 f"x is {x.dtype}, {owner} {dtype}: convert one, e.g. x.to({dtype})"
             )
@@ -161,7 +165,7 @@ class Interface:
                 )
             check_device("h0", part, x.device, "x")
             # under autocast a layer gives states of its own dtype for an input of another
-            mixed = torch.is_autocast_enabled(x.device.type) and part.is_floating_point()
+            mixed = autocast_type(x) and part.is_floating_point()
             if part.dtype != self.weight.dtype and not mixed:
                 raise TorchliquidError(
                     f"h0 is {part.dtype}, x {x.dtype}: give both {self.weight.dtype}"

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from torchliquid import kernels
 from torchliquid.checks import (
+    autocast_type,
     check_flag,
     check_index,
     check_interval,
@@ -288,7 +289,8 @@ class LiquidLayer(nn.Module, ABC):
         Returns:
             Outputs after every sample, laid out (or packed) like ``x`` with H features (P where
             they are projected), twice as many of both directions; and the state after the last real
-            sample, shaped like ``h0``. Under autocast both have the weights' dtype.
+            sample, shaped like ``h0``. Under autocast outputs have its dtype, as those of
+            `nn.LSTM`; the state keeps that of the weights, in which it was computed.
 
         Raises:
             TorchliquidError: a type, shape, dtype, device or dt that does not fit.
@@ -313,6 +315,9 @@ class LiquidLayer(nn.Module, ABC):
             outputs = skipped.spread(outputs, told_before(places, weights, given))
         h = interface.restore_state(state, x.dim())
         assert isinstance(h, Tensor)  # noqa: S101 - for the type checker
+        lower = autocast_type(outputs)
+        if lower is not None and outputs.dtype != torch.float64:
+            outputs = outputs.to(lower)
         return rows.blank(interface.restore(outputs, x.dim())), h
 
     def step(

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from torchliquid import kernels
-from torchliquid.checks import check_size
+from torchliquid.checks import autocast_type, check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import gated
 from torchliquid.nn.interface import Interface, State
@@ -100,7 +100,7 @@ class SequenceModel(nn.Module):
         else:
             interface.check(x, h0, dt)
             states, h = layer(x, h0)
-        if states.dtype != dtype and not torch.is_autocast_enabled(states.device.type):
+        if states.dtype != dtype and not autocast_type(states):
             raise TorchliquidError(
                 f"the readout is {dtype}, the layer {interface.weight.dtype}: convert one, e.g. "
                 f"model.to({dtype})"
@@ -128,9 +128,10 @@ class SequenceModel(nn.Module):
     def _one_kernel(self, interface: Interface) -> bool:
         """Whether a kernel can do layer and readout at once; nobody may want the states."""
         return (
-            kernels.backend() == "native"
+            not torch.compiler.is_exporting()
+            and kernels.backend() == "native"
             and self.readout.weight.dtype == interface.weight.dtype
-            and not torch.is_autocast_enabled(self.readout.weight.device.type)
+            and not autocast_type(self.readout.weight)
         )
 
     def _unwatched(self, layer: LiquidLayer) -> bool:
