@@ -92,7 +92,7 @@ def test_training_is_what_it_was():
         assert torch.equal(one, other)
 
 
-def test_pandas_and_tensorboard_take_the_records():
+def test_pandas_takes_the_records():
     pandas = pytest.importorskip("pandas")
     with watch(LTC(1, 4)) as watching:
         LTC(1, 4)(torch.randn(3, 1))
@@ -102,6 +102,20 @@ def test_pandas_and_tensorboard_take_the_records():
         layer(torch.randn(3, 1))
     frame = pandas.DataFrame(watching.records)
     assert list(frame) == ["call", "layer", "place", "mean", "min", "max", "moves"]
+
+
+# tensorboard's own imports
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_tensorboard_takes_the_records(tmp_path):
+    pytest.importorskip("tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
+    layer = LTC(1, 4, 2)
+    with watch(layer) as watching, SummaryWriter(tmp_path) as writer:
+        layer(torch.randn(3, 1))
+        for r in watching.records:
+            writer.add_scalar(f"{r['layer']}.{r['place']}", r["mean"], r["call"])
+    assert next(tmp_path.glob("events.*")).stat().st_size > 100
 
 
 def test_only_liquid_layers_have_time_constants():
