@@ -339,9 +339,11 @@ def arrivals(v: Any, base: Any) -> bool:
     return dense(v) and v.dtype == torch.bool and v.shape in ((B, L), (B, L, I))
 
 
-def layer_walk(call: Callable[..., Any], lead: tuple[int, ...] = (), dt: bool = True) -> Walk:
+def layer_walk(
+    call: Callable[..., Any], lead: tuple[int, ...] = (), dt: bool = True, D: int = 1
+) -> Walk:
     """x, h0 and dt, batch first; where it takes them, lengths."""
-    given = {"x": draw(*lead, B, L, I), "h0": draw(*lead, 1, B, H)}
+    given = {"x": draw(*lead, B, L, I), "h0": draw(*lead, D, B, H)}
     fine: dict[str, Fine] = {"x": shared_or_own if lead else same, "h0": same_or_none}
     if dt:
         given["dt"] = draw(*lead, B, L)
@@ -425,7 +427,8 @@ def clipped(max_norm: Any) -> Any:
 
 
 def walks(folder: Path) -> dict[str, Walk]:
-    ltc = LTC(I, H, batch_first=True)
+    ltc, deep = LTC(I, H, batch_first=True), LTC(I, H, 2, batch_first=True)
+    both = LTC(I, H, 2, bidirectional=True, batch_first=True)
     lstm, gru = nn.LSTM(I, H, batch_first=True), nn.GRU(I, H, batch_first=True)
     liquid = pack_of(LTC)
     torchliquid.save(ltc, folder / "saved")
@@ -454,7 +457,9 @@ def walks(folder: Path) -> dict[str, Walk]:
     found = {
         "LTC": Walk(LTC, constructor, makes),
         "LTC.forward": layer_walk(ltc),
+        "LTC.forward-both": layer_walk(both, D=4),
         "LTC.time_constants": layer_walk(ltc.time_constants),
+        "LTC.time_constants-both": layer_walk(both.time_constants, D=4),
         "LTC.step": Walk(
             ltc.step,
             {"x": draw(B, I), "state": draw(B, H), "dt": 0.3, "out": torch.empty(B, H)},
@@ -464,6 +469,11 @@ def walks(folder: Path) -> dict[str, Walk]:
             lambda neurons, place: ltc.ablate(neurons, place).__enter__(),
             {"neurons": [1], "place": 0},
             {"neurons": neurons, "place": lambda v, base: index(v, base) and -1 <= v < 1},
+        ),
+        "LTC.step-deep": Walk(
+            deep.step,
+            {"x": draw(B, I), "state": draw(2, B, H), "dt": 0.3, "out": torch.empty(2, B, H)},
+            {"x": same, "state": same_or_none, "dt": one_time, "out": same_or_none},
         ),
         "LTC.step_many": Walk(
             ltc.step_many, {"x": draw(B, I), "states": draw(B, H), "dt": draw(B)},
@@ -554,7 +564,7 @@ def walks(folder: Path) -> dict[str, Walk]:
 
 
 NAMES = (
-    *("watch", "LTC.ablate"),
+    *("watch", "LTC.ablate", "LTC.step-deep", "LTC.forward-both", "LTC.time_constants-both"),
     *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
     *("time_constants", "plot_time_constants", "save", "load"),
     *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps", "fill_missing"),

@@ -292,6 +292,90 @@ def test_steps_are_the_sequence(name, proj_size):
     assert_close(many, h, **CLOSE)
 
 
+def entries(layer):
+    """Every way into a layer: from x, h0 and dt, batch first, to tensors with rows at dim 0."""
+    lengths, arrived = [5, 3, 5, 2, 4], torch.ones(B, L, dtype=torch.bool)
+    arrived[:, 2] = False
+
+    def packed(x, h0, dt):
+        rows = nn.utils.rnn.pack_padded_sequence(x, lengths, True, enforce_sorted=False)
+        y, h = layer(rows, h0, dt)
+        return nn.utils.rnn.pad_packed_sequence(y, batch_first=True)[0], h
+
+    yield "whole", lambda x, h0, dt: layer(x, h0, dt)
+    yield "lengths", lambda x, h0, dt: layer(x, h0, dt, lengths)
+    yield "packed", packed
+    yield "observed", lambda x, h0, dt: layer(x, h0, dt, None, arrived)
+    yield (
+        "features",
+        lambda x, h0, dt: layer(x, h0, dt, lengths, arrived[..., None].expand(-1, -1, I)),
+    )
+    yield "time constants", lambda x, h0, dt: (layer.time_constants(x, h0, dt).movedim(-3, 0),)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("where", ["x", "h0"])
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 2, "bidirectional": True}, {"proj_size": 2}]
+)
+@pytest.mark.parametrize("name", LIQUID)
+def test_a_nan_stays_in_its_row_whichever_way_it_came_in(name, options, where):
+    layer = LIQUID[name](I, H, batch_first=True, dtype=torch.float64, **options)
+    x, h0, dt = drawn(layer.interface().depth)
+    rest = [0, 2, 3, 4]
+    for entry, call in entries(layer):
+        results = []
+        for value in (0.5, torch.nan):
+            given = [t.clone() for t in (x, h0, dt)]
+            if where == "x":
+                given[0][1, 0] = value
+            else:
+                given[1][:, 1] = value
+            given = [t.requires_grad_() for t in given]
+            out = call(*given)
+            rows = [out[0], *(h.transpose(0, 1) for h in out[1:])]
+            loss = sum(r.square().sum() for r in rows)
+            found = torch.autograd.grad(loss, given, allow_unused=True, materialize_grads=True)
+            found = [found[0], found[1].transpose(0, 1), found[2]]
+            results.append([r[rest] for r in (*rows, *found)])
+            if value != value and (entry != "time constants" or "LTC" in name):
+                assert rows[0][1].isnan().any(), entry
+        for clean, dirty in zip(*results, strict=True):
+            assert torch.equal(clean, dirty), entry
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("solver", ["semi_implicit", "rk4"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_steps_of_deep_layers_after_their_weights_have_moved(dtype, solver):
+    layer = LTC(I, H, 3, solver=solver, dtype=dtype)
+    x = torch.randn(6, I, dtype=dtype)
+    for _ in range(3):
+        state = None
+        for sample in x:
+            before = state
+            state = layer.step(sample, state, dt=0.3)
+            assert before is not state
+        _, h = layer(x, dt=0.3)
+        assert_close(state, h)
+        again = torch.zeros(3, H, dtype=dtype)
+        for sample in x:
+            assert layer.step(sample, again, 0.3, out=again) is again
+        assert_close(again, h)
+        with torch.no_grad():
+            layer.weight_hh_l1 += 0.1
+        layer.weight_ih_l2 = nn.Parameter(torch.randn(H, H, dtype=dtype))
+    assert not layer.step(x[0], state).requires_grad
+
+
+def test_a_state_that_does_not_fit_is_not_touched():
+    layer = LTC(I, H, 2)
+    state = torch.zeros(2, H, dtype=torch.float64)
+    with pytest.raises(TorchliquidError, match="state is"):
+        layer.step(torch.randn(I), state, out=state)
+    assert (state == 0).all()
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -307,6 +391,10 @@ def test_steps_are_the_sequence(name, proj_size):
         (
             lambda: LTC(2, 3, 2)(torch.zeros(4, 2), torch.zeros(1, 3)),
             r"h0 has shape \(1, 3\): expected \(2, 3\) \(layers times directions lead\)",
+        ),
+        (
+            lambda: LTC(2, 3)(torch.zeros(4, 2), (torch.zeros(1, 3), torch.zeros(1, 3))),
+            r"expected a tensor \(1, 3\) for LTC: it has one state, not a pair \(h, c\)",
         ),
         (lambda: LTC(2, 3, bidirectional=True).step(torch.zeros(2)), "needs the samples to come"),
         (

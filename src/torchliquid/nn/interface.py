@@ -155,7 +155,10 @@ class Interface:
         parts = h0 if isinstance(h0, tuple) and pair else (h0,)
         if len(parts) != len(shapes) or not all(isinstance(part, Tensor) for part in parts):
             kind = "a pair (h, c) of tensors" if pair else "a tensor"
-            raise TorchliquidError(f"h0 is a {type(h0).__name__}: expected {kind} {shapes[0]}")
+            advice = ": it has one state, not a pair (h, c)" if isinstance(h0, tuple) else ""
+            raise TorchliquidError(
+                f"h0 is a {type(h0).__name__}: expected {kind} {shapes[0]} for {self.kind}{advice}"
+            )
         for part, shape in zip(parts, shapes, strict=True):
             check_tensor("h0", part, f"{shape}")
             if part.shape != shape:
