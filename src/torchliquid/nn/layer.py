@@ -23,11 +23,12 @@ from torchliquid.checks import (
     check_size,
     check_tensor,
     check_width,
-    shown,
 )
 from torchliquid.errors import TorchliquidError
+from torchliquid.nn import streams
 from torchliquid.nn.interface import Interface
 from torchliquid.nn.missing import check_observed, skip
+from torchliquid.nn.parameters import new_parameter
 from torchliquid.nn.ragged import masked, packed_like, unpacked
 from torchliquid.nn.stack import Stack, name_at, run, run_time_constants, told_before
 
@@ -354,7 +355,11 @@ class LiquidLayer(nn.Module, ABC):
             if done is not None:
                 return done
         with torch.no_grad():
-            return self._careful_step(x, state, interval, out)
+            return streams.step(self, self._base_forward, x, state, interval, out)
+
+    def _base_forward(self, x: Tensor, h0: Tensor | None, dt: Any) -> tuple[Tensor, Tensor]:
+        """Of this class, whatever a subclass has made of its own."""
+        return LiquidLayer.forward(self, x, h0, dt)
 
     def step_many(self, x: Tensor, states: Tensor, dt: float | Tensor | None = None) -> Tensor:
         """One sample of each of B streams, their states updated in place; no autograd.
@@ -374,7 +379,7 @@ class LiquidLayer(nn.Module, ABC):
         if not isinstance(dt, Tensor):
             return self.step(x, states, dt, out=states)
         with torch.no_grad():
-            return self._careful_step(x, states, dt, states)
+            return streams.step(self, self._base_forward, x, states, dt, states)
 
     def quick_call(
         self, weights: Mapping[str, Any], readout: Any, x: Any, h0: Any, dt: Any
@@ -391,42 +396,6 @@ class LiquidLayer(nn.Module, ABC):
     ) -> Tensor | None:
         """`step` by a kernel, for a layer that has one and arguments that are beyond doubt."""
         return None
-
-    def _careful_step(self, x: Any, state: Any, dt: Any, out: Any) -> Tensor:
-        I, H = self.input_size, self.hidden_size
-        check_tensor("x", x, f"(I,) or (B, I) with I = {I}")
-        if x.dim() not in (1, 2) or x.shape[-1] != I:
-            raise TorchliquidError(
-                f"x has shape {tuple(x.shape)}: expected one sample (I,) or (B, I) with I = {I}"
-            )
-        if self.bidirectional:
-            raise TorchliquidError(
-                "the layer is bidirectional: it needs the samples to come, call it with the whole "
-                "sequence, or build it with bidirectional=False"
-            )
-        shape = (*(() if self.num_layers == 1 else (self.num_layers,)), *x.shape[:-1], H)
-        for name, given in (("state", state), ("out", out)):
-            if given is None:
-                continue
-            check_tensor(name, given, f"{shape}")
-            if given.shape != shape or given.dtype != x.dtype or given.device != x.device:
-                raise TorchliquidError(
-                    f"{name} is {tuple(given.shape)} of {given.dtype} on {given.device}: expected "
-                    f"{shape} of {x.dtype} on {x.device}"
-                )
-        time = 1 if self.batch_first and x.dim() == 2 else 0
-        if isinstance(dt, Tensor) and dt.dim():
-            check_tensor("dt", dt, f"{tuple(x.shape[:-1])}")
-            if dt.shape != x.shape[:-1] or not dt.dim():
-                raise TorchliquidError(
-                    f"dt has shape {tuple(dt.shape)}: expected a number or {tuple(x.shape[:-1])}"
-                )
-            dt = dt.unsqueeze(time)
-        if state is not None:
-            state = state.view(self.num_layers, *shape[-x.dim() :])
-        _, last = LiquidLayer.forward(self, x.unsqueeze(time), state, dt)
-        last = last.view(shape)
-        return last if out is None else out.copy_(last)
 
     def time_constants(
         self,
@@ -503,23 +472,3 @@ class LiquidLayer(nn.Module, ABC):
         defaults = inspect.signature(type(self)).parameters
         told = {n: v for n, v in self.config().items() if v != defaults[n].default}
         return ", ".join(f"{name}={value!r}" for name, value in told.items())
-
-
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-
-
-def new_parameter(name: str, shape: tuple[int, ...], device: Any, dtype: Any) -> nn.Parameter:
-    """A parameter that is still to be initialised, or an error that says what was wrong."""
-    kind = torch.get_default_dtype() if dtype is None else dtype
-    if not isinstance(kind, torch.dtype) or kind not in DTYPES:
-        raise TorchliquidError(
-            f"dtype is {shown(dtype)}: give a floating-point type of torch, e.g. torch.float32"
-        )
-    try:
-        return nn.Parameter(torch.empty(*shape, device=device, dtype=kind))
-    except (RuntimeError, TypeError, ValueError, AssertionError, MemoryError) as error:
-        # RuntimeError: no memory, or no such device; AssertionError: a build without it
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TorchliquidError(
-            f"cannot make {name} {shape} on device {shown(device)}: {reason[:160]}"
-        ) from error

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchliquid.checks import check_interval, check_tensor, shown
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn.layer import DTYPES
+from torchliquid.nn.parameters import DTYPES
 
 NANOSECONDS = {
     "ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9, "m": 6e10, "h": 3.6e12, "D": 8.64e13, "W": 6.048e14
