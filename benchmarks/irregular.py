@@ -29,12 +29,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from torchliquid import LTC, Pack, SequenceModel, environment
 from torchliquid.bench.judging.statistics import holm, median_interval, paired_ratio, sign_flip
 from torchliquid.nn import CTRNN, DecayGRU
 
+HERE = Path(__file__).parent
 LANES, TRIALS, CHECK, SEED = 16, 6, 20, 90_000
 CONTRASTS = [
     ("LTC, dt", "LTC, no dt"),
@@ -284,12 +286,38 @@ def run(name: str, data: Data) -> dict[str, Any]:
     }
 
 
+def draw(sets: dict[str, Any]) -> None:
+    """Every lane's ratio in every contrast, with the median and its interval."""
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    panels = figure.subplots(2, 1)
+    for panel, (name, found) in zip(panels, sets.items(), strict=True):
+        contrasts = found["contrasts"][::-1]
+        for place, c in enumerate(contrasts):
+            tests = (found["models"][c[key]]["test"] for key in ("first", "second"))
+            ratios = paired_ratio(*tests)
+            spread = place + np.linspace(-0.22, 0.22, len(ratios))
+            panel.scatter(np.sort(ratios), spread, s=14, color="#8a94a0", zorder=2)
+            panel.plot([c["low"], c["high"]], [place, place], color="#0068b5", lw=3, zorder=3)
+            panel.scatter([c["ratio"]], [place], s=46, color="#0068b5", zorder=4)
+        panel.axvline(1, color="#1b1f24", lw=1, zorder=1)
+        panel.set_xscale("log")
+        ticks = [0.2, 0.3, 0.5, 0.7, 1, 1.5] if name == "remifentanil" else [0.85, 0.9, 1, 1.1]
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.minorticks_off()
+        labels = [f"{c['first']}  /  {c['second']}" for c in contrasts]
+        panel.set_yticks(range(len(labels)), labels)
+        panel.set_title(name, loc="left", fontweight="bold")
+        panel.grid(axis="x", color="#d8dee4", zorder=0)
+    panels[-1].set_xlabel("ratio of test errors, one dot a lane; left of 1 the first is better")
+    figure.savefig(HERE.parent / "docs" / "_static" / "irregular.png", dpi=130)
+
+
 def main() -> int:
     """Both sets, or those named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder that holds half_cheetah and remifentanil")
     parser.add_argument("--only", choices=SETS, help="one of the sets; the other stays as it is")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "irregular.json")
+    parser.add_argument("--out", type=Path, default=HERE / "irregular.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     held = json.loads(options.out.read_text())["sets"] if options.out.exists() else {}
@@ -304,6 +332,8 @@ def main() -> int:
         "sets": held,
     }
     options.out.write_text(json.dumps(file, indent=1) + "\n")
+    if set(held) == set(SETS):
+        draw(held)
     return 0
 
 

@@ -318,6 +318,37 @@ def test_compiled_with_lengths_that_change(name, backend):
         assert_close(own, other)
 
 
+@pytest.mark.parametrize("name", ["LTC-both ways", "CTRNN-projected"])
+def test_compiled_with_rows_of_unlike_lengths(name):
+    torch.compiler.reset()
+    layer, x, dt = build(name), torch.randn(B, L, I), torch.rand(B, L) + 0.1
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for lengths in (torch.tensor([4, 2, 1, 3]), torch.tensor([1, 4, 2, 4])):
+        arrived = torch.rand(B, L) > 0.4
+        for observed in (None, arrived):
+            found = compiled(x, None, dt, lengths, observed)
+            assert_close(found, layer(x, None, dt, lengths, observed))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch's own forward mode
+@every()
+def test_forward_mode_and_per_lane_times(name):
+    layer = build(name, dtype=torch.float64)
+    x, dt = torch.randn(B, L, I).double(), torch.rand(B, L).double() / 5 + 0.02
+    arrived = torch.rand(B, L) > 0.4
+
+    def run(x, dt):
+        return layer(x, None, dt, [4, 2, 1, 3], arrived)[0]
+
+    y, change = torch.func.jvp(run, (x, dt), (x, dt))
+    small = 1e-6
+    assert_close(y, run(x, dt))
+    moved = (run((1 + small) * x, (1 + small) * dt) - run((1 - small) * x, (1 - small) * dt)) / 2
+    assert_close(change, moved / small, rtol=1e-5, atol=1e-7)
+    both = vmap(run)(torch.stack([x, -x]), torch.stack([dt, 2 * dt]))
+    assert_close(both[1], run(-x, 2 * dt))
+
+
 class Whole(nn.Module):
     """A layer whose outputs alone count, with a time for each sample."""
 
