@@ -362,8 +362,7 @@ def lstm_walk(call: Callable[..., Any], lead: tuple[int, ...] = ()) -> Walk:
     x = any_length_of_pack if lead else any_length
     fine: dict[str, Fine] = {"x": x, "h0": pair, "dt": pair}
     given["lengths"], fine["lengths"] = None, pair
-    if not lead:
-        given["observed"], fine["observed"] = None, pair
+    given["observed"], fine["observed"] = None, pair
     return Walk(call, given, fine)
 
 

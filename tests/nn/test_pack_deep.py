@@ -92,6 +92,37 @@ def test_lanes_with_rows_of_unlike_lengths(name, bidirectional):
         assert_close(shared[i], model(x[0], None, dt[0], lengths)[0], **CLOSE)
 
 
+@pytest.mark.parametrize("features", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("name", TIMED)
+def test_lanes_with_samples_that_did_not_arrive(name, bidirectional, batch_first, features):
+    options = {"bidirectional": bidirectional, "batch_first": batch_first}
+    pack = Pack(
+        lambda seed: SequenceModel(LAYERS[name](I, H, **OPTIONS | options), O),
+        SEEDS,
+    )
+    x, h0, dt = given(name, 4 if bidirectional else 2)
+    lengths = [2, 4, 1, 3]
+    arrived = torch.rand(B, L, I) > 0.4 if features else torch.rand(B, L) > 0.4
+    x[:, ~arrived] = torch.nan
+    if not batch_first:
+        x, dt, arrived = x.transpose(1, 2), dt.transpose(1, 2), arrived.transpose(0, 1)
+    y, h = pack(x, h0, dt, lengths, arrived)
+    tau = pack.time_constants(x, h0, dt, lengths, arrived)
+    shared, _ = pack(x[0], None, dt[0], None, arrived)
+    constant, _ = pack(x, None, 0.3, None, arrived)
+    for i in range(S):
+        model = pack.lane(i)
+        y_alone, h_alone = model(x[i], h0[i], dt[i], lengths, arrived)
+        assert_close(y[i], y_alone, **CLOSE)
+        assert_close(h[i], h_alone, **CLOSE)
+        found = model.layer.time_constants(x[i], h0[i], dt[i], lengths, arrived)
+        assert_close(tau[i], found, equal_nan=True, **CLOSE)
+        assert_close(shared[i], model(x[0], None, dt[0], None, arrived)[0], **CLOSE)
+        assert_close(constant[i], model(x[i], None, 0.3, None, arrived)[0], **CLOSE)
+
+
 def test_each_lane_may_have_its_own_order_and_rate():
     """Minibatches drawn for each lane by itself, and a learning rate for each lane."""
     pack = Pack(maker("LTC"), SEEDS)

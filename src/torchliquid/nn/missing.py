@@ -103,12 +103,13 @@ class Skipped(NamedTuple):
 
 
 def check_observed(interface: Interface, x: Tensor, observed: Any) -> Tensor:
-    """The mask laid out batch first: ``(B, L)`` or ``(B, L, I)``.
+    """The mask laid out batch first: ``(B, L)`` or ``(B, L, I)``; one for all lanes of a pack.
 
     Raises:
         TorchliquidError: another type, shape or device.
     """
-    shapes = tuple(x.shape[:-1]), tuple(x.shape)
+    shape = x.shape[-3:]
+    shapes = tuple(shape[:-1]), tuple(shape)
     expected = f"{shapes[0]}, for samples, or {shapes[1]}, for their features"
     check_tensor("observed", observed, f"of booleans {expected}")
     if observed.dtype != torch.bool or tuple(observed.shape) not in shapes:
@@ -127,14 +128,14 @@ def skip(given: Arranged, observed: Tensor, ends: Tensor | None) -> Skipped:
     """Rows of the samples that arrived.
 
     Args:
-        given: x ``(B, L, I)``, state, dt.
+        given: x ``(*S, B, L, I)``, state, dt.
         observed: ``(B, L)`` or ``(B, L, I)``.
         ends: how many samples of each row are real; None: all.
     """
     x, dt = given.x, given.dt
-    B, L = x.shape[:2]
+    B, L = observed.shape[:2]
     if observed.dim() == 3:
-        x = _held(x, observed, 1)
+        x = _held(x, observed, -2)
         observed = observed.any(-1)
     else:
         x = x.masked_fill(~observed.unsqueeze(-1), 0.0)
@@ -146,7 +147,8 @@ def skip(given: Arranged, observed: Tensor, ends: Tensor | None) -> Skipped:
     # each sample's time goes to the first that arrives from it on, as a sum without differences
     heir = observed.cumsum(-1) - observed.long()
     assert isinstance(dt, Tensor)  # noqa: S101 - for the type checker
-    times = dt.new_zeros(B, L + 1).scatter_add(-1, heir, dt)[:, :L]
+    none = dt.new_zeros(*dt.shape[:-1], L + 1)
+    times = none.scatter_add(-1, heir.expand(dt.shape), dt)[..., :L]
     count = observed.sum(-1)
     after = torch.arange(L, device=x.device) >= count[:, None]
     rows = x.gather(-2, order.unsqueeze(-1).expand(x.shape))
@@ -154,12 +156,12 @@ def skip(given: Arranged, observed: Tensor, ends: Tensor | None) -> Skipped:
 
 
 def _held(x: Tensor, arrived: Tensor, time: int) -> Tensor:
-    shape = [1] * x.dim()
+    shape = [1] * arrived.dim()
     shape[time] = x.shape[time]
     steps = torch.arange(x.shape[time], device=x.device).view(shape)
     latest = torch.where(arrived, steps, -1).cummax(dim=time).values
     clean = x.masked_fill(~arrived, 0.0)
-    return clean.gather(time, latest.clamp(min=0))
+    return clean.gather(time, latest.clamp(min=0).expand(x.shape))
 
 
 def _taken(outputs: Tensor, index: Tensor, there: Tensor, otherwise: Tensor) -> Tensor:

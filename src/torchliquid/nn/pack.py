@@ -15,9 +15,10 @@ from torchliquid.nn.gated import Gated
 from torchliquid.nn.interface import Interface, State
 from torchliquid.nn.lanes import MakeModel, build_lanes, check_seeds
 from torchliquid.nn.layer import LiquidLayer
+from torchliquid.nn.missing import check_observed, skip
 from torchliquid.nn.model import Recurrent, SequenceModel
 from torchliquid.nn.ragged import masked
-from torchliquid.nn.stack import run, run_and_read, run_time_constants
+from torchliquid.nn.stack import run, run_and_read, run_time_constants, told_before
 
 
 class Pack(nn.Module):
@@ -90,6 +91,7 @@ class Pack(nn.Module):
         h0: State | None = None,
         dt: float | Tensor | None = None,
         lengths: Any = None,
+        observed: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run every lane over its sequences, laid out as the lanes' models take them.
 
@@ -102,19 +104,22 @@ class Pack(nn.Module):
                 ``batch_first`` ``(S, B, L)`` or ``(B, L)``.
             lengths: liquid layers only: real samples of each row, ``(B,)``, for all lanes;
                 predictions at padded steps are those of a state of zero, and mean nothing.
+            observed: liquid layers only: which samples, or features, arrived, booleans for all
+                lanes, laid out like x without them.
 
         Returns:
             Predictions laid out like ``x``, with lanes and O features, and the last state, shaped
             like ``h0``.
         """
         cell = self._cell[0]
-        if isinstance(cell, LiquidLayer) and lengths is None:
+        plain = lengths is None and observed is None
+        if isinstance(cell, LiquidLayer) and plain:
             done = cell.quick_call(self.layer._parameters, self.readout._parameters, x, h0, dt)
             if done is not None:
                 return done
         readout: Any = (self.readout.weight, getattr(self.readout, "bias", None))
-        if lengths is not None:
-            outputs, last = self.states(x, h0, dt, lengths)
+        if not plain:
+            outputs, last = self.states(x, h0, dt, lengths, observed)
             return kernels.linear(outputs, *readout), last
         interface = self.interface()
         given = interface.arrange(x, h0, dt)
@@ -128,20 +133,29 @@ class Pack(nn.Module):
         h0: State | None = None,
         dt: float | Tensor | None = None,
         lengths: Any = None,
+        observed: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """The layers without their readouts: outputs like the predictions, and the last state.
 
         Arguments as in the call.
         """
         cell, interface = self._cell[0], self.interface()
-        if lengths is not None and not isinstance(cell, LiquidLayer):
+        mine = {"lengths": lengths, "observed": observed}
+        named = [name for name, value in mine.items() if value is not None]
+        if named and not isinstance(cell, LiquidLayer):
             raise TorchliquidError(
-                f"lengths was given to a pack of {interface.kind}, whose rows are of one length: "
-                "leave it out"
+                f"{named[0]} was given to a pack of {interface.kind}, whose rows are whole: leave "
+                "it out"
             )
         rows = masked(interface, x, h0, dt, lengths)
         given = interface.arrange(rows.x, h0, rows.dt)
-        outputs, last = run(cell, cell.stack(self.training), self._weights(), given, rows.ends)
+        places, weights = cell.stack(self.training), self._weights()
+        if observed is None:
+            outputs, last = run(cell, places, weights, given, rows.ends)
+        else:
+            skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
+            outputs, last = run(cell, places, weights, skipped.given, skipped.ends)
+            outputs = skipped.spread(outputs, told_before(places, weights, given))
         return rows.blank(interface.restore(outputs, 4)), interface.restore_state(last, 4)
 
     @torch.no_grad()
@@ -151,6 +165,7 @@ class Pack(nn.Module):
         h0: Tensor | None = None,
         dt: float | Tensor | None = None,
         lengths: Any = None,
+        observed: Tensor | None = None,
     ) -> Tensor:
         """tau_sys of every lane in the unit of dt, laid out like the states; arguments as above.
 
@@ -161,7 +176,13 @@ class Pack(nn.Module):
             raise TorchliquidError(f"a pack of {type(layer).__name__} has no time constants")
         rows = masked(interface, x, h0, dt, lengths)
         given = interface.arrange(rows.x, h0, rows.dt)
-        found = run_time_constants(layer, layer.stack(False), self._weights(), given, rows.ends)
+        places, weights = layer.stack(False), self._weights()
+        if observed is None:
+            found = run_time_constants(layer, places, weights, given, rows.ends)
+        else:
+            skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
+            found = run_time_constants(layer, places, weights, skipped.given, skipped.ends)
+            found = skipped.at_samples(found)
         found = rows.blank(interface.restore(found, 4), torch.nan)
         return found.squeeze(1) if interface.depth == 1 else found
 

@@ -166,7 +166,8 @@ def told_before(stack: Stack, weights: Weights, given: Arranged) -> list[Tensor]
         assert isinstance(state, Tensor)  # noqa: S101 - samples are skipped by liquid cells alone
         if stack.projected:
             weight = weights[name_at("weight_hr_l0", stack.suffix(place))]
-            state = kernels.linear(state, weight, None).to(state.dtype)
+            steps = state.unsqueeze(-2)  # a linear map is of every step
+            state = kernels.linear(steps, weight, None).to(state.dtype).squeeze(-2)
         told.append(state)
     return told
 
