@@ -184,6 +184,33 @@ def test_a_nan_in_one_row_stays_there():
     assert x.grad[rest].isfinite().all()
 
 
+@pytest.mark.parametrize("features", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_packed_with_a_mask_that_is_packed_alike(batch_first, features):
+    layer = LTC(I, H, 2, bidirectional=True, batch_first=batch_first)
+    lengths = [2, 6, 3, 5, 1, 4]
+    rows = [torch.randn(n, I) for n in lengths]
+    masks = [torch.rand(n, I) > 0.4 if features else torch.rand(n) > 0.4 for n in lengths]
+    gaps = [torch.rand(n) + 0.1 for n in lengths]
+    x, dt, mask = (
+        nn.utils.rnn.pack_sequence(part, enforce_sorted=False) for part in (rows, gaps, masks)
+    )
+    y, h = layer(x, None, dt, None, mask)
+    padded, many = nn.utils.rnn.pad_packed_sequence(y, batch_first=True)
+    assert many.tolist() == lengths
+    tau = layer.time_constants(x, None, dt, None, mask)
+    for b, (row, gap, own) in enumerate(zip(rows, gaps, masks, strict=True)):
+        alone, last = layer(row, None, gap, None, own)
+        assert_close(padded[b, : len(row)], alone)
+        assert_close(h[:, b], last)
+        found = tau[:, b] if batch_first else tau[:, :, b]
+        expected = layer.time_constants(row, None, gap, None, own)
+        assert_close(found[:, : len(row)], expected, equal_nan=True)
+    other = nn.utils.rnn.pack_sequence(masks[:-1], enforce_sorted=False)
+    with pytest.raises(TorchliquidError, match="observed is packed with other lengths"):
+        layer(x, None, dt, None, other)
+
+
 def test_models_and_insight_take_it_too():
     model = SequenceModel(LTC(I, H, batch_first=True), 3)
     x, dt = torch.randn(B, L, I), torch.rand(B, L) + 0.1

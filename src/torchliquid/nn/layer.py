@@ -282,10 +282,11 @@ class LiquidLayer(nn.Module, ABC):
                 step is none: it is 0 in the output, and whatever stands there, NaN too, reaches
                 no output and no gradient.
             observed: which samples arrived, booleans laid out like dt, or which features of them,
-                laid out like ``x``. A sample that did not is skipped: state and output stay, and
-                its dt counts towards the next one that did. A missing feature holds the row's last
-                value of it, 0 before the first (see `torchliquid.fill_missing`). What stands where
-                nothing arrived, NaN too, reaches no output and no gradient.
+                laid out like ``x``; of a packed x they may be packed alike. A sample that did not
+                arrive is skipped: state and output stay, and its dt counts towards the next one
+                that did. A missing feature holds the row's last value of it, 0 before the first
+                (see `torchliquid.fill_missing`). What stands where nothing arrived, NaN too,
+                reaches no output and no gradient.
 
         Returns:
             Outputs after every sample, laid out (or packed) like ``x`` with H features (P where
@@ -297,9 +298,9 @@ class LiquidLayer(nn.Module, ABC):
             TorchliquidError: a type, shape, dtype, device or dt that does not fit.
         """
         if isinstance(x, PackedSequence):
-            padded = unpacked(x, dt, lengths, self.batch_first)
-            outputs, last = self.forward(padded.x, h0, padded.dt, padded.lengths, observed)
-            return packed_like(x, outputs, padded.lengths, self.batch_first), last
+            rest = unpacked(x, dt, lengths, observed, self.batch_first)
+            outputs, last = self.forward(rest.x, h0, rest.dt, rest.lengths, rest.observed)
+            return packed_like(x, outputs, rest.lengths, self.batch_first), last
         if lengths is None and observed is None:
             done = self.quick_call(self._parameters, None, x, h0, dt)
             if done is not None:
@@ -414,7 +415,7 @@ class LiquidLayer(nn.Module, ABC):
         Nothing is dropped, in training either. See `torchliquid.time_constants`.
         """
         if isinstance(x, PackedSequence):
-            x, dt, lengths = unpacked(x, dt, lengths, self.batch_first)
+            x, dt, lengths, observed = unpacked(x, dt, lengths, observed, self.batch_first)
         interface = self.interface()
         rows = masked(interface, x, h0, dt, lengths)
         given = interface.arrange(rows.x, h0, rows.dt)

@@ -17,11 +17,12 @@ from torchliquid.nn.interface import Interface
 
 
 class Padded(NamedTuple):
-    """What was packed, padded: x, dt, and how long each row is."""
+    """What was packed, padded: x, dt, how long each row is, and what arrived."""
 
     x: Tensor
     dt: Any
     lengths: Tensor
+    observed: Any
 
 
 class Rows(NamedTuple):
@@ -92,25 +93,31 @@ def packed_like(
     return PackedSequence(packed.data, x.batch_sizes, order, x.unsorted_indices)
 
 
-def unpacked(x: PackedSequence, dt: Any, lengths: Any, batch_first: bool) -> Padded:
-    """A packed sequence, and its times, packed alike, padded or a number; rows as they were given.
+def unpacked(x: PackedSequence, dt: Any, lengths: Any, observed: Any, batch_first: bool) -> Padded:
+    """A packed sequence padded, and what goes with it, packed alike or not; rows in their order.
 
     Raises:
-        TorchliquidError: dt that is packed otherwise, or lengths beside those of x.
+        TorchliquidError: something that is packed otherwise, or lengths beside those of x.
     """
     if lengths is not None:
         raise TorchliquidError("x is packed already, with its lengths: leave lengths out")
     sequence, lengths = pad_packed_sequence(x, batch_first=batch_first)
     if isinstance(dt, PackedSequence):
-        if not torch.equal(dt.batch_sizes, x.batch_sizes):
-            raise TorchliquidError(
-                "dt is packed with other lengths than x: pack both with the same ones"
-            )
-        dt, _ = pad_packed_sequence(dt, batch_first=batch_first)
+        dt = _alike("dt", dt, x, batch_first)
         if dt.dim() == 3 and dt.shape[-1] != 1:
             raise TorchliquidError(f"dt is packed with {dt.shape[-1]} features: give one a sample")
         dt = dt.squeeze(-1) if dt.dim() == 3 else dt
-    return Padded(sequence, dt, lengths)
+    if isinstance(observed, PackedSequence):
+        observed = _alike("observed", observed, x, batch_first)
+    return Padded(sequence, dt, lengths, observed)
+
+
+def _alike(name: str, given: PackedSequence, x: PackedSequence, batch_first: bool) -> Tensor:
+    if not torch.equal(given.batch_sizes, x.batch_sizes):
+        raise TorchliquidError(
+            f"{name} is packed with other lengths than x: pack both with the same ones"
+        )
+    return pad_packed_sequence(given, batch_first=batch_first)[0]
 
 
 def _checked(lengths: Any, B: int, L: int) -> Tensor:
