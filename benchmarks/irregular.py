@@ -50,7 +50,7 @@ CONTRASTS = [
 
 
 class Model(NamedTuple):
-    """A layer, and how it is told of time: ``"dt"``, ``"feature"``, or ``""`` for not at all."""
+    """A layer, and how it is told of time: ``"dt"``, ``"feature"``, ``"both"``, ``""`` for not."""
 
     layer: Callable[..., Any]
     time: str
@@ -65,6 +65,13 @@ MODELS = {
     "DecayGRU, dt": Model(DecayGRU, "dt"),
     "CTRNN, dt": Model(CTRNN, "dt"),
 }
+
+
+AFTERWARDS = {
+    "LTC, dt, 4 unfolds": Model(lambda *a, **k: LTC(*a, unfolds=4, **k), "dt"),
+    "LTC, dt twice": Model(LTC, "both"),
+}
+"""Tried on remifentanil when its results were known: why a feature does more than the equation."""
 
 
 class Data(NamedTuple):
@@ -185,7 +192,7 @@ SETS: dict[str, tuple[str, Callable[[Path], Data]]] = {
 
 def size(model: Model, data: Data) -> int:
     """The width whose number of parameters is nearest to the budget."""
-    I = data.x.shape[-1] + (model.time == "feature")
+    I = data.x.shape[-1] + (model.time in ("feature", "both"))
     O = data.y.shape[-1]
 
     def count(H: int) -> int:
@@ -199,11 +206,11 @@ def size(model: Model, data: Data) -> int:
 def given(model: Model, data: Data, unit: float) -> tuple[Tensor, Tensor | float | None]:
     """Inputs and dt as the model takes them."""
     x = data.x
-    if model.time == "feature":
+    if model.time in ("feature", "both"):
         x = torch.cat([x, data.dt.log().unsqueeze(-1)], dim=-1)
     if model.layer is nn.LSTM:
         return x, None
-    return x, data.dt * unit if model.time == "dt" else unit
+    return x, data.dt * unit if model.time in ("dt", "both") else unit
 
 
 def error(y: Tensor, target: Tensor, part: Tensor) -> Tensor:
@@ -257,7 +264,7 @@ def run(name: str, data: Data) -> dict[str, Any]:
         for _ in range(TRIALS)
     ]
     results: dict[str, dict[str, Any]] = {}
-    for label, model in MODELS.items():
+    for label, model in (MODELS | (AFTERWARDS if name == "remifentanil" else {})).items():
         start = time.perf_counter()
         found = [trial(model, data, *chosen) for chosen in trials]
         validation, test = (torch.stack(part) for part in zip(*found, strict=True))
