@@ -26,7 +26,6 @@ MODELS = {
     "gru-2-no-bias": lambda: SequenceModel(nn.GRU(2, 4, num_layers=2, bias=False), 1),
     "ctrnn": lambda: SequenceModel(CTRNN(2, 5, dt=0.3), 1),
     "decay-gru": lambda: SequenceModel(DecayGRU(2, 5, dt=0.3), 1),
-    "decay-gru-2": lambda: SequenceModel(DecayGRU(2, 4, 2, dt=0.3), 1),
 }
 TIMED = [name for name in MODELS if "lstm" not in name and not name.startswith("gru")]
 

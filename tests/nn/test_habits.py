@@ -305,12 +305,12 @@ def test_in_workers_of_a_loader(name):
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is dep:DeprecationWarning")  # torch's
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", ["LTC-both ways", "LTC-projected", "DecayGRU-deep"])
+@pytest.mark.parametrize("name", ["LTC-both ways", "LTC-projected", "DecayGRU"])
 def test_compiled_with_lengths_that_change(name, backend):
     torch.compiler.reset()
     model = Whole(build(name))
     compiled = torch.compile(model, fullgraph=True, dynamic=True, backend=backend)
-    for L in (2, 3, 4):
+    for L in (2, 4):
         x, dt = torch.randn(B, L, I, requires_grad=True), torch.rand(B, L) + 0.1
         y, expected = compiled(x, dt), model(x, dt)
         assert_close(y, expected)
@@ -360,7 +360,7 @@ class Whole(nn.Module):
         return self.layer(x, None, dt)[0]
 
 
-SOME = ["LTC", "LTC-both ways", "LTC-rk4", "CTRNN-projected", "DecayGRU-deep"]
+SOME = ["LTC", "LTC-both ways", "CTRNN-projected", "DecayGRU"]
 """Export takes seconds each."""
 
 

@@ -130,14 +130,14 @@ def test_a_projection_is_what_feeds_back_and_what_is_told(name, bidirectional):
     assert_close(h, last, **CLOSE)
 
 
-@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"proj_size": 2}])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"proj_size": 1}])
 @pytest.mark.parametrize("name", LIQUID)
 def test_every_gradient(name, options):
-    layer = LIQUID[name](2, 3, 2, dtype=torch.float64, **options)
+    layer = LIQUID[name](1, 2, 2, dtype=torch.float64, **options)
     names, weights = zip(*layer.named_parameters(), strict=True)
     D = 4 if "bidirectional" in options else 2
-    x, h0 = torch.randn(3, 2, 2, dtype=torch.float64), torch.randn(D, 2, 3, dtype=torch.float64)
-    dt = torch.rand(3, 2, dtype=torch.float64) + 0.1
+    x, h0 = torch.randn(2, 2, 1, dtype=torch.float64), torch.randn(D, 2, 2, dtype=torch.float64)
+    dt = torch.rand(2, 2, dtype=torch.float64) + 0.1
     given = [t.requires_grad_() for t in (x, h0, dt)]
 
     def run(x, h0, dt, *weights):
