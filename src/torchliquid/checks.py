@@ -14,12 +14,13 @@ from torchliquid.errors import TorchliquidError
 LARGEST_SIZE = 2**31 - 1
 LARGEST_UNFOLDS = 10_000
 LARGEST_LAYERS = 1_000
-_NUMBERS = (float, int, Real)  # a tuple, the likely types first: compilers of torch follow it
+_WHOLE = (int, Integral)
+_NUMBERS = (float, int, Real)  # tuples, the likely types first: compilers of torch follow them
 
 
 def check_size(name: str, size: int) -> int:
     """The size, if it is one; an error that names it if not."""
-    whole = isinstance(size, int | Integral) and not isinstance(size, bool)
+    whole = isinstance(size, _WHOLE) and not isinstance(size, bool)
     if not whole or not 1 <= size <= LARGEST_SIZE:
         raise TorchliquidError(f"{name} is {shown(size)}: give a whole number of at least 1")
     return int(size)
@@ -43,7 +44,7 @@ def check_layers(num_layers: int) -> int:
 
 def check_width(proj_size: int, hidden_size: int) -> int:
     """A width to project to: less than what there is; 0 for none."""
-    whole = isinstance(proj_size, int | Integral) and not isinstance(proj_size, bool)
+    whole = isinstance(proj_size, _WHOLE) and not isinstance(proj_size, bool)
     if not whole or not 0 <= proj_size < hidden_size:
         raise TorchliquidError(
             f"proj_size is {shown(proj_size)}: give a whole number less than hidden_size, "
@@ -61,7 +62,7 @@ def check_share(name: str, share: float) -> float:
 
 def check_index(name: str, index: Any, many: int) -> int:
     """A place in a list of so many, counted from its end if negative."""
-    whole = isinstance(index, int | Integral) and not isinstance(index, bool)
+    whole = isinstance(index, _WHOLE) and not isinstance(index, bool)
     if not whole or not -many <= index < many:
         raise TorchliquidError(
             f"{name} is {shown(index)}: give a whole number from 0 to {many - 1}"

@@ -44,7 +44,7 @@ def ctrnn(
     weight, rate = weight_hh.transpose(-2, -1), 1 / tau.unsqueeze(-2)
     steps = (dt.unsqueeze(-1),) if isinstance(dt, Tensor) else ()
 
-    def sample(h: Tensor, u: Tensor, step: float | Tensor = 0.0) -> Tensor:
+    def sample(h: Tensor, u: Tensor, step: "float | Tensor" = 0.0) -> Tensor:
         interval = step if steps else dt
         return (h + interval * torch.tanh(u + h @ weight)) / (1 + interval * rate)
 

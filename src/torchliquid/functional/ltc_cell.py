@@ -240,7 +240,7 @@ def ltc(
     time = as_time(dt)
     steps = (time.unsqueeze(-1),) if isinstance(time, Tensor) else ()
 
-    def sample(state: Tensor, u: Tensor, step: float | Tensor = 0.0) -> Tensor:
+    def sample(state: Tensor, u: Tensor, step: "float | Tensor" = 0.0) -> Tensor:
         interval = step if steps else time
         return _sample(u, state, weight_hh, tau, target, interval, solver, unfolds)
 

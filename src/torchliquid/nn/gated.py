@@ -44,7 +44,8 @@ class Gated:
         # the layer itself is not kept: torch.compile refuses to look at one
         self.weight_names = tuple(layer._all_weights[0])
         self._interface = interface_of(layer)
-        self._stack = Stack(layer.num_layers, layer.dropout, layer.bidirectional)
+        shape = layer.num_layers, layer.dropout, layer.bidirectional
+        self._training, self._evaluation = Stack(*shape), Stack(shape[0], 0.0, shape[2])
 
     def interface(self) -> Interface:
         """See `LiquidLayer.interface`."""
@@ -52,7 +53,7 @@ class Gated:
 
     def stack(self, training: bool) -> Stack:
         """See `LiquidLayer.stack`."""
-        return self._stack if training else self._stack._replace(dropout=0.0)
+        return self._training if training else self._evaluation
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: State, dt: float | Tensor

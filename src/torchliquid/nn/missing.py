@@ -152,7 +152,7 @@ def skip(given: Arranged, observed: Tensor, ends: Tensor | None) -> Skipped:
     count = observed.sum(-1)
     after = torch.arange(L, device=x.device) >= count[:, None]
     rows = x.gather(-2, order.unsqueeze(-1).expand(x.shape))
-    return Skipped(given._replace(x=rows, dt=times.masked_fill(after, 0.0)), count, observed)
+    return Skipped(Arranged(rows, given.state, times.masked_fill(after, 0.0)), count, observed)
 
 
 def _held(x: Tensor, arrived: Tensor, time: int) -> Tensor:

@@ -82,7 +82,8 @@ class SequenceModel(nn.Module):
         if lengths is not None or observed is not None or isinstance(x, PackedSequence):
             return self._ragged(x, h0, dt, lengths, observed)
         layer: nn.Module = self.layer
-        unwatched = isinstance(layer, LiquidLayer) and self._unwatched(layer)
+        exporting = torch.compiler.is_exporting()  # into a program of operations, not of kernels
+        unwatched = isinstance(layer, LiquidLayer) and not exporting and self._unwatched(layer)
         if isinstance(layer, LiquidLayer) and unwatched:
             done = layer.quick_call(layer._parameters, self.readout._parameters, x, h0, dt)
             if done is not None:
@@ -128,8 +129,7 @@ class SequenceModel(nn.Module):
     def _one_kernel(self, interface: Interface) -> bool:
         """Whether a kernel can do layer and readout at once; nobody may want the states."""
         return (
-            not torch.compiler.is_exporting()
-            and kernels.backend() == "native"
+            kernels.backend() == "native"
             and self.readout.weight.dtype == interface.weight.dtype
             and not autocast_type(self.readout.weight)
         )

@@ -12,7 +12,8 @@ tells the same as before.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ from torchliquid.nn.interface import Arranged, State
 Weights = Mapping[str, Tensor]
 
 
-class Stack(NamedTuple):
+@dataclass(frozen=True)
+class Stack:
     """How many layers there are and what is between them: arguments of `nn.LSTM`.
 
     Args:
@@ -148,7 +150,7 @@ def run_time_constants(
     found, x = [], given.x
     for layer in range(stack.num_layers):
         if layer:
-            x, _ = _layer(cell, stack, weights, given._replace(x=x), ends, layer - 1)
+            x, _ = _layer(cell, stack, weights, Arranged(x, given.state, given.dt), ends, layer - 1)
         for direction in range(stack.directions):
             place = layer * stack.directions + direction
             turn = _Turn(bool(direction), ends)
@@ -184,7 +186,7 @@ def _below(
     lasts: list[State] = []
     x = given.x
     for layer in range(layers):
-        x, last = _layer(cell, stack, weights, given._replace(x=x), ends, layer)
+        x, last = _layer(cell, stack, weights, Arranged(x, given.state, given.dt), ends, layer)
         lasts += last
         if stack.dropout and layer < stack.num_layers - 1:
             x = torch.nn.functional.dropout(x, stack.dropout)
