@@ -26,20 +26,21 @@ def check_size(name: str, size: int) -> int:
     return int(size)
 
 
+def _at_most(name: str, size: int, most: int) -> int:
+    checked = check_size(name, size)
+    if checked > most:
+        raise TorchliquidError(f"{name} is {shown(size)}: give at most {most}")
+    return checked
+
+
 def check_unfolds(unfolds: int) -> int:
     """A number of sub-steps that ends in somebody's lifetime."""
-    checked = check_size("unfolds", unfolds)
-    if checked > LARGEST_UNFOLDS:
-        raise TorchliquidError(f"unfolds is {shown(unfolds)}: give at most {LARGEST_UNFOLDS}")
-    return checked
+    return _at_most("unfolds", unfolds, LARGEST_UNFOLDS)
 
 
 def check_layers(num_layers: int) -> int:
     """A number of layers that somebody may have meant."""
-    checked = check_size("num_layers", num_layers)
-    if checked > LARGEST_LAYERS:
-        raise TorchliquidError(f"num_layers is {shown(num_layers)}: give at most {LARGEST_LAYERS}")
-    return checked
+    return _at_most("num_layers", num_layers, LARGEST_LAYERS)
 
 
 def check_width(proj_size: int, hidden_size: int) -> int:
@@ -74,19 +75,15 @@ def check_neurons(neurons: Any, many: int) -> list[int]:
     """Numbers of neurons: of one, of several, or where a mask is true."""
     if isinstance(neurons, Integral):
         return [check_index("neurons", neurons, many)]
+    message = f"neurons is {shown(neurons)}: give numbers from 0 to {many - 1}, or a mask ({many},)"
     try:
         found = torch.as_tensor(neurons if isinstance(neurons, Tensor) else list(neurons))
     except Exception as error:  # whatever somebody's own object raises when it is read
-        raise TorchliquidError(
-            f"neurons is {shown(neurons)}: give numbers from 0 to {many - 1}, or a mask ({many},)"
-        ) from error
+        raise TorchliquidError(message) from error
     if found.dtype == torch.bool and found.shape == (many,):
         return [int(n) for n in found.nonzero().squeeze(-1)]
-    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
-    if found.numel() and (not whole or found.dim() != 1):
-        raise TorchliquidError(
-            f"neurons is {shown(neurons)}: give numbers from 0 to {many - 1}, or a mask ({many},)"
-        )
+    if found.numel() and (not holds_whole(found) or found.dim() != 1):
+        raise TorchliquidError(message)
     return [check_index("neurons", int(n), many) for n in found]
 
 
@@ -164,6 +161,11 @@ def check_tensor(name: str, value: Any, expected: str) -> Tensor:
         kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.")
         raise TorchliquidError(f"{name} is {kind}: expected a dense tensor {expected}")
     return value
+
+
+def holds_whole(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers are whole ones by their type."""
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
 
 def autocast_type(tensor: Tensor) -> torch.dtype | None:

@@ -1,5 +1,6 @@
 """What a trained layer does: its time constants, and how they answer to jumps in the input."""
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +153,6 @@ class Watch:
         self.records: list[dict[str, Any]] = []
         """One for each recorded call, layer and place, and lane of a pack; see `watch`."""
         self._every = every
-        self._calls: dict[str, int] = {}
         self._handles = []
         inside: set[nn.Module] = set()
         for name, module in model.named_modules():
@@ -170,11 +170,12 @@ class Watch:
             )
 
     def _hook(self, name: str) -> Callable[..., None]:
+        calls = itertools.count()
+
         def listen(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any) -> None:
             if not module.training:
                 return
-            call = self._calls.get(name, 0)
-            self._calls[name] = call + 1
+            call = next(calls)
             if call % self._every == 0:
                 with torch.no_grad():
                     owner: Any = module.layer if isinstance(module, SequenceModel) else module

@@ -171,6 +171,7 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
                 f"{key} holds values that are not finite: the model has diverged, train it anew"
             )
     numbers = {key: np.asarray(value.numpy()) for key, value in weights.items()}
+    _check_one_way(name, layer)
     layers = _liquid(name, layer, weights) if isinstance(layer, LiquidLayer) else _gated(
         name, layer, numbers
     )  # fmt: skip
@@ -216,7 +217,6 @@ def _by_gate(numbers: Numbers, gates: int) -> Numbers:
 
 
 def _liquid(name: str, layer: LiquidLayer, weights: dict[str, torch.Tensor]) -> tuple[Layer, ...]:
-    _check_one_way(name, layer)
     gates, H = GATES[name], layer.hidden_size
 
     def take(key: str) -> Numbers | None:
@@ -262,7 +262,6 @@ def _check_one_way(name: str, layer: Recurrent) -> None:
 
 
 def _gated(name: str, layer: nn.LSTM | nn.GRU, numbers: dict[str, Numbers]) -> tuple[Layer, ...]:
-    _check_one_way(name, layer)
     gates, H = GATES[name], layer.hidden_size
     layers = []
     for k in range(layer.num_layers):

@@ -25,12 +25,11 @@ from torchliquid.checks import (
     check_width,
 )
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn import streams
+from torchliquid.nn import calls, streams
 from torchliquid.nn.interface import Interface
-from torchliquid.nn.missing import check_observed, skip
 from torchliquid.nn.parameters import new_parameter
-from torchliquid.nn.ragged import masked, packed_like, unpacked
-from torchliquid.nn.stack import Stack, name_at, run, run_time_constants, told_before
+from torchliquid.nn.ragged import packed_like, unpacked
+from torchliquid.nn.stack import Stack, name_at
 
 
 class LiquidLayer(nn.Module, ABC):
@@ -305,22 +304,15 @@ class LiquidLayer(nn.Module, ABC):
             done = self.quick_call(self._parameters, None, x, h0, dt)
             if done is not None:
                 return done
-        interface = self.interface()
-        rows = masked(interface, x, h0, dt, lengths)
-        given = interface.arrange(rows.x, h0, rows.dt)
         places, weights = self.stack(self.training), self.weights()
-        if observed is None:
-            outputs, state = run(self, places, weights, given, rows.ends)
-        else:
-            skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
-            outputs, state = run(self, places, weights, skipped.given, skipped.ends)
-            outputs = skipped.spread(outputs, told_before(places, weights, given))
-        h = interface.restore_state(state, x.dim())
+        outputs, h = calls.outputs(
+            self, self.interface(), places, weights, x, h0, dt, lengths, observed
+        )
         assert isinstance(h, Tensor)  # noqa: S101 - for the type checker
         lower = autocast_type(outputs)
         if lower is not None and outputs.dtype != torch.float64:
             outputs = outputs.to(lower)
-        return rows.blank(interface.restore(outputs, x.dim())), h
+        return outputs, h
 
     def step(
         self,
@@ -333,12 +325,13 @@ class LiquidLayer(nn.Module, ABC):
 
         Args:
             x: the sample ``(I,)``, or one of each stream ``(B, I)``.
-            state: before it, ``(H,)`` or ``(B, H)``; zeros if None.
+            state: before it, ``(H,)`` or ``(B, H)``, with a leading num_layers where there are
+                several; zeros if None.
             dt: time since the previous sample; None takes the layer's ``dt``.
             out: where to write the state, e.g. ``state`` itself; a new tensor if None.
 
         Returns:
-            The state ``(H,)`` or ``(B, H)``; no gradient flows through it.
+            The state, shaped as before it; no gradient flows through it.
 
         Raises:
             TorchliquidError: a type, shape, dtype, device or dt that does not fit.
@@ -367,7 +360,8 @@ class LiquidLayer(nn.Module, ABC):
 
         Args:
             x: the samples ``(B, I)``.
-            states: ``(B, H)``, overwritten with the states after them.
+            states: ``(B, H)``, with a leading num_layers where there are several, overwritten with
+                the states after them.
             dt: time since each stream's previous sample: a number, or ``(B,)``.
 
         Returns:
@@ -416,18 +410,10 @@ class LiquidLayer(nn.Module, ABC):
         """
         if isinstance(x, PackedSequence):
             x, dt, lengths, observed = unpacked(x, dt, lengths, observed, self.batch_first)
-        interface = self.interface()
-        rows = masked(interface, x, h0, dt, lengths)
-        given = interface.arrange(rows.x, h0, rows.dt)
         places, weights = self.stack(False), self.weights()
-        if observed is None:
-            found = run_time_constants(self, places, weights, given, rows.ends)
-        else:
-            skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
-            found = run_time_constants(self, places, weights, skipped.given, skipped.ends)
-            found = skipped.at_samples(found)
-        found = rows.blank(interface.restore(found, x.dim()), torch.nan)
-        return found.squeeze(0) if interface.depth == 1 else found
+        return calls.time_constants(
+            self, self.interface(), places, weights, x, h0, dt, lengths, observed
+        )
 
     @contextlib.contextmanager
     def ablate(self, neurons: Any, place: int = 0) -> Iterator[None]:

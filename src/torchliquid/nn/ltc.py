@@ -157,8 +157,6 @@ class LTC(LiquidLayer):
     @property
     def tau(self) -> Tensor:
         """Leak time constants in the unit of dt, ``(H,)``; ``(D, H)`` of several places."""
-        if self._is_plain:
-            return positive_tau(self.raw_tau_l0)
         held = self.weights()
         raw = [held[name_at("raw_tau_l0", suffix)] for suffix in self.stack(False).places()]
         taus = positive_tau(torch.stack(raw))

@@ -53,13 +53,7 @@ def fill_missing(
             "(L, B, I) or (B, L, I)"
         )
     arrived = ~x.isnan() if observed is None else observed
-    check_tensor("observed", arrived, f"of booleans {tuple(x.shape)}")
-    if arrived.dtype != torch.bool or arrived.shape != x.shape:
-        raise TorchliquidError(
-            f"observed has shape {tuple(arrived.shape)} and {arrived.dtype}: expected booleans "
-            f"{tuple(x.shape)}"
-        )
-    check_device("observed", arrived, x.device, "x")
+    _check_mask(arrived, x, (tuple(x.shape),), f"{tuple(x.shape)}")
     time = 1 if check_flag("batch_first", batch_first) and x.dim() == 3 else 0
     held = _held(x, arrived, time)
     if not check_flag("indicator", indicator):
@@ -111,17 +105,22 @@ def check_observed(interface: Interface, x: Tensor, observed: Any) -> Tensor:
     shape = x.shape[-3:]
     shapes = tuple(shape[:-1]), tuple(shape)
     expected = f"{shapes[0]}, for samples, or {shapes[1]}, for their features"
-    check_tensor("observed", observed, f"of booleans {expected}")
-    if observed.dtype != torch.bool or tuple(observed.shape) not in shapes:
-        raise TorchliquidError(
-            f"observed has shape {tuple(observed.shape)} and {observed.dtype}: expected booleans "
-            f"{expected}"
-        )
-    check_device("observed", observed, x.device, "x")
-    mask: Tensor = observed
+    mask = _check_mask(observed, x, shapes, expected)
     if x.dim() == 2:
         return mask.unsqueeze(0)
     return mask if interface.batch_first else mask.transpose(0, 1)
+
+
+def _check_mask(
+    observed: Any, x: Tensor, shapes: tuple[tuple[int, ...], ...], expected: str
+) -> Tensor:
+    mask = check_tensor("observed", observed, f"of booleans {expected}")
+    if mask.dtype != torch.bool or tuple(mask.shape) not in shapes:
+        raise TorchliquidError(
+            f"observed has shape {tuple(mask.shape)} and {mask.dtype}: expected booleans {expected}"
+        )
+    check_device("observed", mask, x.device, "x")
+    return mask
 
 
 def skip(given: Arranged, observed: Tensor, ends: Tensor | None) -> Skipped:

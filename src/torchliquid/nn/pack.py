@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from torchliquid import kernels
 from torchliquid.checks import shown
 from torchliquid.errors import TorchliquidError
+from torchliquid.nn import calls
 from torchliquid.nn.gated import Gated
 from torchliquid.nn.interface import Interface, State
 from torchliquid.nn.lanes import MakeModel, build_lanes, check_seeds
 from torchliquid.nn.layer import LiquidLayer
-from torchliquid.nn.missing import check_observed, skip
 from torchliquid.nn.model import Recurrent, SequenceModel
-from torchliquid.nn.ragged import masked
-from torchliquid.nn.stack import run, run_and_read, run_time_constants, told_before
+from torchliquid.nn.stack import run_and_read
 
 
 class Pack(nn.Module):
@@ -147,16 +146,8 @@ class Pack(nn.Module):
                 f"{named[0]} was given to a pack of {interface.kind}, whose rows are whole: leave "
                 "it out"
             )
-        rows = masked(interface, x, h0, dt, lengths)
-        given = interface.arrange(rows.x, h0, rows.dt)
         places, weights = cell.stack(self.training), self._weights()
-        if observed is None:
-            outputs, last = run(cell, places, weights, given, rows.ends)
-        else:
-            skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
-            outputs, last = run(cell, places, weights, skipped.given, skipped.ends)
-            outputs = skipped.spread(outputs, told_before(places, weights, given))
-        return rows.blank(interface.restore(outputs, 4)), interface.restore_state(last, 4)
+        return calls.outputs(cell, interface, places, weights, x, h0, dt, lengths, observed)
 
     @torch.no_grad()
     def time_constants(
@@ -171,20 +162,13 @@ class Pack(nn.Module):
 
         Of several layers or directions their D places follow the lanes: ``(S, D, ...)``.
         """
-        layer, interface = self.model.layer, self.interface()
+        layer = self.model.layer
         if not isinstance(layer, LiquidLayer):
             raise TorchliquidError(f"a pack of {type(layer).__name__} has no time constants")
-        rows = masked(interface, x, h0, dt, lengths)
-        given = interface.arrange(rows.x, h0, rows.dt)
         places, weights = layer.stack(False), self._weights()
-        if observed is None:
-            found = run_time_constants(layer, places, weights, given, rows.ends)
-        else:
-            skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
-            found = run_time_constants(layer, places, weights, skipped.given, skipped.ends)
-            found = skipped.at_samples(found)
-        found = rows.blank(interface.restore(found, 4), torch.nan)
-        return found.squeeze(1) if interface.depth == 1 else found
+        return calls.time_constants(
+            layer, self.interface(), places, weights, x, h0, dt, lengths, observed
+        )
 
     @torch.no_grad()
     def clip_grad_norm_(self, max_norm: float) -> Tensor:

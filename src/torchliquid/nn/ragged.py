@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from torchliquid.checks import check_tensor, shown
+from torchliquid.checks import check_tensor, holds_whole, shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn.interface import Interface
 
@@ -130,8 +130,7 @@ def _checked(lengths: Any, B: int, L: int) -> Tensor:
         raise TorchliquidError(f"lengths is {shown(lengths)}: expected {expected}") from error
     if many.is_meta:
         raise TorchliquidError(f"lengths is on the meta device: expected {expected}")
-    whole = not (many.is_floating_point() or many.is_complex() or many.dtype == torch.bool)
-    if not whole or many.shape != (B,):
+    if not holds_whole(many) or many.shape != (B,):
         raise TorchliquidError(
             f"lengths has shape {tuple(many.shape)} and {many.dtype}: expected {expected}"
         )

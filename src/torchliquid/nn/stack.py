@@ -54,10 +54,11 @@ class Stack:
 
     def places(self) -> Iterator[str]:
         """Suffixes of the weights' names at each place."""
-        for layer in range(self.num_layers):
-            yield f"l{layer}"
-            if self.bidirectional:
-                yield f"l{layer}_reverse"
+        return (self.suffix(place) for place in range(self.depth))
+
+    def places_of(self, layer: int) -> range:
+        """Numbers of one layer's places: forwards, and backwards where it runs so too."""
+        return range(layer * self.directions, (layer + 1) * self.directions)
 
     def suffix(self, place: int) -> str:
         """Suffix of the weights' names at one place."""
@@ -129,14 +130,12 @@ def run_and_read(
     given: Arranged,
     readout: Tensor,
     readout_bias: Tensor | None,
-    ends: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """`run` and a linear readout of its outputs, by one kernel where there is one."""
-    single = not (stack.bidirectional or stack.projected) and stack.kept is None
-    if not single or ends is not None:
-        x, last = run(cell, stack, weights, given, ends)
+    if stack.bidirectional or stack.projected or stack.kept is not None:
+        x, last = run(cell, stack, weights, given)
         return kernels.linear(x, readout, readout_bias), last
-    x, lasts = _below(cell, stack, weights, given, ends, stack.num_layers - 1)
+    x, lasts = _below(cell, stack, weights, given, None, stack.num_layers - 1)
     top = stack.depth - 1
     own, state = _weights_at(cell, stack, weights, top), _state_at(given.state, top)
     y, last = cell.scan_and_read(own, x, state, given.dt, readout, readout_bias)
@@ -151,9 +150,8 @@ def run_time_constants(
     for layer in range(stack.num_layers):
         if layer:
             x, _ = _layer(cell, stack, weights, Arranged(x, given.state, given.dt), ends, layer - 1)
-        for direction in range(stack.directions):
-            place = layer * stack.directions + direction
-            turn = _Turn(bool(direction), ends)
+        for place in stack.places_of(layer):
+            turn = _Turn(place % stack.directions == 1, ends)
             own, state = _weights_at(cell, stack, weights, place), _state_at(given.state, place)
             tau = cell.scan_time_constants(own, turn.sequence(x), state, turn.times(given.dt))
             found.append(turn.sequence(tau))
@@ -163,13 +161,11 @@ def run_time_constants(
 def told_before(stack: Stack, weights: Weights, given: Arranged) -> list[Tensor]:
     """What the initial states of the top layer's directions tell: outputs before any sample."""
     told = []
-    for place in range(stack.depth - stack.directions, stack.depth):
+    for place in stack.places_of(stack.num_layers - 1):
         state = _state_at(given.state, place)
         assert isinstance(state, Tensor)  # noqa: S101 - samples are skipped by liquid cells alone
         if stack.projected:
-            weight = weights[name_at("weight_hr_l0", stack.suffix(place))]
-            steps = state.unsqueeze(-2)  # a linear map is of every step
-            state = kernels.linear(steps, weight, None).to(state.dtype).squeeze(-2)
+            state = _project(stack, weights, state.unsqueeze(-2), place).squeeze(-2)
         told.append(state)
     return told
 
@@ -203,10 +199,9 @@ def _layer(
 ) -> tuple[Tensor, list[State]]:
     """Outputs of one layer, its directions side by side, and their last states."""
     outputs, lasts = [], []
-    for direction in range(stack.directions):
-        place = layer * stack.directions + direction
+    for place in stack.places_of(layer):
+        turn = _Turn(place % stack.directions == 1, ends)
         own, state = _weights_at(cell, stack, weights, place), _state_at(given.state, place)
-        turn = _Turn(bool(direction), ends)
         states, last = cell.scan(own, turn.sequence(given.x), state, turn.times(given.dt))
         if ends is not None:
             last = _after(states, state, ends)
@@ -214,10 +209,15 @@ def _layer(
             states, last = states * stack.kept[place], last * stack.kept[place]
         lasts.append(last)
         if stack.projected:
-            weight = weights[name_at("weight_hr_l0", stack.suffix(place))]
-            states = kernels.linear(states, weight, None).to(states.dtype)
+            states = _project(stack, weights, states, place)
         outputs.append(turn.sequence(states))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1), lasts
+
+
+def _project(stack: Stack, weights: Weights, states: Tensor, place: int) -> Tensor:
+    """What the states ``(*S, B, L, H)`` of a place tell: ``weight_hr`` times each."""
+    weight = weights[name_at("weight_hr_l0", stack.suffix(place))]
+    return kernels.linear(states, weight, None).to(states.dtype)
 
 
 class _Turn:

@@ -43,7 +43,7 @@ def step(layer: "LiquidLayer", run: Run, x: Any, state: Any, dt: Any, out: Any) 
     time = 1 if layer.batch_first and x.dim() == 2 else 0
     if isinstance(dt, Tensor) and dt.dim():
         check_tensor("dt", dt, f"{tuple(x.shape[:-1])}")
-        if dt.shape != x.shape[:-1] or not dt.dim():
+        if dt.shape != x.shape[:-1]:
             raise TorchliquidError(
                 f"dt has shape {tuple(dt.shape)}: expected a number or {tuple(x.shape[:-1])}"
             )
