@@ -126,7 +126,7 @@ def plot_time_constants(
 
     figure = Figure(figsize=(8, 6), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True)
-    top.plot(time, x.detach().double().cpu().numpy())
+    top.plot(time, x.detach().double().cpu().resolve_neg().numpy())
     top.set_title("Input")
     middle.plot(time, tau_sys.double().mean(dim=1).cpu().numpy())
     middle.set_title(f"Mean tau_sys over {len(tau)} neurons")

@@ -162,7 +162,7 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
     whole = model if isinstance(model, SequenceModel) else None
     layer: Recurrent = model.layer if isinstance(model, SequenceModel) else model
     weights = {
-        key.removeprefix("layer."): value.detach().double().cpu()
+        key.removeprefix("layer."): value.detach().double().cpu().resolve_neg()
         for key, value in weights_of(model).items()
     }
     for key, value in weights.items():

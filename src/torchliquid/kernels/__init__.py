@@ -186,6 +186,8 @@ def ltc_stepper(weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -
         _native(0, *weights) and library.is_plain(*weights)
     ):
         return None
+    if any(r is not w for r, w in zip(library.readable(*weights), weights, strict=True)):
+        return None  # of a copy it would not see the next change
     return LTCStepper(weights, solver, unfolds)
 
 

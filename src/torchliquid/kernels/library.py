@@ -116,6 +116,64 @@ def accepts(*tensors: Tensor | None) -> bool:
     return True
 
 
+def readable(*tensors: Tensor | None) -> tuple[Any, ...]:
+    """The same tensors, where their memory holds their values; every entry to a kernel calls it.
+
+    A kernel reads memory. torch keeps some tensors lazily: with the negative bit
+    (``z.conj().imag``, and gradients of complex losses) memory holds the other sign, and a zero
+    tensor has no memory. Such tensors are materialised. Views, strides and expanded tensors are
+    read as they are. Dtype and device are checked by `accepts`, and by `saved_for_backward`.
+
+    Raises:
+        TorchliquidError: a tensor whose memory was freed.
+    """
+    for t in tensors:
+        if t is not None and (t.is_neg() or not t.data_ptr()):
+            return tuple(map(_materialised, tensors))
+    return tensors
+
+
+def _materialised(t: Tensor | None) -> Tensor | None:
+    if t is None:
+        return None
+    if t._is_zerotensor():
+        return torch.zeros(t.shape, dtype=t.dtype)
+    if t.numel() and not t.data_ptr():
+        raise TorchliquidError(
+            f"a tensor of shape {tuple(t.shape)} has no memory: was its storage freed or resized?"
+        )
+    return t.resolve_neg()
+
+
+def save_for_backward(ctx: Any, *tensors: Tensor | None) -> None:
+    """``ctx.save_for_backward``, and what `saved_for_backward` must give back where hooks run."""
+    ctx.save_for_backward(*tensors)
+    hooked = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+    ctx.shapes = [None if t is None else t.shape for t in tensors] if hooked else None
+
+
+def saved_for_backward(ctx: Any) -> tuple[Any, ...]:
+    """``ctx.saved_tensors``, where hooks on saved tensors gave back what they were given.
+
+    Raises:
+        TorchliquidError: a hook gave back another dtype, device or shape.
+    """
+    tensors: tuple[Any, ...] = ctx.saved_tensors
+    if ctx.shapes is None:
+        return tensors
+    dtype = tensors[0].dtype
+    for t, shape in zip(tensors, ctx.shapes, strict=True):
+        if t is not None and not (
+            t.shape == shape and t.is_cpu and (t.dtype is dtype or t.dtype is torch.int64)
+        ):
+            raise TorchliquidError(
+                f"a tensor of shape {tuple(shape)} was saved for the backward pass, and is now "
+                f"{t.dtype} of shape {tuple(t.shape)} on {t.device}, next to {dtype}: hooks on "
+                "saved tensors must give back what they were given"
+            )
+    return tensors
+
+
 def is_plain(*tensors: Tensor | None) -> bool:
     """Whether these are ordinary tensors outside any tracing, compilation or transformation."""
     if torch.compiler.is_compiling():

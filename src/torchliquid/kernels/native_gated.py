@@ -84,6 +84,8 @@ def forward(
 
     ``given`` as `lstm`'s arguments.
     """
+    read: tuple[Any, ...] = library.readable(*given, *(readout or ()))
+    given, readout = read[:7], read[7:] or None
     x, h0, weight_hh = given[0], given[1], given[4]
     layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, weight_hh)
     features = h0.shape[-1] if readout is None else readout[0].shape[-2]
@@ -106,6 +108,8 @@ def backward(
     readout: Readout | None = None,
 ) -> list[Tensor | None]:
     """Gradients of what was given, then of the readout; None where ``needs`` says so."""
+    read: tuple[Any, ...] = library.readable(*given, y, kept, *grads[:3], *(readout or ()))
+    given, y, kept, grads, readout = read[:7], read[7], read[8], read[9:12], read[12:] or None
     x, h0, c0, *weights = given
     layout, rows = library.layout_of(weights[1]), library.in_rows("gated", x, weights[1])
     S = weights[1].shape[0]
@@ -188,12 +192,12 @@ class _Scan(torch.autograd.Function):
         ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[4]))
         y, last, last_c = forward(kind, given, ctx.kept.tensor)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*given, y)
+        library.save_for_backward(ctx, *given, y)
         return y, last, last_c
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        *given, y = ctx.saved_tensors
+        *given, y = library.saved_for_backward(ctx)
         needs = ctx.needs_input_grad[1:]
         if not library.reads_gradients(*grads):
             return (None, *_again(ctx.kind, given, needs, grads))
@@ -205,12 +209,12 @@ class _Model(torch.autograd.Function):
     def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
         ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[4]))
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*given)
+        library.save_for_backward(ctx, *given)
         return forward(kind, given[:7], ctx.kept.tensor, given[7:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        given, needs = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        given, needs = library.saved_for_backward(ctx), ctx.needs_input_grad[1:]
         if not library.reads_gradients(*grads):
             return (None, *_again(ctx.kind, given, needs, grads))
         kept, readout = ctx.kept.tensor, given[7:]

@@ -22,6 +22,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The map, without a graph."""
+    x, weight, bias = library.readable(x, weight, bias)
     layout = library.layout_of(weight)
     y = layout.new_sequence(x, weight.shape[0], weight.shape[-2])
     views = [layout.sequence(x), layout.matrix(weight), layout.vector(bias), layout.sequence(y)]
@@ -34,6 +35,7 @@ def backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, needs: list[bool]
 ) -> list[Tensor | None]:
     """Gradients of x, weight and bias, None where they are not needed."""
+    grad, x, weight, bias = library.readable(grad, x, weight, bias)
     layout = library.layout_of(weight)
     grad_x = layout.new_sequence(x, weight.shape[0], x.shape[-1]) if needs[0] else None
     grad_weight = torch.empty_like(weight) if needs[1] else None
@@ -62,14 +64,13 @@ def _numbers(layout: library.Layout, x: Tensor, weight: Tensor) -> tuple[int, ..
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight, bias)
+        library.save_for_backward(ctx, x, weight, bias)
         return forward(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        x, weight, bias = ctx.saved_tensors
+        x, weight, bias = given = library.saved_for_backward(ctx)
         if not library.reads_gradients(grad):
-            given = ctx.saved_tensors
             return tuple(differentiable_again(project, given, ctx.needs_input_grad, [grad]))
         return tuple(backward(grad, x, weight, bias, ctx.needs_input_grad))
 

@@ -105,6 +105,8 @@ def forward(
     ``given`` are x, h0, both weights, bias, tau, target, dt or None; ``rest`` see `Rest`.
     What is kept for the backward pass goes into buffers of `library.kept_size` reals.
     """
+    read: tuple[Any, ...] = library.readable(*given, *(readout or ()))
+    given, readout = read[:8], read[8:] or None
     x, h0, weight_hh = given[0], given[1], given[3]
     call = _Call(given, rest, readout)
     features = h0.shape[-1] if readout is None else readout[0].shape[-2]
@@ -129,6 +131,8 @@ def backward(
 
     ``grads`` are those of `forward`'s two results; y its first result where that are states.
     """
+    read: tuple[Any, ...] = library.readable(*given, y, *grads[:2], *(readout or ()))
+    given, y, grads, readout = read[:8], read[8], read[9:11], read[11:] or None
     x, h0, weight_ih, weight_hh, bias, tau, target, dt = given
     call = _Call(given, rest, readout)
     layout, rows, S = call.layout, call.rows, weight_hh.shape[0]
@@ -243,12 +247,12 @@ class _Scan(torch.autograd.Function):
         ctx.gates = _kept_gates(given[0], given[3], ctx.rest[2])
         y, last = forward(given, ctx.rest, kept_gates=ctx.gates and ctx.gates.tensor)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*given, y)
+        library.save_for_backward(ctx, *given, y)
         return y, last
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        *given, y = ctx.saved_tensors
+        *given, y = library.saved_for_backward(ctx)
         needs = ctx.needs_input_grad[:8]
         if not library.reads_gradients(*grads):
             again = differentiable_again(_in_torch(ctx.rest), given, needs, grads)
@@ -266,13 +270,13 @@ class _Model(torch.autograd.Function):
         ctx.states = library.Kept(x, kept_size(x, weight_hh))
         ctx.gates = _kept_gates(x, weight_hh, ctx.rest[2])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*given, *readout)
+        library.save_for_backward(ctx, *given, *readout)
         gates = ctx.gates and ctx.gates.tensor
         return forward(given, ctx.rest, readout, ctx.states.tensor, gates)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        *given, weight, bias = ctx.saved_tensors
+        *given, weight, bias = library.saved_for_backward(ctx)
         if not library.reads_gradients(*grads):
             needs, every = ctx.needs_input_grad[:10], (*given, weight, bias)
             again = differentiable_again(_in_torch(ctx.rest), every, needs, grads)

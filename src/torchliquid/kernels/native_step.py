@@ -20,7 +20,7 @@ class Stepper:
     def __init__(self, weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -> None:
         weight_ih, weight_hh, *vectors = weights
         assert weight_ih is not None  # noqa: S101 - for the type checker
-        self.addresses, self.options = _addresses(weights), (weights[2] is None, solver, unfolds)
+        self.memory, self.options = _memory(weights), (weights[2] is None, solver, unfolds)
         self.dtype = weight_ih.dtype
         limits = torch.finfo(self.dtype)  # others are looked at more closely
         self.least, self.most = limits.tiny * unfolds, limits.max
@@ -44,7 +44,7 @@ class Stepper:
             first is not None
             and first.dtype is self.dtype
             and (weights[2] is None, solver, unfolds) == self.options
-            and _addresses(weights) == self.addresses
+            and _memory(weights) == self.memory
         )
 
     def __call__(
@@ -58,6 +58,7 @@ class Stepper:
             state = x.new_zeros(*x.shape[:-1], self.hidden)
         if type(x) is not Tensor or type(state) is not Tensor or x.is_nested or state.is_nested:
             return None
+        fresh = out is None
         if out is None:
             out = torch.empty_like(state)
         if type(out) is not Tensor or out.is_nested:
@@ -72,11 +73,16 @@ class Stepper:
             or not (x.dtype is state.dtype is out.dtype is dtype)
             or not (x.is_contiguous() and state.is_contiguous() and out.is_contiguous())
             or not (x.is_cpu and state.is_cpu and out.is_cpu)
+            or (x.is_neg() or state.is_neg() or out.is_neg())
             or _traced()
         ):
             return None
         addresses = x.data_ptr(), state.data_ptr(), out.data_ptr()
+        if not all(addresses):
+            return None  # a zero tensor, or one whose memory was freed
         self._call("ltc_forward", parts.packed(dt, *addresses))
+        if not fresh and not out.is_inference():  # which has no version
+            torch.autograd.graph.increment_version(out)  # as torch's own operations in place do
         return out
 
     def _parts(self, shape: torch.Size) -> "_Parts | None":
@@ -125,5 +131,11 @@ def _nothing() -> None:
     return None
 
 
-def _addresses(weights: tuple[Tensor | None, ...]) -> list[int]:
-    return [w.data_ptr() for w in weights if w is not None]
+def _memory(weights: tuple[Tensor | None, ...]) -> list[Any]:
+    """Where the weights are and how they are to be read: all that a stepper has packed."""
+    # of one number of elements, all contiguous tensors have the same strides
+    return [
+        (w.data_ptr(), w.numel() if w.is_contiguous() else w.stride(), w.is_neg())
+        for w in weights
+        if w is not None
+    ]

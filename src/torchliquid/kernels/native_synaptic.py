@@ -67,6 +67,8 @@ def forward(
     unfolds: int,
 ) -> tuple[Tensor, Tensor]:
     """States and the last state."""
+    x, h0, dt, *weights = library.readable(x, h0, dt, *weights)
+    edges, sensory_edges = library.readable(edges, sensory_edges)
     layout = _layout(weights)
     y = layout.new_sequence(x, len(weights[-1]), h0.shape[-1])
     numbers = _numbers(layout, x, h0, weights, edges, sensory_edges, interval, unfolds)
@@ -90,6 +92,9 @@ def backward(
     needs: list[bool],
 ) -> list[Tensor | None]:
     """Gradients of x, h0, dt and the weights, None where they are not needed."""
+    read: Any = library.readable(grad_y, grad_last, x, h0, dt, y, *weights)
+    grad_y, grad_last, x, h0, dt, y, *weights = read
+    edges, sensory_edges = library.readable(edges, sensory_edges)
     layout = _layout(weights)
     S = len(weights[-1])
     grad_x = layout.new_sequence(x, S, x.shape[-1]) if needs[0] else None
@@ -171,12 +176,12 @@ class _Scan(torch.autograd.Function):
         ctx.rest = interval, unfolds
         y, last = forward(x, h0, dt, weights, edges, sensory_edges, interval, unfolds)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(y, edges, sensory_edges, x, h0, dt, *weights)
+        library.save_for_backward(ctx, y, edges, sensory_edges, x, h0, dt, *weights)
         return y, last
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None) -> Any:
-        y, edges, sensory_edges, x, h0, dt, *weights = ctx.saved_tensors
+        y, edges, sensory_edges, x, h0, dt, *weights = library.saved_for_backward(ctx)
         needs = list(ctx.needs_input_grad[4:])
         interval, unfolds = ctx.rest
         if not library.reads_gradients(grad_y, grad_last):

@@ -73,7 +73,7 @@ def save(model: SequenceModel | Recurrent, folder: str | Path) -> None:
             "the like): they are saved as they are now, not how they are computed",
             stacklevel=2,
         )
-    content = to_bytes({n: w.detach().cpu().contiguous() for n, w in weights.items()})
+    content = to_bytes({n: w.detach().cpu().resolve_neg().contiguous() for n, w in weights.items()})
     digest = hashlib.sha256(content).hexdigest()
     config: dict[str, Any] = {
         "format": "torchliquid",

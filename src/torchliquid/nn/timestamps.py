@@ -122,7 +122,9 @@ def _of_tensor(t: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
     t = check_tensor("t", t, "of times")
     if t.is_meta:
         raise TorchliquidError("t is on the meta device, without any times: give a real tensor")
-    return np.asarray((t.double() if t.is_floating_point() else t).detach().cpu().numpy())
+    return np.asarray(
+        (t.double() if t.is_floating_point() else t).detach().cpu().resolve_neg().numpy()
+    )
 
 
 def _array(t: Any) -> np.ndarray[Any, np.dtype[Any]]:
