@@ -266,17 +266,6 @@ def gated_model(
     return linear(y, readout, readout_bias), h
 
 
-def lanes_innermost(cell: str, hidden: int, dtype: torch.dtype) -> bool:
-    """Whether a pack's kernels want the lanes of its weights side by side in memory.
-
-    ``cell`` is "ltc" or "gated". One register then holds the same weight of many lanes; torch's
-    own products would be slower for it.
-    """
-    if backend() != "native" or dtype not in (torch.float32, torch.float64):
-        return False
-    return not library.pack_in_rows(cell, hidden, dtype.itemsize)
-
-
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A linear map at every step: ``x (*S, B, L, I)``, ``weight (*S, O, I)``, ``bias (*S, O)``."""
     if weight.dim() == 2:

@@ -1,6 +1,7 @@
 """`nn.LSTM` and `nn.GRU` as cells: the same interface and `scan` as a liquid layer's."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -38,22 +39,22 @@ class Gated:
     torch's own module cannot run a pack of models side by side.
     """
 
-    kernel = "gated"
-
     def __init__(self, layer: Torch) -> None:
-        # the layer itself is not kept: torch.compile refuses to look at one
+        # the layer itself is not kept: torch.compile refuses to look at one; its options are, so
+        # that one that is changed counts
         self.weight_names = tuple(layer._all_weights[0])
         self._interface = interface_of(layer)
-        shape = layer.num_layers, layer.dropout, layer.bidirectional
-        self._training, self._evaluation = Stack(*shape), Stack(shape[0], 0.0, shape[2])
+        self._options = vars(layer)
 
     def interface(self) -> Interface:
         """See `LiquidLayer.interface`."""
-        return self._interface
+        return replace(self._interface, batch_first=self._options["batch_first"])
 
     def stack(self, training: bool) -> Stack:
         """See `LiquidLayer.stack`."""
-        return self._training if training else self._evaluation
+        options = self._options
+        dropout = options["dropout"] if training else 0.0
+        return Stack(options["num_layers"], dropout, options["bidirectional"])
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: State, dt: float | Tensor

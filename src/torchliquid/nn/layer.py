@@ -65,8 +65,6 @@ class LiquidLayer(nn.Module, ABC):
 
     weight_names: ClassVar[tuple[str, ...]]
     """Names of the weights of the first layer, in the order of `shapes`; a weight may be None."""
-    kernel: ClassVar[str | None] = "ltc"
-    """Of which kind its kernel is, for `torchliquid.kernels.lanes_innermost`; None: it has none."""
 
     def __init__(
         self,

@@ -16,8 +16,9 @@ from torchliquid.nn.gated import Gated
 from torchliquid.nn.interface import Interface, State
 from torchliquid.nn.lanes import MakeModel, build_lanes, check_seeds
 from torchliquid.nn.layer import LiquidLayer
-from torchliquid.nn.model import Recurrent, SequenceModel
+from torchliquid.nn.model import Recurrent, SequenceModel, has_extras
 from torchliquid.nn.stack import run_and_read
+from torchliquid.nn.stacked import StackedWeights
 
 
 class Pack(nn.Module):
@@ -40,7 +41,9 @@ class Pack(nn.Module):
             projection.
         seeds: one integer for each lane, all different.
 
-    The parameters are the models', stacked along a new first dimension S, under the same names.
+    The parameters are the models', stacked along a new first dimension S, contiguous, under the
+    same names and in the same order. They are read as attributes of ``pack.layer`` and
+    ``pack.readout``: pruning, parametrisations or tensors set in their place count.
 
     Raises:
         TorchliquidError: a model holds what a pack does not run: a subclass with a forward of its
@@ -60,14 +63,15 @@ class Pack(nn.Module):
         models = build_lanes(make_model, self.seeds)
         self._template = (models[0],)  # in a tuple, so that its weights are not the pack's
         self._cell = (cell_of(models[0].layer),)
-        weight = models[0].readout.weight
-        kernel = self._cell[0].kernel
-        innermost = kernel is not None and kernels.lanes_innermost(
-            kernel, models[0].layer.hidden_size, weight.dtype
-        )
-        self.layer = _stack([model.layer for model in models], innermost)
-        self.readout = _stack([model.readout for model in models], innermost)
+        self.layer = StackedWeights([model.layer for model in models])
+        self.readout = StackedWeights([model.readout for model in models])
         self.train(models[0].training)
+
+    def train(self, mode: bool = True) -> "Pack":
+        """As of every module; the model that all lanes share, which is none of them, follows."""
+        super().train(mode)
+        self.model.train(mode)
+        return self
 
     def __len__(self) -> int:
         """S, the number of lanes."""
@@ -112,18 +116,20 @@ class Pack(nn.Module):
         """
         cell = self._cell[0]
         plain = lengths is None and observed is None
-        if isinstance(cell, LiquidLayer) and plain:
+        extras = has_extras(self.layer) or has_extras(self.readout)
+        if isinstance(cell, LiquidLayer) and plain and not extras:
             done = cell.quick_call(self.layer._parameters, self.readout._parameters, x, h0, dt)
             if done is not None:
                 return done
-        readout: Any = (self.readout.weight, getattr(self.readout, "bias", None))
+        held = self.readout()
+        readout: Any = (held["weight"], held.get("bias"))
         if not plain:
             outputs, last = self.states(x, h0, dt, lengths, observed)
             return kernels.linear(outputs, *readout), last
         interface = self.interface()
         given = interface.arrange(x, h0, dt)
         places = cell.stack(self.training)
-        y, last = run_and_read(cell, places, self._weights(), given, *readout)
+        y, last = run_and_read(cell, places, self.layer(), given, *readout)
         return interface.restore(y, 4), interface.restore_state(last, 4)
 
     def states(
@@ -146,7 +152,7 @@ class Pack(nn.Module):
                 f"{named[0]} was given to a pack of {interface.kind}, whose rows are whole: leave "
                 "it out"
             )
-        places, weights = cell.stack(self.training), self._weights()
+        places, weights = cell.stack(self.training), self.layer()
         return calls.outputs(cell, interface, places, weights, x, h0, dt, lengths, observed)
 
     @torch.no_grad()
@@ -165,7 +171,7 @@ class Pack(nn.Module):
         layer = self.model.layer
         if not isinstance(layer, LiquidLayer):
             raise TorchliquidError(f"a pack of {type(layer).__name__} has no time constants")
-        places, weights = layer.stack(False), self._weights()
+        places, weights = layer.stack(False), self.layer()
         return calls.time_constants(
             layer, self.interface(), places, weights, x, h0, dt, lengths, observed
         )
@@ -201,34 +207,12 @@ class Pack(nn.Module):
             raise TorchliquidError(f"lane {place} of a pack of {len(self)}: there is none")
         model = copy.deepcopy(self.model)
         for part, held in ((model.layer, self.layer), (model.readout, self.readout)):
-            for name, value in held.items():
+            for name, value in held().items():
                 own = nn.Parameter(value.detach()[place].clone(), value.requires_grad)
                 setattr(part, name, own)
         return model.train(self.training)
-
-    def _weights(self) -> dict[str, Tensor]:
-        return {n: p for n, p in self.layer._parameters.items() if p is not None}
 
 
 def cell_of(layer: Recurrent) -> LiquidLayer | Gated:
     """What runs a layer's cell with weights that it is handed."""
     return layer if isinstance(layer, LiquidLayer) else Gated(layer)
-
-
-def _stack(modules: list[nn.Module], innermost: bool) -> nn.ParameterDict:
-    """The modules' parameters under their own names, each stacked along a new first dimension.
-
-    ``innermost``: that dimension lies innermost in memory.
-    """
-    place = -1 if innermost else 0
-    return nn.ParameterDict(
-        {
-            name: nn.Parameter(
-                torch.stack(
-                    [module.get_parameter(name).detach() for module in modules], dim=place
-                ).movedim(place, 0),
-                first.requires_grad,
-            )
-            for name, first in modules[0].named_parameters()
-        }
-    )

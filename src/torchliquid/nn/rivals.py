@@ -21,7 +21,6 @@ SLOW = -2.25
 class _Rival(LiquidLayer):
     """What both have in common: G rows of gates, a bias or two, a raw rate a neuron."""
 
-    kernel: ClassVar[str | None] = None
     rows: ClassVar[int]
     """Rows of weights for each neuron."""
     start: ClassVar[float]
