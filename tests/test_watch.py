@@ -1,5 +1,8 @@
 """`tl.watch`: records of time constants while models train."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -128,3 +131,89 @@ def test_only_liquid_layers_have_time_constants():
     pack = Pack(lambda seed: SequenceModel(nn.GRU(1, 2), 1), range(2))
     with pytest.raises(TorchliquidError, match="a Pack without"):
         watch(pack)
+
+
+class Flipped(SequenceModel):
+    """Changes the input before its layer sees it."""
+
+    def forward(self, x):
+        return super().forward(-x)
+
+
+class Embedded(SequenceModel):
+    def forward(self, batch):
+        states, _ = self.layer(batch["x"].flip(0))
+        return self.readout(states)
+
+
+def recorded(layer, x):
+    return pytest.approx(time_constants(layer, x).mean().item())
+
+
+def test_a_subclass_is_watched_where_its_layer_runs():
+    x = torch.randn(6, 2, 1)
+    flipped, embedded = Flipped(LTC(1, 4), 1), Embedded(LTC(1, 4), 1)
+    with watch(flipped) as watching, watch(embedded) as other:
+        flipped(x)
+        embedded({"x": x})
+    assert [r["mean"] for r in watching.records] == [recorded(flipped.layer, -x)]
+    assert [r["mean"] for r in other.records] == [recorded(embedded.layer, x.flip(0))]
+
+
+def test_a_layer_whose_subclass_changes_its_input():
+    class Doubled(LTC):
+        def forward(self, x, *rest):
+            return super().forward(2 * x, *rest)
+
+    x = torch.randn(6, 2, 1)
+    for model in (Doubled(1, 4), SequenceModel(Doubled(1, 4), 1)):
+        layer = getattr(model, "layer", model)
+        with watch(model) as watching:
+            model(x)
+        assert [r["mean"] for r in watching.records] == [recorded(layer, 2 * x)]
+
+
+def test_every_way_to_run_counts_once():
+    model, x = SequenceModel(LTC(1, 4), 1), torch.randn(6, 2, 1)
+    with watch(model) as watching:
+        model(x)  # layer and readout in one kernel
+        model.layer(x)  # used apart
+        handle = model.layer.register_forward_hook(lambda *_: None)
+        model(x)  # one after the other
+        handle.remove()
+        model(x, lengths=[6, 4])
+        model(nn.utils.rnn.pack_padded_sequence(x, [6, 4]))
+        model.layer.step(x[0, 0])  # a stream, not a call
+    assert [r["call"] for r in watching.records] == [0, 1, 2, 3, 4]
+
+
+def test_a_call_in_which_nothing_was_observed_has_no_record():
+    model, x = SequenceModel(LTC(1, 4), 1), torch.randn(6, 2, 1)
+    with watch(model) as watching:
+        model(x, observed=torch.zeros(6, 2, dtype=torch.bool))
+        model(x)
+    assert [r["call"] for r in watching.records] == [1]
+
+
+def test_training_goes_on_where_watching_fails(monkeypatch):
+    model, x = SequenceModel(LTC(1, 4), 1), torch.randn(6, 2, 1)
+
+    def fails(*_):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(model.layer, "time_constants", fails)
+    with watch(model):
+        with pytest.warns(UserWarning, match="watch could not record a call: no memory"):
+            model(x)
+        model(x)[0].sum().backward()
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])  # noqa: S301
+def test_copies_are_not_watched(duplicate):
+    model = SequenceModel(LTC(1, 4), 1)
+    pack = Pack(lambda seed: SequenceModel(LTC(1, 4), 1), range(2))
+    with watch(model) as watching:
+        duplicate(model)(torch.randn(6, 2, 1))
+    with watch(pack) as other:
+        copy.deepcopy(pack)(torch.randn(6, 2, 1))
+    assert watching.records == other.records == []

@@ -1,8 +1,9 @@
 """What a trained layer does: its time constants, and how they answer to jumps in the input."""
 
 import itertools
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -152,34 +153,32 @@ class Watch:
     def __init__(self, model: nn.Module, every: int) -> None:
         self.records: list[dict[str, Any]] = []
         """One for each recorded call, layer and place, and lane of a pack; see `watch`."""
-        self._every = every
-        self._handles = []
-        inside: set[nn.Module] = set()
+        self._every, self._token, self._warned = every, object(), False
+        # what runs calls its watchers, fused or not, whatever modules around it do to their input
+        self._watched: list[Any] = [m for m in model.modules() if _is_liquid(m)]
         for name, module in model.named_modules():
-            if module in inside or not _is_liquid(module):
-                continue
-            if isinstance(module, SequenceModel):
-                # its own calls: a layer that is listened to runs apart from its readout, slower
-                inside.add(module.layer)
-                name = f"{name}.layer" if name else "layer"
-            self._handles.append(module.register_forward_hook(self._hook(name), with_kwargs=True))
-        if not self._handles:
+            if module in self._watched:
+                cast(Any, module)._watchers[self._token] = self._listener(name, module)
+        if not self._watched:
             raise TorchliquidError(
                 f"watch was given a {type(model).__name__} without a liquid layer: only they have "
                 "time constants"
             )
 
-    def _hook(self, name: str) -> Callable[..., None]:
+    def _listener(self, name: str, module: Any) -> Callable[..., None]:
         calls = itertools.count()
 
-        def listen(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any) -> None:
-            if not module.training:
-                return
+        def listen(*arguments: Any) -> None:
             call = next(calls)
-            if call % self._every == 0:
+            if call % self._every:
+                return
+            try:
                 with torch.no_grad():
-                    owner: Any = module.layer if isinstance(module, SequenceModel) else module
-                    self._record(name, owner, call, owner.time_constants(*args, **kwargs))
+                    self._record(name, module, call, module.time_constants(*arguments))
+            except Exception as error:  # a training of hours does not end because it is watched
+                if not self._warned:
+                    self._warned = True
+                    warnings.warn(f"watch could not record a call: {error}", stacklevel=2)
 
         return listen
 
@@ -190,6 +189,8 @@ class Watch:
             of_place = tau.reshape(layer.interface().depth, -1, layer.hidden_size)
             for suffix, values in zip(layer.stack(False).places(), of_place, strict=True):
                 real = values[~values[:, 0].isnan()]
+                if not len(real):
+                    continue  # nothing was observed in this call
                 record: dict[str, Any] = {"call": call, "layer": name}
                 if isinstance(module, Pack):
                     record["lane"] = lane
@@ -200,8 +201,8 @@ class Watch:
 
     def remove(self) -> None:
         """Stop watching; the records stay."""
-        for handle in self._handles:
-            handle.remove()
+        for module in self._watched:
+            module._watchers.pop(self._token, None)
 
     def __enter__(self) -> "Watch":
         return self
@@ -211,9 +212,7 @@ class Watch:
 
 
 def _is_liquid(module: nn.Module) -> bool:
-    """Whether calls of the module are those of a liquid layer."""
-    if isinstance(module, SequenceModel):
-        return isinstance(module.layer, LiquidLayer)
+    """Whether the module runs a liquid cell."""
     if isinstance(module, Pack):
         return isinstance(module.model.layer, LiquidLayer)
     return isinstance(module, LiquidLayer)
@@ -224,9 +223,9 @@ def watch(model: nn.Module, every: int = 1) -> Watch:
 
     Args:
         model: any module with liquid layers in it, or a pack.
-        every: record each so manieth call in training, of a layer or of the `SequenceModel` that
-            it belongs to; an epoch's number of batches gives a record an epoch. Calls in evaluation
-            are not counted.
+        every: record every n-th call of a layer in training; with an epoch's number of batches
+            there is one record an epoch. A call is recorded where the layer runs, with the input
+            that it sees there. Calls in evaluation are not counted.
 
     Returns:
         An object whose ``records`` are a plain list of dictionaries with numbers: ``call``, its
@@ -234,7 +233,8 @@ def watch(model: nn.Module, every: int = 1) -> Watch:
         ``l1_reverse``; in a pack the ``lane``; the ``mean``, ``min`` and ``max`` of tau_sys over
         samples and neurons, in the unit of dt; and ``moves``, a neuron's deviation over samples
         as a share of its mean, the mean of all neurons. It stops with ``remove()``, or at the end
-        of a ``with``. Recording runs the layer again, without a graph.
+        of a ``with``. Recording runs the layer again, without a graph; where that fails, a
+        warning says so once and training goes on. A call without any observed sample has no record.
 
     Raises:
         TorchliquidError: a model without liquid layers.

@@ -1,5 +1,10 @@
 """Ablated neurons: as if their weights to everybody else were 0."""
 
+import contextlib
+import copy
+import pickle
+import threading
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -87,3 +92,83 @@ def test_in_a_pack_of_every_lane():
 def test_mistakes_are_said(neurons, place, words):
     with pytest.raises(TorchliquidError, match=words), LTC(1, 4).ablate(neurons, place):
         pass
+
+
+OBSERVED = torch.tensor([[False, True, True], [False, False, False], [True, True, True]])
+
+
+@pytest.mark.parametrize("proj_size", [0, 2])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_initial_state_is_silent_too(name, bidirectional, proj_size):
+    """Before a row's first sample the output is that of the initial state."""
+    places = 1 + bidirectional
+    layer = LAYERS[name](2, 5, 1, True, True, 0.0, bidirectional, proj_size)
+    x, h0 = torch.randn(3, 3, 2), torch.ones(places, 3, 5)
+    with contextlib.ExitStack() as stack:
+        for place in range(places):
+            stack.enter_context(layer.ablate(range(5), place))
+        y, last = layer(x, h0, observed=OBSERVED)
+        step_free, _ = layer(x, h0, lengths=[3, 1, 2])
+    assert not y.any()
+    assert not last.any()
+    assert not step_free.any()
+
+
+def test_the_order_in_which_contexts_close_does_not_matter():
+    layer, x = LTC(1, 4), torch.randn(5, 1)
+    before = layer(x)[0]
+    one, other = layer.ablate(0), layer.ablate(1)
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert (layer(x)[0][-1] == 0).tolist() == [False, True, False, False]
+    other.__exit__(None, None, None)
+    assert torch.equal(layer(x)[0], before)
+    assert not layer.is_ablated
+
+
+def pickled(module):
+    return pickle.loads(pickle.dumps(module))  # noqa: S301
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, copy.copy, pickled])
+def test_copies_are_whole(duplicate, tmp_path):
+    model, x = SequenceModel(LTC(1, 4), 1), torch.randn(5, 1)
+    before = model(x)[0]
+    with model.layer.ablate(range(4)):
+        layer = duplicate(model.layer)
+        assert not layer.is_ablated
+        copied = SequenceModel(layer, 1)
+        copied.readout = model.readout
+        assert_close(copied(x)[0], before)
+        save(copied, tmp_path)
+
+
+def test_another_thread_does_not_see_it():
+    layer, x, found = LTC(1, 4), torch.randn(5, 1), []
+    before = layer(x)[0]
+    with layer.ablate(range(4)):
+        thread = threading.Thread(target=lambda: found.append(layer(x)[0]))
+        thread.start()
+        thread.join()
+        assert not layer(x)[0].any()
+    assert_close(found[0], before)
+
+
+def test_the_layer_may_change_its_type_meanwhile():
+    layer, x = LTC(1, 4), torch.randn(5, 1)
+    with layer.ablate([0, 2]):
+        y, _ = layer.double()(x.double())
+        assert (y[-1] == 0).tolist() == [True, False, True, False]
+        y, _ = layer.bfloat16()(x.bfloat16())
+        assert (y[-1] == 0).tolist() == [True, False, True, False]
+
+
+def test_a_compiled_layer_sees_it():
+    layer, x = LTC(1, 4), torch.randn(5, 1)
+    compiled = torch.compile(layer, backend="aot_eager")
+    before = compiled(x)[0]
+    with layer.ablate([0, 2]):
+        assert (compiled(x)[0][-1] == 0).tolist() == [True, False, True, False]
+    assert torch.equal(compiled(x)[0], before)

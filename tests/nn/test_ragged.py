@@ -148,3 +148,22 @@ def test_other_mistakes_are_said():
     dt[0, 1] = -1.0  # of a real sample
     with pytest.raises(TorchliquidError, match="dt holds values that are negative"):
         layer(torch.randn(B, L, I), dt=dt, lengths=LENGTHS)
+
+
+@pytest.mark.parametrize("what", ["dt", "observed"])
+@pytest.mark.parametrize("sorted_by_hand", [False, True])
+def test_what_is_packed_in_another_order_is_refused(what, sorted_by_hand):
+    """Batch sizes are the same, and yet row 1 of one is row 2 of the other."""
+    layer = LTC(1, 1)
+    x = [torch.ones(1, 1), torch.ones(3, 1)]
+    other = [torch.ones(n) > 0 if what == "observed" else torch.ones(n) for n in (1, 3)]
+    if sorted_by_hand:
+        packed, mine = pack_sequence(x[::-1]), pack_sequence(other, enforce_sorted=False)
+    else:
+        packed = pack_sequence(x, enforce_sorted=False)
+        mine = pack_sequence(other[::-1], enforce_sorted=False)
+    with pytest.raises(TorchliquidError, match=f"{what} is packed .*in another order of rows"):
+        layer(packed, **{what: mine})
+    with pytest.raises(TorchliquidError, match="in another order of rows"):
+        SequenceModel(layer, 1)(packed, **{what: mine})
+    layer(packed, **{what: pack_sequence(other if not sorted_by_hand else other[::-1], False)})

@@ -4,7 +4,8 @@ import contextlib
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,9 @@ from torchliquid.nn.interface import Interface
 from torchliquid.nn.parameters import new_parameter
 from torchliquid.nn.ragged import packed_like, unpacked
 from torchliquid.nn.stack import Stack, name_at
+
+_ABLATED: ContextVar[frozenset[object]] = ContextVar("ablated", default=frozenset())
+"""Which ablations are in force in this thread or task; see `LiquidLayer.ablate`."""
 
 
 class LiquidLayer(nn.Module, ABC):
@@ -97,10 +101,38 @@ class LiquidLayer(nn.Module, ABC):
                 "one layer nothing is dropped",
                 stacklevel=3,
             )
-        self._kept: Tensor | None = None
-        self._is_plain = self.num_layers == 1 and not (self.bidirectional or self.proj_size)
+        self._is_single = self.num_layers == 1 and not (self.bidirectional or self.proj_size)
+        self._forget_contexts()
         self._register(device, dtype)
         self.reset_parameters()
+
+    def _forget_contexts(self) -> None:
+        self._ablations: dict[object, Tensor] = {}
+        self._watchers: dict[object, Callable[..., None]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied or pickled: a copy belongs to no context of the original."""
+        own = ("_ablations", "_watchers")
+        return {name: value for name, value in vars(self).items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As of every module."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._forget_contexts()
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether one kernel can run it as it is now."""
+        return self._is_single and not self._ablations
+
+    @property
+    def _kept(self) -> Tensor | None:
+        """0 for neurons that are ablated here and now, 1 for others, ``(D, H)``; None: all are."""
+        if not self._ablations:
+            return None
+        active = _ABLATED.get()
+        kept = [mask for token, mask in list(self._ablations.items()) if token in active]
+        return torch.stack(kept).prod(0) if kept else None
 
     def _register(self, device: Any, dtype: torch.dtype | None) -> None:
         told = (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
@@ -239,7 +271,7 @@ class LiquidLayer(nn.Module, ABC):
     def weights(self) -> dict[str, Tensor]:
         """The weights of all places by name."""
         names = self.weight_names
-        if not self._is_plain:
+        if not self._is_single:
             names = tuple(n for s in self.stack(self.training).places() for n in self._names_at(s))
         return {n: w for n in names if (w := getattr(self, n)) is not None}
 
@@ -298,6 +330,21 @@ class LiquidLayer(nn.Module, ABC):
             rest = unpacked(x, dt, lengths, observed, self.batch_first)
             outputs, last = self.forward(rest.x, h0, rest.dt, rest.lengths, rest.observed)
             return packed_like(x, outputs, rest.lengths, self.batch_first), last
+        result = self._run(x, h0, dt, lengths, observed)
+        if self._watchers:
+            self.notify(x, h0, dt, lengths, observed)
+        return result
+
+    def notify(self, *arguments: Any) -> None:
+        """Show the arguments of a call in training to those who `torchliquid.watch` the layer."""
+        if self.training:
+            for listen in list(self._watchers.values()):
+                listen(*arguments)
+
+    def _run(
+        self, x: Any, h0: Tensor | None, dt: Any, lengths: Any = None, observed: Any = None
+    ) -> tuple[Any, Tensor]:
+        """`forward` of padded sequences, unseen by those who watch."""
         if lengths is None and observed is None:
             done = self.quick_call(self._parameters, None, x, h0, dt)
             if done is not None:
@@ -347,11 +394,7 @@ class LiquidLayer(nn.Module, ABC):
             if done is not None:
                 return done
         with torch.no_grad():
-            return streams.step(self, self._base_forward, x, state, interval, out)
-
-    def _base_forward(self, x: Tensor, h0: Tensor | None, dt: Any) -> tuple[Tensor, Tensor]:
-        """Of this class, whatever a subclass has made of its own."""
-        return LiquidLayer.forward(self, x, h0, dt)
+            return streams.step(self, self._run, x, state, interval, out)
 
     def step_many(self, x: Tensor, states: Tensor, dt: float | Tensor | None = None) -> Tensor:
         """One sample of each of B streams, their states updated in place; no autograd.
@@ -372,7 +415,7 @@ class LiquidLayer(nn.Module, ABC):
         if not isinstance(dt, Tensor):
             return self.step(x, states, dt, out=states)
         with torch.no_grad():
-            return streams.step(self, self._base_forward, x, states, dt, states)
+            return streams.step(self, self._run, x, states, dt, states)
 
     def quick_call(
         self, weights: Mapping[str, Any], readout: Any, x: Any, h0: Any, dt: Any
@@ -419,6 +462,7 @@ class LiquidLayer(nn.Module, ABC):
 
         They feed nothing back and are 0 in outputs and states, so that a drop in accuracy tells
         what they were good for. Nothing is trained or saved differently; contexts may be nested.
+        Other threads, and copies of the layer, do not see it.
 
         Args:
             neurons: numbers of neurons, one or several, or a mask ``(H,)``.
@@ -439,13 +483,14 @@ class LiquidLayer(nn.Module, ABC):
         check_index("place", place, depth)
         kept = torch.ones(depth, H, device=weight.device, dtype=weight.dtype)
         kept[place, check_neurons(neurons, H)] = 0
-        before = self._kept, self._is_plain
-        self._kept = kept if self._kept is None else kept * self._kept
-        self._is_plain = False
+        token = object()
+        self._ablations[token] = kept
+        _ABLATED.set(_ABLATED.get() | {token})
         try:
             yield
-        finally:
-            self._kept, self._is_plain = before
+        finally:  # whatever other contexts were opened or closed meanwhile
+            _ABLATED.set(_ABLATED.get() - {token})
+            del self._ablations[token]
 
     @property
     def is_ablated(self) -> bool:

@@ -1,7 +1,7 @@
 """Packs: many models of one shape trained side by side, one per lane."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -65,6 +65,7 @@ class Pack(nn.Module):
         self._cell = (cell_of(models[0].layer),)
         self.layer = StackedWeights([model.layer for model in models])
         self.readout = StackedWeights([model.readout for model in models])
+        self._watchers: dict[object, Callable[..., None]] = {}
         self.train(models[0].training)
 
     def train(self, mode: bool = True) -> "Pack":
@@ -114,6 +115,23 @@ class Pack(nn.Module):
             Predictions laid out like ``x``, with lanes and O features, and the last state, shaped
             like ``h0``.
         """
+        result = self._run(x, h0, dt, lengths, observed)
+        self._notify(x, h0, dt, lengths, observed)
+        return result
+
+    def _notify(self, *arguments: Any) -> None:
+        """Show the arguments of a call in training to those who `torchliquid.watch` the pack."""
+        if self._watchers and self.training:
+            for listen in list(self._watchers.values()):
+                listen(*arguments)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied or pickled: nobody watches a copy."""
+        return {**vars(self), "_watchers": {}}
+
+    def _run(
+        self, x: Tensor, h0: State | None, dt: Any, lengths: Any, observed: Tensor | None
+    ) -> tuple[Tensor, State]:
         cell = self._cell[0]
         plain = lengths is None and observed is None
         extras = has_extras(self.layer) or has_extras(self.readout)
@@ -124,7 +142,7 @@ class Pack(nn.Module):
         held = self.readout()
         readout: Any = (held["weight"], held.get("bias"))
         if not plain:
-            outputs, last = self.states(x, h0, dt, lengths, observed)
+            outputs, last = self._states(x, h0, dt, lengths, observed)
             return kernels.linear(outputs, *readout), last
         interface = self.interface()
         given = interface.arrange(x, h0, dt)
@@ -144,6 +162,13 @@ class Pack(nn.Module):
 
         Arguments as in the call.
         """
+        result = self._states(x, h0, dt, lengths, observed)
+        self._notify(x, h0, dt, lengths, observed)
+        return result
+
+    def _states(
+        self, x: Tensor, h0: State | None, dt: Any, lengths: Any, observed: Tensor | None
+    ) -> tuple[Tensor, State]:
         cell, interface = self._cell[0], self.interface()
         mine = {"lengths": lengths, "observed": observed}
         named = [name for name, value in mine.items() if value is not None]

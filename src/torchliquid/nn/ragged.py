@@ -103,21 +103,26 @@ def unpacked(x: PackedSequence, dt: Any, lengths: Any, observed: Any, batch_firs
         raise TorchliquidError("x is packed already, with its lengths: leave lengths out")
     sequence, lengths = pad_packed_sequence(x, batch_first=batch_first)
     if isinstance(dt, PackedSequence):
-        dt = _alike("dt", dt, x, batch_first)
+        dt = _alike("dt", dt, x, lengths, batch_first)
         if dt.dim() == 3 and dt.shape[-1] != 1:
             raise TorchliquidError(f"dt is packed with {dt.shape[-1]} features: give one a sample")
         dt = dt.squeeze(-1) if dt.dim() == 3 else dt
     if isinstance(observed, PackedSequence):
-        observed = _alike("observed", observed, x, batch_first)
+        observed = _alike("observed", observed, x, lengths, batch_first)
     return Padded(sequence, dt, lengths, observed)
 
 
-def _alike(name: str, given: PackedSequence, x: PackedSequence, batch_first: bool) -> Tensor:
-    if not torch.equal(given.batch_sizes, x.batch_sizes):
+def _alike(
+    name: str, given: PackedSequence, x: PackedSequence, lengths: Tensor, batch_first: bool
+) -> Tensor:
+    """What is packed as x is, padded. Batch sizes alone do not show which row is how long."""
+    padded, own = pad_packed_sequence(given, batch_first=batch_first)
+    if not torch.equal(given.batch_sizes, x.batch_sizes) or not torch.equal(own, lengths):
         raise TorchliquidError(
-            f"{name} is packed with other lengths than x: pack both with the same ones"
+            f"{name} is packed with other lengths than x, or in another order of rows: pack both "
+            "from the same order, with the same lengths and the same enforce_sorted"
         )
-    return pad_packed_sequence(given, batch_first=batch_first)[0]
+    return padded
 
 
 def _checked(lengths: Any, B: int, L: int) -> Tensor:

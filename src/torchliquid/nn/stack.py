@@ -164,6 +164,7 @@ def told_before(stack: Stack, weights: Weights, given: Arranged) -> list[Tensor]
     for place in stack.places_of(stack.num_layers - 1):
         state = _state_at(given.state, place)
         assert isinstance(state, Tensor)  # noqa: S101 - samples are skipped by liquid cells alone
+        state = _silenced(stack, place, state)
         if stack.projected:
             state = _project(stack, weights, state.unsqueeze(-2), place).squeeze(-2)
         told.append(state)
@@ -205,8 +206,7 @@ def _layer(
         states, last = cell.scan(own, turn.sequence(given.x), state, turn.times(given.dt))
         if ends is not None:
             last = _after(states, state, ends)
-        if stack.kept is not None:
-            states, last = states * stack.kept[place], last * stack.kept[place]
+        states, last = _silenced(stack, place, states), _silenced(stack, place, last)
         lasts.append(last)
         if stack.projected:
             states = _project(stack, weights, states, place)
@@ -259,8 +259,13 @@ def _weights_at(cell: Cell, stack: Stack, weights: Weights, place: int) -> dict[
         hh = own["weight_hh_l0"]
         own["weight_hh_l0"] = (hh @ weights[name_at("weight_hr_l0", suffix)]).to(hh.dtype)
     if stack.kept is not None:
-        own["weight_hh_l0"] = own["weight_hh_l0"] * stack.kept[place]
+        own["weight_hh_l0"] = _silenced(stack, place, own["weight_hh_l0"])
     return own
+
+
+def _silenced(stack: Stack, place: int, values: Any) -> Any:
+    """Values of each neuron ``(..., H)``, 0 for those that are ablated."""
+    return values if stack.kept is None else values * stack.kept[place].to(values)
 
 
 def _state_at(state: State, place: int) -> State:
