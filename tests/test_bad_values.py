@@ -199,7 +199,7 @@ def flag(v: Any, base: Any) -> bool:
 
 
 def share(v: Any, base: Any) -> bool:
-    return number(v) and 0 <= v < 1
+    return number(v) and 0 <= v <= 1
 
 
 def projection(v: Any, base: Any) -> bool:
@@ -256,6 +256,11 @@ def edges(v: Any, base: Any) -> bool:
     if v is None:
         return base is None
     return dense(v) and v.shape == base.shape and v.dtype == torch.int64
+
+
+def nothing(v: Any, base: Any) -> bool:
+    """None alone: it is another name for what is given already."""
+    return v is None
 
 
 def shared_or_own(v: Any, base: Any) -> bool:
@@ -353,6 +358,8 @@ def layer_walk(
         given["lengths"], fine["lengths"] = None, row_lengths
     if "observed" in takes:
         given["observed"], fine["observed"] = None, arrivals
+    if "hx" in takes:
+        given["hx"], fine["hx"] = None, nothing
     return Walk(call, given, fine)
 
 
@@ -363,6 +370,7 @@ def lstm_walk(call: Callable[..., Any], lead: tuple[int, ...] = ()) -> Walk:
     fine: dict[str, Fine] = {"x": x, "h0": pair, "dt": pair}
     given["lengths"], fine["lengths"] = None, pair
     given["observed"], fine["observed"] = None, pair
+    given["hx"], fine["hx"] = None, nothing
     return Walk(call, given, fine)
 
 

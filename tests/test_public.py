@@ -108,7 +108,16 @@ print(json.dumps({"seconds": seconds, "all": list(sys.modules),
     found = json.loads(done.stdout)
     assert not HEAVY & {name.split(".")[0] for name in found["all"]}
     rooms = {name.split(".")[1] for name in found["own"] if name.startswith("torchliquid.")}
-    assert rooms == {"checks", "errors", "export", "functional", "insight", "kernels", "nn"}
+    assert rooms == {
+        "checks",
+        "errors",
+        "export",
+        "files",
+        "functional",
+        "insight",
+        "kernels",
+        "nn",
+    }
     foreign = [name for name in found["own"] if not name.startswith("torchliquid")]
     assert len(foreign) < 10, foreign
     with capsys.disabled():

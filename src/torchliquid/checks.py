@@ -55,9 +55,9 @@ def check_width(proj_size: int, hidden_size: int) -> int:
 
 
 def check_share(name: str, share: float) -> float:
-    """A number in [0, 1)."""
-    if not isinstance(share, _NUMBERS) or isinstance(share, bool) or not 0 <= share < 1:
-        raise TorchliquidError(f"{name} is {shown(share)}: give a number from 0 to below 1")
+    """A number in [0, 1]."""
+    if not isinstance(share, _NUMBERS) or isinstance(share, bool) or not 0 <= share <= 1:
+        raise TorchliquidError(f"{name} is {shown(share)}: give a number from 0 to 1")
     return float(share)
 
 
@@ -124,7 +124,18 @@ def check_interval(dt: Any, dtype: torch.dtype | None = None, unfolds: int = 1) 
                 f"dt is {value:g}, which {dtype} cannot hold{parts}: give time in another unit, or "
                 "the layer another dtype"
             )
+        value = min(value, longest_interval(dtype))
     return value
+
+
+def longest_interval(dtype: torch.dtype) -> float:
+    """The longest dt that a cell computes with: products of it must not overflow.
+
+    A longer one is taken as this long, which changes no result: states have been at rest since
+    long before, unless a time constant is 1e25 times the unit of dt.
+    """
+    largest = float(torch.finfo(dtype).max)
+    return largest if dtype == torch.float16 else largest * 2.0**-20
 
 
 def check_intervals(dt: Tensor, dtype: torch.dtype) -> Tensor:
@@ -143,7 +154,8 @@ def check_intervals(dt: Tensor, dtype: torch.dtype) -> Tensor:
         )
     if given.dtype != dtype and not bool(((after > 0) == (before > 0)).all()):
         raise TorchliquidError(f"dt holds values that are 0 in {dtype}: give a larger unit of time")
-    return dt
+    longest = longest_interval(dtype)
+    return dt.clamp(max=longest) if bool((after > longest).any()) else dt
 
 
 def _values(t: Tensor) -> Tensor:
@@ -156,7 +168,12 @@ def _values(t: Tensor) -> Tensor:
 def check_tensor(name: str, value: Any, expected: str) -> Tensor:
     """An ordinary dense tensor; ``expected`` ends the message."""
     if not isinstance(value, Tensor):
-        raise TorchliquidError(f"{name} is a {type(value).__name__}: expected a tensor {expected}")
+        advice = ""
+        if type(value).__name__ == "Proxy":
+            advice = "; torch.fx traces no recurrence: make the layer a leaf of your Tracer"
+        raise TorchliquidError(
+            f"{name} is a {type(value).__name__}: expected a tensor {expected}{advice}"
+        )
     if value.is_nested or value.layout != torch.strided:
         kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.")
         raise TorchliquidError(f"{name} is {kind}: expected a dense tensor {expected}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from torchliquid import TorchliquidError
 from torchliquid.cli.terminal import open_console
+from torchliquid.files import exists
 
 
 def add_exports(commands: Any) -> None:
@@ -57,7 +58,7 @@ def _export(options: argparse.Namespace) -> int:
     from torchliquid.nn import load
 
     lanes = sorted(path.name for path in options.model.glob("lane-*") if path.is_dir())
-    if lanes and not (options.model / "config.json").exists():
+    if lanes and not exists(options.model / "config.json"):
         raise TorchliquidError(
             f"{options.model} holds {len(lanes)} trained models: give one, such as "
             f"{options.model / lanes[0]}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from torchliquid import TorchliquidError, __version__
-from torchliquid.checks import visible
+from torchliquid.checks import shown, visible
 from torchliquid.cli.benchmarks import add_benchmarks
 from torchliquid.cli.exports import add_edge, add_exports
 from torchliquid.cli.suites import add_suites
@@ -22,6 +22,10 @@ BAD_INPUT = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give its exit code: 0, 2 for bad input, 128 + the signal that ended it."""
     try:
+        arguments = sys.argv[1:] if arguments is None else arguments
+        for argument in arguments:
+            if "\0" in argument:
+                raise TorchliquidError(f"{shown(argument)} holds a null character: leave it out")
         options = _parser().parse_args(arguments)
         with _signals():
             code = options.command(options)
@@ -39,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return BAD_INPUT
-    except OSError as error:  # everything else that writes has said so itself
+    except OSError as error:
+        if error.filename is not None:  # a path that the system refuses
+            name = shown(str(error.filename))
+            print(f"torchliquid: error: {name}: {error.strerror}: give another", file=sys.stderr)
+            return BAD_INPUT
         if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
             raise
         sys.stdout = None  # or the interpreter fails again at its end

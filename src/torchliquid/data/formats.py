@@ -19,6 +19,7 @@ from torchliquid.data.cells import Say
 from torchliquid.data.marks import Marks
 from torchliquid.data.text import Columns, read_text
 from torchliquid.errors import TorchliquidError
+from torchliquid.files import read_file
 
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".asc")
 SUFFIXES = (
@@ -48,12 +49,12 @@ def read_columns(path: Path, marks: Marks | None = None, say: Say = lambda text:
     readers: dict[str, Callable[[bytes], Columns]] = dict.fromkeys(TEXT, text)
     readers |= dict.fromkeys((".parquet", ".pq"), _read_parquet) | {".npy": _read_numpy}
     readers |= {".feather": _read_feather, ".jsonl": _read_lines, ".xlsx": _read_excel}
-    if not path.exists():
-        raise TorchliquidError(f"{path} does not exist: give the path of a table file")
-    if path.is_dir():
-        raise TorchliquidError(f"{path} is a folder: give one table file in it ({SUFFIXES})")
     try:
-        content, suffix = _unpacked(path.read_bytes(), path)
+        if path.is_dir():
+            raise TorchliquidError(f"{path} is a folder: give one table file in it ({SUFFIXES})")
+        content, suffix = _unpacked(read_file(path), path)
+    except FileNotFoundError as error:
+        raise TorchliquidError(f"{path} does not exist: give the path of a table file") from error
     except OSError as error:
         raise TorchliquidError(
             f"cannot read {path} ({error.strerror}): check the file and its permissions"

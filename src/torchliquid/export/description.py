@@ -171,6 +171,11 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
                 f"{key} holds values that are not finite: the model has diverged, train it anew"
             )
     numbers = {key: np.asarray(value.numpy()) for key, value in weights.items()}
+    if name not in GATES:
+        raise TorchliquidError(
+            f"{name} cannot be exported yet: only {', '.join(GATES)} can; "
+            "torch.export writes any layer as a program of torch's operations"
+        )
     _check_one_way(name, layer)
     layers = _liquid(name, layer, weights) if isinstance(layer, LiquidLayer) else _gated(
         name, layer, numbers

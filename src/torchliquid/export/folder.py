@@ -1,7 +1,6 @@
 """A model as a folder of C: written whole, or not at all."""
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -33,6 +32,7 @@ from torchliquid.export.samples import (
     rounding,
 )
 from torchliquid.export.text import RESERVED, render
+from torchliquid.files import exists
 from torchliquid.nn.model import Recurrent, SequenceModel
 
 FLOATS = ("float32", "float32-table")
@@ -289,28 +289,34 @@ def new_folder(target: Path) -> Iterator[Path]:
     Raises:
         TorchliquidError: there is something already, or no place to write to.
     """
-    if target.exists() or target.is_symlink():
+    if exists(target):
         raise TorchliquidError(f"{target} exists: give a folder that does not, or remove it")
     part: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        part.chmod(0o777 & ~_umask())
+        part.chmod(_mode_of_new_folders(part))
         yield part
         part.rename(target)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        if isinstance(error, TorchliquidError):
+            raise
+        reason = getattr(error, "strerror", error)
         raise TorchliquidError(
-            f"cannot write {target} ({error.strerror}): give a folder that can be written to"
+            f"cannot write {target} ({reason}): give a folder that can be written to"
         ) from error
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _mode_of_new_folders(folder: Path) -> int:
+    """Permissions of a folder made just now; to read the umask is to set it, for all threads."""
+    probe = folder / "probe"
+    probe.mkdir()
+    mode = probe.stat().st_mode & 0o777
+    probe.rmdir()
+    return mode
 
 
 def check_name(name: Any) -> None:

@@ -25,6 +25,7 @@ from torchliquid.export import boards, host
 from torchliquid.export.engineer import report
 from torchliquid.export.host import Exported
 from torchliquid.export.samples import errors
+from torchliquid.files import read_file
 
 FUZZ = 100_000
 SAMPLES = 50
@@ -75,7 +76,7 @@ def opened(folder: str | Path) -> Exported:
     """
     path = check_path(folder)
     try:
-        facts = json.loads((path / "report.json").read_text(encoding="utf-8"))
+        facts = json.loads(read_file(path / "report.json"))
         if facts["schema"] != 1:
             raise KeyError("schema")
         exported = Exported(path, facts)

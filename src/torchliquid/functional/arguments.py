@@ -15,6 +15,7 @@ from torchliquid.checks import (
     check_interval,
     check_tensor,
     check_unfolds,
+    longest_interval,
 )
 from torchliquid.errors import TorchliquidError
 
@@ -53,9 +54,9 @@ def check_kin(needed: Mapping[str, Any], optional: Mapping[str, Any], dt: Any = 
         check_interval(dt, first.dtype)
 
 
-def as_time(dt: float | Tensor) -> float | Tensor:
-    """A checked time, whatever type of number it came as."""
-    return dt if isinstance(dt, Tensor) else float(dt)
+def as_time(dt: float | Tensor, dtype: torch.dtype) -> float | Tensor:
+    """A checked time that ``dtype`` can compute with, whatever type of number it came as."""
+    return dt if isinstance(dt, Tensor) else min(float(dt), longest_interval(dtype))
 
 
 def check_sequence(x: Tensor, lanes: Size, width: int) -> tuple[int, int]:

@@ -181,7 +181,7 @@ def ltc_step(
     """
     check_solver(solver)
     check_step(u, x, weight_hh, tau, target, dt, unfolds)
-    return _sample(u, x, weight_hh, tau, target, as_time(dt), solver, unfolds)
+    return _sample(u, x, weight_hh, tau, target, as_time(dt, x.dtype), solver, unfolds)
 
 
 def _sample(
@@ -237,7 +237,7 @@ def ltc(
     check_ltc(x, h0, weight_ih, weight_hh, bias, tau, target, dt, unfolds)
     check_solver(solver)
     tau, target = tau.unsqueeze(-2), target.unsqueeze(-2)
-    time = as_time(dt)
+    time = as_time(dt, x.dtype)
     steps = (time.unsqueeze(-1),) if isinstance(time, Tensor) else ()
 
     def sample(state: Tensor, u: Tensor, step: "float | Tensor" = 0.0) -> Tensor:

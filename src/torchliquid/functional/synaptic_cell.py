@@ -29,9 +29,9 @@ from torchliquid.functional.arguments import as_time, check_synaptic
 EPSILON = 1e-8
 
 
-def all_pairs(sources: int, destinations: int) -> Tensor:
+def all_pairs(sources: int, destinations: int, device: torch.device | None = None) -> Tensor:
     """Every synapse ``(sources * destinations, 2)``: a flattened dense matrix's order."""
-    every = torch.arange(sources * destinations)
+    every = torch.arange(sources * destinations, device=device)
     return torch.stack([every // destinations, every % destinations], dim=1)
 
 
@@ -120,9 +120,9 @@ def synaptic(
         dt,
         unfolds,
     )
-    H, dt = h0.shape[-1], as_time(dt)
-    synapses = all_pairs(H, H) if synapses is None else synapses
-    sensory = all_pairs(x.shape[-1], H) if sensory is None else sensory
+    H, dt = h0.shape[-1], as_time(dt, x.dtype)
+    synapses = all_pairs(H, H, x.device) if synapses is None else synapses
+    sensory = all_pairs(x.shape[-1], H, x.device) if sensory is None else sensory
     x = map_input(x, input_w, input_b)
     gleak, vleak, cm = (p.unsqueeze(-2) for p in (gleak, vleak, cm))
     states = []

@@ -117,7 +117,7 @@ def ltc(
     """See `torchliquid.functional.ltc`."""
     check_ltc(x, h0, weight_ih, weight_hh, bias, tau, target, dt, unfolds)
     check_solver(solver)
-    dt = as_time(dt)
+    dt = as_time(dt, x.dtype)
     times = dt if isinstance(dt, Tensor) else None
     run = functional.ltc
     if solver in native_ltc.SOLVERS and _native(
@@ -152,7 +152,7 @@ def ltc_model(
     """
     check_ltc(x, h0, weight_ih, weight_hh, bias, raw_tau, target, dt, unfolds)
     check_solver(solver)
-    dt = as_time(dt)
+    dt = as_time(dt, x.dtype)
     given = (x, h0, weight_ih, weight_hh, bias)
     weights = (readout, readout_bias)
     times = dt if isinstance(dt, Tensor) else None
@@ -317,7 +317,7 @@ def synaptic(
     sensors = (sensory_sigma, sensory_mu, sensory_w, sensory_erev)
     neurons = (gleak, vleak, cm)
     maps = (input_w, input_b)
-    dt = as_time(dt)
+    dt = as_time(dt, x.dtype)
     times = dt if isinstance(dt, Tensor) else None
     run = functional.synaptic
     if _native(h0.dim() - 2, x, h0, *recurrent, *sensors, *neurons, *maps, times):

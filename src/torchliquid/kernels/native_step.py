@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchliquid.checks import longest_interval
 from torchliquid.kernels import library
 from torchliquid.kernels.native_ltc import SOLVERS
 
@@ -22,8 +23,9 @@ class Stepper:
         assert weight_ih is not None  # noqa: S101 - for the type checker
         self.memory, self.options = _memory(weights), (weights[2] is None, solver, unfolds)
         self.dtype = weight_ih.dtype
-        limits = torch.finfo(self.dtype)  # others are looked at more closely
-        self.least, self.most = limits.tiny * unfolds, limits.max
+        # others are looked at more closely
+        self.least = torch.finfo(self.dtype).tiny * unfolds
+        self.most = longest_interval(self.dtype)
         self.hidden, self.inputs = weight_ih.shape
         self.few = library.few(self.hidden, library.loaded().width[weight_ih.element_size()])
         layout = library.Batched

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from torchliquid.checks import longest_interval
 from torchliquid.kernels import native_ltc
 
 Weights = tuple[Any, Any, Any, Any, Any]
@@ -18,7 +19,10 @@ Readout = tuple[Any, Any]
 
 _FIXED = frozenset(native_ltc.SOLVERS) - {"euler"}
 """Solvers that have nothing to say of a long step."""
-_LIMITS = {dtype: torch.finfo(dtype) for dtype in (torch.float32, torch.float64)}
+_LIMITS = {
+    dtype: (torch.finfo(dtype).tiny, longest_interval(dtype))
+    for dtype in (torch.float32, torch.float64)
+}
 
 
 def ltc(
@@ -52,7 +56,7 @@ def ltc(
         return None
     dtype = x.dtype
     limits = _LIMITS.get(dtype)
-    if limits is None or not limits.tiny * unfolds < dt < limits.max:
+    if limits is None or not limits[0] * unfolds < dt < limits[1]:
         return None
     *lead, H, I = weight_ih.shape
     dims = x.dim()
@@ -89,7 +93,10 @@ def ltc(
         y, last = native_ltc.layer(*given, dt, solver, unfolds)
     else:
         y, last = native_ltc.model(*given, dt, solver, unfolds, *readout)
-    return (y if batch_first else y.transpose(-3, -2)), last
+    if not batch_first:
+        y = y.transpose(-3, -2)
+    # callers view a layer's outputs; a pack's would cost a copy of all lanes
+    return (y if lead else y.contiguous()), last
 
 
 def _watched() -> bool:

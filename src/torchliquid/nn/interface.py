@@ -21,6 +21,15 @@ State = Tensor | tuple[Tensor, Tensor]
 """State of a recurrent cell: one tensor, or the pair ``(h, c)`` of an LSTM."""
 
 
+def initial_state(h0: Any, hx: Any) -> Any:
+    """The initial state of a call, by either of its names."""
+    if hx is None:
+        return h0
+    if h0 is not None:
+        raise TorchliquidError("h0 and hx are both given: they are one argument, give one")
+    return hx
+
+
 class Arranged(NamedTuple):
     """A call's arguments as cells take them: batch first, lanes before that where a pack runs."""
 
@@ -111,7 +120,9 @@ class Interface:
         """Lay a batch-first result out as the caller's input of ``dims`` dimensions was."""
         if dims == 2:
             return sequence.squeeze(-3)
-        return sequence if self.batch_first else sequence.transpose(-3, -2)
+        laid_out = sequence if self.batch_first else sequence.transpose(-3, -2)
+        # callers view a layer's outputs, as those of nn.LSTM; a pack's would cost a copy
+        return laid_out.contiguous() if self.lanes is None else laid_out
 
     def restore_state(self, state: State, dims: int) -> State:
         """The same for a state ``(*S, D, B, H)``: ``(D, H)`` where the input had no batch.

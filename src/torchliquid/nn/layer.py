@@ -27,7 +27,7 @@ from torchliquid.checks import (
 )
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import calls, streams
-from torchliquid.nn.interface import Interface
+from torchliquid.nn.interface import Interface, initial_state
 from torchliquid.nn.parameters import new_parameter
 from torchliquid.nn.ragged import packed_like, unpacked
 from torchliquid.nn.stack import Stack, name_at
@@ -54,7 +54,7 @@ class LiquidLayer(nn.Module, ABC):
         bias: whether there is one.
         batch_first: whether batched input is ``(B, L, I)`` instead of ``(L, B, I)``.
         dropout: share of the outputs of each layer but the last that is dropped in training, in
-            [0, 1).
+            [0, 1].
         bidirectional: whether every layer also runs backwards, with weights of its own; outputs of
             both directions stand side by side.
         proj_size: if not 0, outputs of a direction are P values ``weight_hr x`` of its state x, and
@@ -295,6 +295,8 @@ class LiquidLayer(nn.Module, ABC):
         dt: Any = None,
         lengths: Any = None,
         observed: Any = None,
+        *,
+        hx: Tensor | None = None,
     ) -> tuple[Any, Tensor]:
         """Run the layer over a sequence.
 
@@ -316,6 +318,7 @@ class LiquidLayer(nn.Module, ABC):
                 that did. A missing feature holds the row's last value of it, 0 before the first
                 (see `torchliquid.fill_missing`). What stands where nothing arrived, NaN too,
                 reaches no output and no gradient.
+            hx: h0 by the name that `nn.LSTM` has for it.
 
         Returns:
             Outputs after every sample, laid out (or packed) like ``x`` with H features (P where
@@ -326,6 +329,7 @@ class LiquidLayer(nn.Module, ABC):
         Raises:
             TorchliquidError: a type, shape, dtype, device or dt that does not fit.
         """
+        h0 = initial_state(h0, hx)
         if isinstance(x, PackedSequence):
             rest = unpacked(x, dt, lengths, observed, self.batch_first)
             outputs, last = self.forward(rest.x, h0, rest.dt, rest.lengths, rest.observed)
@@ -499,6 +503,10 @@ class LiquidLayer(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         """Sizes and what differs from the constructor's defaults, as ``print(layer)`` shows it."""
-        defaults = inspect.signature(type(self)).parameters
-        told = {n: v for n, v in self.config().items() if v != defaults[n].default}
-        return ", ".join(f"{name}={value!r}" for name, value in told.items())
+        for owner in type(self).__mro__:  # a subclass may take anything: then its base is shown
+            defaults = inspect.signature(owner).parameters
+            if all(hasattr(self, name) for name in defaults if name not in ("device", "dtype")):
+                break
+        shown = {n: getattr(self, n) for n in defaults if n not in ("device", "dtype")}
+        different = {n: v for n, v in shown.items() if v is not defaults[n].default}
+        return ", ".join(f"{n}={v!r}" for n, v in different.items() if v != defaults[n].default)

@@ -10,7 +10,7 @@ from torchliquid import kernels
 from torchliquid.checks import autocast_type, check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import gated
-from torchliquid.nn.interface import Interface, State
+from torchliquid.nn.interface import Interface, State, initial_state
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.scaling import Scaling
 from torchliquid.nn.stack import run_and_read
@@ -65,6 +65,8 @@ class SequenceModel(nn.Module):
         dt: Any = None,
         lengths: Any = None,
         observed: Any = None,
+        *,
+        hx: State | None = None,
     ) -> tuple[Any, State]:
         """Run the model over a sequence.
 
@@ -75,10 +77,12 @@ class SequenceModel(nn.Module):
             lengths: of a padded batch, liquid layers only; predictions at padded steps are those
                 of a state of zero, and mean nothing.
             observed: which samples, or features, arrived; liquid layers only.
+            hx: h0 by the name that `nn.LSTM` has for it.
 
         Returns:
             Predictions laid out like ``x`` with O features, and the layer's last state.
         """
+        h0 = initial_state(h0, hx)
         if lengths is not None or observed is not None or isinstance(x, PackedSequence):
             return self._ragged(x, h0, dt, lengths, observed)
         layer: nn.Module = self.layer

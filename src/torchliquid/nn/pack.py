@@ -13,7 +13,7 @@ from torchliquid.checks import shown
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import calls
 from torchliquid.nn.gated import Gated
-from torchliquid.nn.interface import Interface, State
+from torchliquid.nn.interface import Interface, State, initial_state
 from torchliquid.nn.lanes import MakeModel, build_lanes, check_seeds
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.model import Recurrent, SequenceModel, has_extras
@@ -96,6 +96,8 @@ class Pack(nn.Module):
         dt: float | Tensor | None = None,
         lengths: Any = None,
         observed: Tensor | None = None,
+        *,
+        hx: State | None = None,
     ) -> tuple[Tensor, State]:
         """Run every lane over its sequences, laid out as the lanes' models take them.
 
@@ -110,11 +112,13 @@ class Pack(nn.Module):
                 predictions at padded steps are those of a state of zero, and mean nothing.
             observed: liquid layers only: which samples, or features, arrived, booleans for all
                 lanes, laid out like x without them.
+            hx: h0 by the name that `nn.LSTM` has for it.
 
         Returns:
             Predictions laid out like ``x``, with lanes and O features, and the last state, shaped
             like ``h0``.
         """
+        h0 = initial_state(h0, hx)
         result = self._run(x, h0, dt, lengths, observed)
         self._notify(x, h0, dt, lengths, observed)
         return result

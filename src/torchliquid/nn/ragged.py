@@ -140,7 +140,9 @@ def _checked(lengths: Any, B: int, L: int) -> Tensor:
             f"lengths has shape {tuple(many.shape)} and {many.dtype}: expected {expected}"
         )
     if torch.compiler.is_compiling():
-        return many.long()  # a compiled model does not look at values
+        if not torch.compiler.is_exporting():  # a compiled model looks at values as it runs
+            torch._assert_async(((many >= 1) & (many <= L)).all(), f"lengths: expected {expected}")
+        return many.long()
     if B and not bool(((many >= 1) & (many <= L)).all()):
         raise TorchliquidError(
             f"lengths holds {int(many.min())} to {int(many.max())}: expected {expected}"

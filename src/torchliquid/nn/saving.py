@@ -10,9 +10,7 @@ from then on this one is.
 import contextlib
 import hashlib
 import json
-import os
 import re
-import stat
 import textwrap
 import warnings
 from pathlib import Path
@@ -24,6 +22,7 @@ from torch.nn.utils import parametrize
 
 from torchliquid.checks import check_flag, check_path, check_size, shown
 from torchliquid.errors import TorchliquidError
+from torchliquid.files import PART, atomic_write, read_file
 from torchliquid.nn.cells import CELLS
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.model import Recurrent, SequenceModel
@@ -93,8 +92,8 @@ def save(model: SequenceModel | Recurrent, folder: str | Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         _check_ours(path)
-        _write_whole(path / config["weights"], content)
-        _write_whole(path / _CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+        atomic_write(path / config["weights"], content)
+        atomic_write(path / _CONFIG, (json.dumps(config, indent=2) + "\n").encode())
         _sweep(path, config["weights"])
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         if isinstance(error, TorchliquidError):
@@ -123,9 +122,9 @@ def load(folder: str | Path) -> Any:
 
     path = check_path(folder)
     try:
-        config = _upgraded(json.loads(_read(path / _CONFIG, _LONGEST_CONFIG)))
+        config = _upgraded(json.loads(read_file(path / _CONFIG, _LONGEST_CONFIG)))
         weights = path / _check_config(config)
-        content = _read(weights, None)
+        content = read_file(weights)
         model = _rebuild(config, _header(content))
         if hashlib.sha256(content).hexdigest() != config["sha256"]:
             raise SafetensorError("its checksum does not fit")
@@ -201,7 +200,7 @@ def _options(layer: Recurrent) -> dict[str, Any]:
 def _check_ours(path: Path) -> None:
     """Nobody's own config.json is to be replaced."""
     try:
-        held = json.loads(_read(path / _CONFIG, _LONGEST_CONFIG))
+        held = json.loads(read_file(path / _CONFIG, _LONGEST_CONFIG))
     except (FileNotFoundError, ValueError, RecursionError):
         return
     if not isinstance(held, dict) or held.get("format") != "torchliquid":
@@ -210,33 +209,15 @@ def _check_ours(path: Path) -> None:
         )
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _sweep(path: Path, weights: str) -> None:
     """Drop the weights of earlier saves, and what writes that were killed left behind."""
     for old in (*path.glob("weights-*.safetensors"), *path.glob(".*.part")):
         ours = re.fullmatch(
-            r"\.?(weights-[0-9a-f]{16}\.safetensors|config\.json)(\.\d+\.part)?", old.name
+            rf"\.?(weights-[0-9a-f]{{16}}\.safetensors|config\.json)({PART})?", old.name
         )
         if ours and old.name != weights:
             with contextlib.suppress(OSError):
                 old.unlink()
-
-
-def _read(path: Path, longest: int | None) -> bytes:
-    """A regular file's content; a pipe or a device would never end."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(f"{path.name} is not a regular file")
-    if longest is not None and path.stat().st_size > longest:
-        raise OSError(f"{path.name} is longer than {longest} bytes")
-    return path.read_bytes()
 
 
 def _upgraded(config: Any) -> Any:

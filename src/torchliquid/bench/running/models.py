@@ -103,7 +103,7 @@ def _find(name: str) -> Model:
     if match:
         cell, size, solver = match[1], int(match[2]), match[3]
         if not CELLS[cell].is_liquid and not solver:
-            text = f"{_ABOUT[cell]}, {size} units, linear readout"
+            text = f"{_ABOUT.get(cell, cell)}, {size} units, linear readout"
             return Model(name, "recurrent", text, cell, size)
         if CELLS[cell].is_liquid and (solver is None or solver in SOLVERS[1:]):
             solver = solver or SOLVERS[0]

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
+from torchliquid.files import PART, atomic_write, check_regular
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -93,9 +93,12 @@ class Store:
             elif self._task_file.exists():
                 self._check_same(self._task_file, _TASK_FACTS)
             (folder / "runs").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name with a null character
+            if isinstance(error, TorchliquidError):
+                raise
             raise TorchliquidError(
-                f"cannot write to {folder} ({error.strerror}): give another folder with --out"
+                f"cannot write to {folder} ({getattr(error, 'strerror', error)}): give another "
+                "folder with --out"
             ) from error
 
     @classmethod
@@ -235,7 +238,7 @@ class Store:
         """Drop what writes that were killed left behind."""
         for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
             for path in folder.glob(".*.part"):
-                if re.fullmatch(r"\..+\.\d+\.part", path.name) and path.is_file():
+                if re.fullmatch(rf"\..+{PART}", path.name) and path.is_file():
                     path.unlink(missing_ok=True)
         for path in (self.folder / "models").glob(".*.part"):
             if path.is_dir() and not path.is_symlink():
@@ -268,9 +271,12 @@ def hold(folder: Path) -> Iterator[None]:
         raise TorchliquidError(
             f"another run is at work in {folder}: wait for it, or give another --out"
         ) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        if isinstance(error, TorchliquidError):
+            raise
         raise TorchliquidError(
-            f"cannot write to {folder} ({error.strerror}): give another folder with --out"
+            f"cannot write to {folder} ({getattr(error, 'strerror', error)}): give another folder "
+            "with --out"
         ) from error
     try:
         yield
@@ -280,12 +286,9 @@ def hold(folder: Path) -> Iterator[None]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a later run, finds all of it or none of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        atomic_write(path, content)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise TorchliquidError(
             f"cannot write {path} ({error.strerror}): make room, or give another --out"
         ) from error
@@ -308,6 +311,7 @@ def _read(path: Path, keys: set[str]) -> tuple[dict[str, Any], Arrays]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_regular(path)
         with safe_open(path, "numpy") as file:
             metadata = file.metadata()
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

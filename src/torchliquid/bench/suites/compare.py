@@ -6,6 +6,7 @@ from typing import Any
 from torchliquid.bench.judging.statistics import finite, median_interval, paired_ratio
 from torchliquid.bench.suites.rows import COLUMNS
 from torchliquid.errors import TorchliquidError
+from torchliquid.files import check_regular
 
 
 def compare(first: Path, second: Path) -> list[dict[str, Any]]:
@@ -52,6 +53,7 @@ def _errors(folder: Path) -> dict[tuple[str, str], list[float]]:
     path = folder / "rows.csv"
     found: dict[tuple[str, str], list[float]] = {}
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row["state"] == "carry" and not row["shift"]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from torchliquid.bench.running.store import Run, write_whole
 from torchliquid.errors import TorchliquidError
+from torchliquid.files import check_regular
 
 COLUMNS = ("task", "model", "parameters", "lane", "state", "shift", "severity", "mse")
 Row = tuple[str, str, int, int, str, str, int, float]
@@ -49,12 +50,17 @@ def write_parquet(csv_file: Path, path: Path) -> int:
     import pandas as pd
 
     try:
+        check_regular(csv_file)
         table = pd.read_csv(csv_file, keep_default_na=False)
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
     except FileNotFoundError as error:
         raise TorchliquidError(
             f"{csv_file} is missing: run the suite first, which writes it"
+        ) from error
+    except OSError as error:
+        raise TorchliquidError(
+            f"cannot read {csv_file} ({error.strerror}): give a folder of a suite's results"
         ) from error
     write_whole(path, buffer.getvalue())
     return len(table)

@@ -63,6 +63,7 @@ from torchliquid.data.presets import ARTICLE
 from torchliquid.data.sines import SumOfSines
 from torchliquid.data.sunspots import sunspots
 from torchliquid.errors import TorchliquidError
+from torchliquid.files import read_file
 
 STATES = ("carry", "reset")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -73,6 +74,10 @@ _READING = frozenset(
 )  # fmt: skip
 _DRAWN = frozenset(["sampling", "missing"])
 _LISTS = frozenset(["features", "missing", "future", "calendar"])
+
+
+_LONGEST = 2**24
+"""Bytes of a suite file: more is another kind of file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +172,7 @@ def read_suite(path: Path | str) -> Suite:
     """
     path = Path(path)
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(read_file(path, _LONGEST).decode())
     except OSError as error:
         raise TorchliquidError(
             f"cannot read {path} ({error.strerror}): give the path of a suite file"
