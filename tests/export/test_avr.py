@@ -50,7 +50,7 @@ def test_the_self_test_passes_on_an_avr(name, dtype, tmp_path):
     # the samples of the self-test would not fit in memory beside the stack
     selftest = folder / "test" / "net_selftest.c"
     text = selftest.read_text().replace("static const", "static const __flash")
-    text = text.replace("net_step(&state, inputs[n]", "net_step(&state, copied(inputs[n])")
+    text = text.replace("net_step(&state, net_inputs[n]", "net_step(&state, copied(net_inputs[n])")
     kind = "int16_t" if dtype.startswith("q") else "float"
     copied = f"""
 static const {kind} *copied(const __flash {kind} *from)

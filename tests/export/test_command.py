@@ -55,7 +55,7 @@ def test_a_benchmarks_model_becomes_c_in_the_units_of_the_table(tmp_path, capsys
     ("words", "said"),
     [
         (["--dtype", "q4"], "dtype is 'q4'"),
-        (["--name", "class"], "means something to C"),
+        (["--name", "class"], "a word or a header of C"),
         (["--dt", "0"], "dt is 0"),
         (["--dt", "1", "--variable-dt"], "not allowed with"),
         (["--test", "none.csv"], "does not exist"),

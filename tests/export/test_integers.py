@@ -11,7 +11,7 @@ from torchliquid.export import describe, golden, to_c
 from torchliquid.export.centring import quantised
 from torchliquid.export.host import call, run
 from torchliquid.export.integers import ONE, quantise, table
-from torchliquid.export.samples import by_torch, columns, made_up
+from torchliquid.export.samples import MADE_UP_REACH, by_torch, columns, made_up
 from torchliquid.export.simulate import states
 from torchliquid.nn import Column, Scaling
 
@@ -57,7 +57,8 @@ def test_c_is_the_golden_model_to_the_bit(name, dtype, tmp_path):
     model = made(name)
     description = describe(model)
     calibration, _ = made_up(description, variable_dt=False)
-    counted = quantised(description, scaled(description, calibration), int(dtype[1:]))
+    calibrated = scaled(description, calibration)
+    counted = quantised(description, calibrated, int(dtype[1:]), MADE_UP_REACH)
     rng = np.random.default_rng(0)
     counts = np.concatenate([
         counted.to_counts(calibration[:200]),
@@ -159,9 +160,8 @@ def test_numbers_become_counts_in_c_as_in_python(tmp_path):
     told = np.frombuffer(call([program], numbers.tobytes()), dtype=np.int16)
     lines = exported.facts["counts"]["inputs"][0]
     description = describe(model)
-    counted = quantised(
-        description, scaled(description, made_up(description, variable_dt=False)[0]), 16
-    )
+    seen = scaled(description, made_up(description, variable_dt=False)[0])
+    counted = quantised(description, seen, 16, MADE_UP_REACH)
     assert lines["unit"] == counted.input_lines()[1][0]
     assert (told == counted.to_counts(numbers[:, None])[:, 0]).all()
 

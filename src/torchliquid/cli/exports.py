@@ -22,6 +22,16 @@ def add_exports(commands: Any) -> None:
         default=[],
         help="another one, verified before, for a column in report.md; may be repeated",
     )
+    verify.add_argument(
+        "--max-error",
+        type=float,
+        default=0.02,
+        metavar="SHARE",
+        help="q8, q16: RMS error that passes, of the output's deviation (%(default)s)",
+    )
+    verify.add_argument(
+        "--cflags", default="", metavar="FLAGS", help="compile with the product's own flags"
+    )
     verify.set_defaults(command=_verify)
 
 
@@ -90,7 +100,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.dtype in ("q8", "q16") and calibrate is None:
         print(
             "note: without --calibrate inputs are assumed to lie within three scales of their "
-            f"means: see the range in {folder / 'src' / options.name}.h"
+            f"means, and are cut off there: see the range in {folder / 'src' / options.name}.h"
         )
     print(f"C: {folder / 'src' / options.name}.c and .h")
     return 0
@@ -114,11 +124,16 @@ def _export_onnx(model: Any, options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from torchliquid.export import verify
 
-    rungs = verify(options.folder, beside=options.beside)
+    rungs = verify(
+        options.folder,
+        beside=options.beside,
+        max_error=options.max_error,
+        cflags=options.cflags,
+    )
     for rung in rungs:
-        print(f"{rung.state:8} {rung.name:12} {rung.words}")
+        print(f"{rung.state:10} {rung.name:12} {rung.words}")
     print(f"report: {options.folder / 'report.md'}")
-    return int(any(rung.state == "failed" for rung in rungs))
+    return int(any(rung.state in ("failed", "unverified") for rung in rungs))
 
 
 def _measure_edge(options: argparse.Namespace) -> int:

@@ -24,9 +24,11 @@ FARTHEST = 0.5
 """Of z, that a bias may move: it makes up for rounding, not for more."""
 
 
-def quantised(description: Description, inputs: Numbers, bits: int) -> IntModel:
+def quantised(
+    description: Description, inputs: Numbers, bits: int, least_reach: float = 0.0
+) -> IntModel:
     """The model in counts, its biases set: see `torchliquid.export.integers.quantise`."""
-    model = quantise(description, inputs, bits)
+    model = quantise(description, inputs, bits, least_reach)
     inputs = inputs[-SAMPLES:]
     inputs = np.concatenate([inputs, inputs])
     told = states(description, inputs)

@@ -199,6 +199,7 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
         tuple(Column(f"output {o}" if outputs > 1 else "output") for o in range(outputs)),
     )  # fmt: skip
     scaling.check(layers[0].inputs, outputs)
+    _check_columns(scaling)
     digest = hashlib.sha256(repr((name, interval, scaling, _settings(layer))).encode())
     for key in sorted(numbers):
         digest.update(key.encode() + numbers[key].tobytes())
@@ -208,6 +209,16 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
 
 def _settings(layer: Recurrent) -> Any:
     return layer.config() if isinstance(layer, LiquidLayer) else repr(layer)
+
+
+def _check_columns(scaling: Scaling) -> None:
+    """That exported code, which takes physical units, can compute with these columns."""
+    for column in (*scaling.inputs, *scaling.outputs):
+        if not (1e-30 <= column.scale <= 1e30 and abs(column.offset) <= 1e30):
+            raise TorchliquidError(
+                f"column {column.name!r} has an offset of {column.offset:g} and a scale of "
+                f"{column.scale:g}, too far for single precision: give it another unit"
+            )
 
 
 def known(numbers: Numbers | None) -> Numbers:

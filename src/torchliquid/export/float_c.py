@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from torchliquid.checks import count
-from torchliquid.export.description import Description
+from torchliquid.export.description import Description, Numbers
 from torchliquid.export.floats import (
     ENTRIES,
     LARGEST_T,
@@ -17,7 +17,7 @@ from torchliquid.export.floats import (
     table,
     unit,
 )
-from torchliquid.export.text import number, render
+from torchliquid.export.text import guard, number, own_names, render
 
 EQUATIONS = {
     "quotient": (
@@ -81,7 +81,7 @@ def float_sources(
         w_out, b_out = w_out * size[:, None], b_out * size + [c.offset for c in outputs]
     context = {
         "name": name,
-        "guard": name.upper(),
+        "guard": guard(name),
         "d": description,
         "version": __version__,
         "type": "float",
@@ -102,12 +102,26 @@ def float_sources(
         "b_out": b_out,
         "means": offsets if offsets.any() else None,
         "farthest": reach * scales,
+        "farthest_output": _farthest_output(description, w_out, b_out, reach * scales),
         "longest_dt": longest_dt(description),
     }
     return {
         f"src/{name}.h": render("model.h.j2", **context),
-        f"src/{name}.c": render("float.c.j2", **context),
+        f"src/{name}.c": own_names(render("float.c.j2", **context), name),
     }
+
+
+def _farthest_output(
+    description: Description, w_out: Numbers | None, b_out: Numbers | None, farthest: Numbers
+) -> float:
+    """What the first output cannot pass, whatever is put in; a hundredth more, for rounding."""
+    reach = description.layers[-1].bound()
+    if w_out is None or b_out is None:
+        return float(1.01 * reach[0])
+    most = float(np.abs(b_out[0]) + np.abs(w_out[0]) @ reach)
+    if description.scaling.change is not None:
+        most += float(farthest[0])
+    return 1.01 * most
 
 
 def _layer(layer: FloatLayer, gate_table: bool) -> dict[str, Any]:

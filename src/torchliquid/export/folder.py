@@ -23,6 +23,7 @@ from torchliquid.export.floats import limits
 from torchliquid.export.integer_c import integer_sources
 from torchliquid.export.integers import ONE, IntModel
 from torchliquid.export.samples import (
+    MADE_UP_REACH,
     Samples,
     by_torch,
     check_inputs,
@@ -31,7 +32,7 @@ from torchliquid.export.samples import (
     made_up,
     rounding,
 )
-from torchliquid.export.text import RESERVED, render
+from torchliquid.export.text import RESERVED, guard, own_names, render
 from torchliquid.files import exists
 from torchliquid.nn.model import Recurrent, SequenceModel
 
@@ -97,7 +98,9 @@ def to_c(
     counted = None
     if dtype in BITS:
         _check_counted(variable_dt, loops)
-        counted = quantised(description, _calibration(description, calibrate), BITS[dtype])
+        least = 0.0 if calibrate is not None else MADE_UP_REACH
+        samples_seen = _calibration(description, calibrate)
+        counted = quantised(description, samples_seen, BITS[dtype], least)
         options["calibrated"] = calibrate is not None
         sources = integer_sources(
             counted, name, unrolled=loops == "unrolled", calibrated=options["calibrated"]
@@ -108,7 +111,7 @@ def to_c(
         sources = float_sources(description, name, dtype, variable_dt=variable_dt, loops=loops)
     samples = _samples(model, description, variable_dt, test, test_dt)
     with new_folder(target) as part:
-        lost = 0.0 if counted else rounding(model, description, samples)
+        lost = rounding(model, description, samples)
         _write(part, name, description, options, sources, samples, counted, lost)
     return target
 
@@ -144,7 +147,7 @@ def _write(
 
     context: dict[str, Any] = {
         "name": name,
-        "guard": name.upper(),
+        "guard": guard(name),
         "d": description,
         "version": __version__,
         "samples": samples,
@@ -156,9 +159,9 @@ def _write(
     } | options
     if counted is not None:
         context["given"] = counted.to_counts(samples.inputs)
-        context["expected"] = golden.run(counted, context["given"])
+        context["expected"] = _golden(counted, context["given"])
     files = dict(sources)
-    files[f"test/{name}_selftest.c"] = render("selftest.c.j2", **context)
+    files[f"test/{name}_selftest.c"] = own_names(render("selftest.c.j2", **context), name)
     files["CMakeLists.txt"] = render("CMakeLists.txt.j2", **context)
     files["library.properties"] = render("library.properties.j2", **context)
     files[f"examples/{name}_demo/{name}_demo.ino"] = render("demo.ino.j2", **context)
@@ -175,6 +178,7 @@ def _write(
         "dt": description.dt if description.takes_dt else None,
         "options": options,
         "tolerance": context["tolerance"],
+        "rounding": lost,
         "bound": bound(description, variable_dt=options["variable_dt"]),
         "state": state_bytes(description, counted),
         "operations": operations(description, options["dtype"], variable_dt=options["variable_dt"]),
@@ -195,6 +199,16 @@ def _write(
         path = part / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _golden(counted: IntModel, given: Any) -> Any:
+    try:
+        return golden.run(counted, given)
+    except OverflowError as error:
+        raise TorchliquidError(
+            f"{error} as the model runs over its samples: its weights are too large for whole "
+            "numbers; export float32"
+        ) from error
 
 
 def _saturated(
@@ -326,9 +340,14 @@ def check_name(name: Any) -> None:
             f"name is {shown(name)}: give a C identifier of at most 40 letters, digits and _, a "
             "letter first"
         )
+    if name == name.upper():
+        raise TorchliquidError(
+            f"name is {name!r}: its macros would be those of {name.lower()!r}; give a small letter"
+        )
     if name.lower() in RESERVED:
         raise TorchliquidError(
-            f"name is {name!r}, which means something to C, C++, Arduino or CMake: give another"
+            f"name is {name!r}, which is a word or a header of C, C++, Arduino or another system: "
+            "give another"
         )
 
 

@@ -63,7 +63,8 @@ def _layer(layer: IntLayer, u: Counts, state: dict[str, Counts]) -> Counts:
             again = layer.w_rec @ seen
             r, z, _ = _z(layer, drive + again)
             own, rest = _z(layer, drive)[2], _z(layer, again + layer.bias_rec)[2]
-            n = tangent(own + _rounded(rest * (sigmoid(r) >> 3), 12))
+            share = (rest >> layer.fold) * (sigmoid(r) >> 3)
+            n = tangent(own + _rounded(share, 12 - layer.fold))
             state[name] = state[name] + (n - seen) * (ONE - sigmoid(z))
     return _seen(layer, state[name])
 

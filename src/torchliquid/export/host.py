@@ -107,7 +107,8 @@ def build(
         ),
         encoding="utf-8",
     )
-    standard = () if "c++" in compiler else ("-std=c99",)
+    own = "c++" in compiler or any(flag.startswith(("-std=", "-ansi")) for flag in flags)
+    standard = () if own else ("-std=c99",)
     call([*compiler, *standard, *STRICT, *flags, *exported.sources, str(main), "-o", str(program)])
 
 

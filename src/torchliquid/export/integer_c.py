@@ -6,7 +6,7 @@ import numpy as np
 
 from torchliquid.checks import count
 from torchliquid.export.integers import C_BITS, C_LAST, LAST, IntLayer, IntModel, table
-from torchliquid.export.text import render
+from torchliquid.export.text import guard, own_names, render
 
 EQUATIONS = {
     "LTC": (
@@ -38,7 +38,7 @@ def integer_sources(
     d = model.of
     context: dict[str, Any] = {
         "name": name,
-        "guard": name.upper(),
+        "guard": guard(name),
         "d": d,
         "version": __version__,
         "type": "int16_t",
@@ -68,7 +68,7 @@ def integer_sources(
     }
     return {
         f"src/{name}.h": render("model.h.j2", **context),
-        f"src/{name}.c": render("integer.c.j2", **context | source),
+        f"src/{name}.c": own_names(render("integer.c.j2", **context | source), name),
     }
 
 
@@ -102,6 +102,7 @@ def _layer(layer: IntLayer) -> dict[str, Any]:
         "shift": layer.shift,
         "before": layer.before,
         "after": layer.after,
+        "fold": layer.fold,
         "own": names,
         "arrays": arrays,
         "about": "/* " + "\n * ".join(lines) + "\n */",

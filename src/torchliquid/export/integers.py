@@ -72,6 +72,8 @@ class IntLayer:
         shift: of slope, pull and leak.
         wide: whether 32 bits of the state are kept.
         unit: ``(H,)``, of what rows see of the state.
+        fold: bits that a GRU's share of the state gives up before the reset gate scales it, so
+            that the product fits whatever the counts are.
     """
 
     of: Layer
@@ -89,6 +91,7 @@ class IntLayer:
     shift: int
     wide: bool
     unit: Numbers
+    fold: int = 0
 
     @property
     def states(self) -> tuple[tuple[str, str], ...]:
@@ -173,13 +176,16 @@ def table() -> Counts:
     return np.minimum(entries, ONE - 1).astype(np.int64)
 
 
-def quantise(description: Description, inputs: Numbers, bits: int) -> IntModel:
+def quantise(
+    description: Description, inputs: Numbers, bits: int, least_reach: float = 0.0
+) -> IntModel:
     """The model in counts.
 
     Args:
         description: of the model.
         inputs: ``(T, I)``, scaled as in training: the calibration.
         bits: of a weight, 8 or 16.
+        least_reach: scales from its mean that an input may be at least, whatever was seen.
 
     Raises:
         TorchliquidError: inputs that training cannot have met, or a solver without such a step.
@@ -193,7 +199,8 @@ def quantise(description: Description, inputs: Numbers, bits: int) -> IntModel:
             "the model was trained on: cut such rows out"
         )
     # a tenth more than was seen; a constant input still needs a unit
-    input_unit = np.where(reach > 0, 1.1 * reach, 1.0) / (ONE - 1)
+    reach = np.maximum(np.where(reach > 0, 1.1 * reach, 1.0), least_reach)
+    input_unit = reach / (ONE - 1)
     # run over it twice, and look at the second time: a state of zero is not where it works
     told = [one[len(inputs) :] for one in states(description, np.concatenate([inputs, inputs]))]
     below, unit_below = inputs, input_unit
@@ -263,10 +270,23 @@ def _layer(
             "too far for whole numbers; export float32"
         )
     after = min(after, 15)
+    whole_factors = np.rint(factors * 2.0**after).astype(np.int64)
+    fold = 0
+    if alone:
+        rows = np.abs(counts[2]) * ONE
+        own, rest = (
+            ((part.sum(1) + np.abs(added)) // 2**down + 1) * whole_factors[2] // 2**after + 1
+            for part, added in ((rows[:, :I], whole[2]), (rows[:, I:], bias_rec))
+        )
+        fold = max(0, int(rest.max()).bit_length() - 19)
+        if fold > 12 or int((own + rest).max()) >= 2**31:
+            raise TorchliquidError(
+                f"weights of layer {index} make a candidate of z = {rest.max() / 2**Z_BITS:.3g}: "
+                "too far for whole numbers; export float32"
+            )
     return IntLayer(
         layer, index, counts[..., :I], counts[..., I:], whole, bias_rec,
-        np.rint(factors * 2.0**after).astype(np.int64), down, after,
-        slope, pull, leak, shift, wide, unit,
+        whole_factors, down, after, slope, pull, leak, shift, wide, unit, fold,
     )  # fmt: skip
 
 

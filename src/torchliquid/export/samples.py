@@ -16,6 +16,8 @@ from torchliquid.nn.model import Recurrent, SequenceModel
 
 Floats = NDArray[np.float32]
 STEPS = 1000
+MADE_UP_REACH = 3.0
+"""Scales from the mean that an input is taken to be at most, where none was seen."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def made_up(
     time = np.arange(steps)[:, None]
     periods = slower * rng.uniform(15, 120, description.inputs)
     waves = np.sin(2 * np.pi * time / periods + rng.uniform(0, 6, description.inputs))
-    scaled = np.clip(waves + 0.3 * rng.standard_normal((steps, description.inputs)), -3, 3)
+    noise = 0.3 * rng.standard_normal((steps, description.inputs))
+    scaled = np.clip(waves + noise, -MADE_UP_REACH, MADE_UP_REACH)
     offset, scale = columns(description.scaling.inputs)
     dt = np.full(steps, description.dt)
     if variable_dt:
@@ -73,6 +76,7 @@ def rounding(model: SequenceModel | Recurrent, description: Description, samples
 
 def errors(told: NDArray[Any], expected: NDArray[Any]) -> dict[str, float]:
     """Largest and RMS error, and the latter as a share of the signal's deviation."""
+    told, expected = told.astype(np.float64), expected.astype(np.float64)
     off = told - expected
     rms = float(np.sqrt((off**2).mean()))
     spread = float(expected.std(0).max())

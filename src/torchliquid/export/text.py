@@ -21,9 +21,52 @@ RESERVED = frozenset(
     assert complex ctype errno fenv inttypes iso646 limits locale math setjmp signal stdalign stdarg
     stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar
     wctype all clean help install test
+    aio aliases alloca ar argp argz byteswap cpio crypt devctl dirent dlfcn elf endian envlock envz
+    err error execinfo fastmath fcntl features fmtmsg fnmatch fpu_control fstab fts ftw getopt glob
+    grp iconv ieee754 ieeefp ifaddrs langinfo libgen libintl link malloc mcheck memory mntent
+    monetary mqueue ndbm netdb newlib nl_types nss obstack paths picolibc poll printf pthread pty
+    pwd quadmath re_comp reent regex regexp resolv sched search semaphore semihost sgtty shadow
+    spawn stab stdfix stdio_ext strings syscall sysexits syslimits syslog tar term termio termios
+    ttyent ucontext ulimit unctrl unistd unwind utime utmp utmpx values varargs wait wordexp
+    binary client eeprom ethernet hardwareserial ipaddress keyboard liquidcrystal mouse
+    pins_arduino print printable server servo softwareserial spi stepper stream udp usbapi
+    wcharacter wifi wire wiring wiring_private wmath wstring
+    device freertos init kernel queue sdkconfig semphr task tasks zephyr
     """.split()  # noqa: SIM905 - a table that people read
 )
-"""Words of C and C++, what every Arduino sketch defines, headers of C, and targets of CMake."""
+"""Words of C and C++, targets of CMake, and headers that one of this name would stand before.
+
+They are those of C, POSIX, glibc, newlib, picolibc, avr-libc, Arduino, FreeRTOS and Zephyr.
+"""
+
+
+OWN = (
+    r"quotient|power_of_two|limited|decayed|beyond|table|sigmoid|hyperbolic_tangent|tangent|"
+    r"products|added|mean|farthest|w_out|b_out|inputs|times|expected|"
+    r"neuron_\d+|layer_\d+(?:_is)?|z_\d+"
+)
+"""What a source of ours defines for itself, as a regular expression."""
+
+
+def own_names(source: str, name: str) -> str:
+    """The source with the model's name before every name that it defines for itself.
+
+    So two models may be compiled as one file, and under link-time optimisation of C++.
+
+    >>> own_names("static float sigmoid(float t); /* sigmoid */", "pump")
+    'static float pump_sigmoid(float t); /* sigmoid */'
+    """
+    names = re.compile(rf"(?<![.>\w\"])({OWN})\b")
+    parts = re.split(
+        r"(/\*.*?\*/|^#include.*?$|\"[^\"\n]*\")", source, flags=re.DOTALL | re.MULTILINE
+    )
+    parts[::2] = [names.sub(rf"{name}_\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def guard(name: str) -> str:
+    """What the header's macros begin with: no other name's."""
+    return name.upper() if name == name.lower() else name
 
 
 def number(value: float) -> str:
@@ -32,7 +75,14 @@ def number(value: float) -> str:
     >>> number(0.1), number(1.0), number(1e30)
     ('0.1f', '1.0f', '1e+30f')
     """
-    text = str(np.float32(value))
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    if not np.isfinite(single):
+        raise TorchliquidError(
+            f"the C would need a constant of {value:.3g}, which single precision cannot hold: give "
+            "the model's columns units that are nearer to 1"
+        )
+    text = str(single)
     return text + ("f" if re.search(r"[.e]", text) else ".0f")
 
 
