@@ -3,9 +3,10 @@
 import functools
 import os
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
+
+from torchliquid.git import git
 
 
 def describe() -> dict[str, Any]:
@@ -37,14 +38,7 @@ def _commit() -> str | None:
     folder = Path(__file__).parent
     if folder.parent.name != "src":
         return None
-    try:
-        found = subprocess.run(  # noqa: S603
-            ["git", "-C", str(folder), "describe", "--always", "--abbrev=12", "--dirty=+"],  # noqa: S607
-            capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip() or None
+    return git(folder, "describe", "--always", "--abbrev=12", "--dirty=+")
 
 
 def _native() -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from torchliquid.bench.running.store import Store
+from torchliquid.bench.suites import drive, engine
 from torchliquid.bench.suites.drive import How, run_suite, status
 from torchliquid.bench.suites.engine import (
     Outcome,
@@ -26,6 +27,7 @@ from torchliquid.bench.suites.engine import (
 from torchliquid.bench.suites.suite import read_suite
 from torchliquid.cli import main
 from torchliquid.errors import TorchliquidError
+from torchliquid.report.suite_answers import headlines, verdict_words
 
 OK = functools.partial(Outcome, "ok")
 SUITE = """
@@ -130,6 +132,47 @@ def test_processes_give_what_one_gives(suite, tmp_path):
     for key, value in one.items():
         np.testing.assert_array_equal(value, many[key])
     assert {m["status"] for t in result["tasks"].values() for m in t["models"].values()} == {"ok"}
+
+
+def test_a_shard_that_was_killed_goes_on_with_its_own_share(suite, tmp_path):
+    def runs(out):
+        return {(path.parent.parent.name.partition("-")[0], path.stem)
+                for path in out.glob("*/runs/*.safetensors")}  # fmt: skip
+
+    parts = [tmp_path / "1", tmp_path / "2"]
+    for k, out in enumerate(parts, start=1):
+        run_suite(suite, out, How(0, shard=f"{k}/2"))
+    shares = [runs(out) for out in parts]
+    assert not shares[0] & shares[1]
+    lost = sorted(parts[0].glob("*/runs/*.safetensors"))[::2]
+    for path in lost:
+        path.unlink()  # as if it was killed before
+    said = []
+    run_suite(suite, parts[0], How(0, shard="1/2"), say=said.append)
+    assert len(said) == len(lost)
+    assert runs(parts[0]) == shares[0]
+
+
+def test_verdicts_of_an_unfinished_suite_say_so(suite, tmp_path):
+    """Holm counts all planned contrasts, run or not."""
+    whole = run_suite(suite, tmp_path / "whole", How(0))
+    assert not any(row["unfinished"] for row in whole["contrasts"])
+    (_, folder, _, _) = status(suite, tmp_path / "whole")[0]
+    shutil.rmtree(folder / "runs")
+
+    def stop(*_):
+        raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(drive, "job", stop)
+        result = run_suite(suite, tmp_path / "whole", How(0))
+    (row,) = result["contrasts"]
+    (before,) = [r for r in whole["contrasts"] if r["task"] == row["task"]]
+    assert row["unfinished"]
+    assert row["p_holm"] == pytest.approx(min(1.0, 2 * row["p"]))  # of two, one was run
+    assert row["ratio"] == before["ratio"]
+    assert "not finished" in headlines(result)[0]
+    assert verdict_words(row).endswith("(suite unfinished)")
 
 
 def test_shards_merge_by_copying(suite, tmp_path):
@@ -282,18 +325,19 @@ def cluster(tmp_path):
                 str(tmp_path / f"w{k}"),
             ],
             **quiet,
+            cwd=tmp_path,  # not the caller's
         )
         for k in range(2)
     ]
-    yield json.loads(address.read_text())["address"], running[1:]
+    yield json.loads(address.read_text())["address"], running
     for process in running:
         process.kill()
         process.wait()
 
 
 @pytest.mark.filterwarnings("default")  # of another library's sockets and clocks
-def test_on_a_dask_cluster_one_worker_of_which_is_killed(suite, tmp_path, cluster):
-    address, workers = cluster
+def test_on_a_dask_cluster_one_worker_of_which_is_killed(suite, tmp_path, cluster, monkeypatch):
+    address, (_, *workers) = cluster
     said = []
 
     def say(text):
@@ -301,7 +345,10 @@ def test_on_a_dask_cluster_one_worker_of_which_is_killed(suite, tmp_path, cluste
         if len(said) == 2:
             workers[0].kill()
 
-    result = run_suite(suite, tmp_path / "dask", How(scheduler=address), say=say)
+    # relative to the caller's working directory, which is not the workers'
+    monkeypatch.chdir(tmp_path.parent)
+    relative = Path(tmp_path.name) / "dask"
+    result = run_suite(suite, relative, How(scheduler=address), say=say)
     assert {m["status"] for t in result["tasks"].values() for m in t["models"].values()} == {"ok"}
     assert len(said) == 8
     assert workers[0].poll() is not None
@@ -316,6 +363,68 @@ def test_on_dask_errors_and_silence_are_outcomes(cluster):
     calls = jobs(OK, functools.partial(int, "x"), functools.partial(time.sleep, 90))
     found = {int(key[1]): end.status for key, end in on_dask(calls, address, limit=20.0)}
     assert found == {0: "ok", 1: "error", 2: "timeout"}
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_scheduler_that_dies_is_one_line(cluster):
+    address, (scheduler, *_) = cluster
+    calls = jobs(OK, *[functools.partial(time.sleep, 90)] * 3)
+    ends = on_dask(calls, address)
+    assert next(ends)[1] == Outcome("ok")
+    scheduler.kill()
+    words = f"the scheduler at {address} is gone: start it and call again; 1 of 4 jobs are kept"
+    with pytest.raises(TorchliquidError, match=words):
+        list(ends)
+
+
+class FakeClient:
+    """A cluster whose workers answer what a test wants."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def wait_for_workers(self, count, timeout):
+        if not self.answers:
+            raise TimeoutError
+
+    def scheduler_info(self):
+        return {"workers": self.answers}
+
+    def run(self, function, mark):
+        assert Path(mark).exists()  # what workers look for
+        if isinstance(self.answers, Exception):
+            raise self.answers
+        return self.answers
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({}, "there are no workers at tcp://x: start some, `dask worker tcp://x`"),
+        ({"a": ({}, True), "b": ({}, False)}, "worker b does not see .*under the same path"),
+        (
+            {"a": ({"torchliquid": "0.0", "torch": "1.0"}, True)},
+            r"worker a has torchliquid 0.0 \(here .*\), torch 1.0 \(here .*\): results would",
+        ),
+        (
+            ModuleNotFoundError("No module named 'torchliquid'"),
+            "cannot run torchliquid .*No module",
+        ),
+    ],
+)
+def test_workers_are_asked_before_the_first_job(answers, words, tmp_path):
+    with pytest.raises(TorchliquidError, match=words):
+        engine._check_workers(FakeClient(answers), "tcp://x", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_makes_another_task_is_an_error(suite, tmp_path):
+    entry = suite.tasks[0]
+    outcome = attempt(
+        functools.partial(drive._work, entry, suite.protocol, "LTC-2", tmp_path, {"other": 1})
+    )
+    assert outcome.status == "error"
+    assert "makes another task of the suite" in outcome.reason
 
 
 @pytest.mark.filterwarnings("default")

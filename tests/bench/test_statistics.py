@@ -32,11 +32,11 @@ def test_quantiles_by_hand():
 
 @pytest.mark.parametrize("lost", [INF, NAN])
 def test_a_lane_that_diverged_counts_as_infinite(lost):
-    assert quantiles([lost, 1.0, 2.0]) == {"median": 2.0, "q10": 2.0, "q90": None}
+    assert quantiles([lost, 1.0, 2.0]) == {"median": 2.0, "q10": 1.2, "q90": None}
     assert quantiles([lost, lost, 1.0]) == {"median": None, "q10": None, "q90": None}
-    # one of 24: the median moves up by half a rank at most, the tail stays finite
+    # one of 24: the tail stays finite
     found = quantiles([*range(1, 24), lost])
-    assert found == {"median": 13.0, "q10": 4.0, "q90": 22.0}
+    assert found == {"median": 12.5, "q10": 3.3, "q90": 21.7}
     assert quantiles([lost] * 3) == dict.fromkeys(("median", "q10", "q90"))
 
 

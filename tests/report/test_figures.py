@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import RendererAgg
 
+from torchliquid.bench.judging.statistics import quantiles_along
 from torchliquid.bench.running.models import DEFAULT
 from torchliquid.bench.running.probe import BEFORE
 from torchliquid.data.published import CURVES
 from torchliquid.report.figures_differences import paired_differences
 from torchliquid.report.figures_prediction import prediction, thin
 from torchliquid.report.labels import place_labels
-from torchliquid.report.material import Material, Omitted, quantiles
+from torchliquid.report.material import Material, Omitted
 from torchliquid.report.style import DARK, LIGHT, NARROW, WIDE, drawing, look, new_figure, settle
 
 CASES = ("article", "table", "diverged", "classical", "all-diverged", "long-names")
@@ -242,10 +243,12 @@ def test_parameters_figure_has_every_model_once(written):
 def test_quantiles_count_diverged_lanes_as_infinitely_bad():
     rng = np.random.default_rng(0)
     values = rng.random((7, 11))
-    np.testing.assert_allclose(quantiles(values, 1), np.quantile(values, [0.1, 0.5, 0.9], axis=1))
+    np.testing.assert_allclose(
+        quantiles_along(values, 1), np.quantile(values, [0.1, 0.5, 0.9], axis=1)
+    )
     values[0, :2] = np.nan
     values[1, :6] = np.inf
-    low, middle, high = quantiles(values, 1)
+    low, middle, high = quantiles_along(values, 1)
     assert np.isfinite(middle[0])
     assert high[0] == np.inf
     assert np.isfinite(low[1])

@@ -17,9 +17,14 @@ import numpy as np
 
 from torchliquid.data.cells import Say
 from torchliquid.data.marks import Marks
-from torchliquid.data.text import Columns, read_text
+from torchliquid.data.text import WIDEST, Columns, read_text
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import read_file
+
+LARGEST_FILE = 2**31
+"""Bytes that a table may have, unpacked: more does not fit beside what is made of it."""
+LARGEST_TABLE = 10**8
+"""Cells of a table, by what it says of itself before it is read."""
 
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".asc")
 SUFFIXES = (
@@ -52,7 +57,7 @@ def read_columns(path: Path, marks: Marks | None = None, say: Say = lambda text:
     try:
         if path.is_dir():
             raise TorchliquidError(f"{path} is a folder: give one table file in it ({SUFFIXES})")
-        content, suffix = _unpacked(read_file(path), path)
+        content, suffix = _unpacked(read_file(path, LARGEST_FILE), path)
     except FileNotFoundError as error:
         raise TorchliquidError(f"{path} does not exist: give the path of a table file") from error
     except OSError as error:
@@ -73,6 +78,10 @@ def read_columns(path: Path, marks: Marks | None = None, say: Say = lambda text:
         raise TorchliquidError(f"{path} {error}") from error
     except ImportError:
         raise
+    except MemoryError as error:
+        raise TorchliquidError(
+            f"{path} does not fit into memory: give fewer rows or columns of it"
+        ) from error
     except Exception as error:  # a damaged file makes its library fail in any way
         reason = " ".join(str(error).split()).rstrip(".")
         raise TorchliquidError(
@@ -88,7 +97,9 @@ def _unpacked(content: bytes, path: Path) -> tuple[bytes, str]:
     suffix = path.suffix.lower()
     try:
         if suffix == ".gz":
-            return gzip.decompress(content), Path(path.stem).suffix.lower()
+            size = int.from_bytes(content[-4:], "little")  # what it says of itself, modulo 2^32
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+                return _at_most(packed, size, path), Path(path.stem).suffix.lower()
         if suffix == ".zip":
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 names = [n for n in archive.namelist() if not n.endswith("/")]
@@ -97,23 +108,62 @@ def _unpacked(content: bytes, path: Path) -> tuple[bytes, str]:
                     raise TorchliquidError(
                         f"{path} holds {len(names)} files: give a .zip with one table in it"
                     )
-                return archive.read(names[0]), Path(names[0]).suffix.lower()
+                size = archive.getinfo(names[0]).file_size
+                with archive.open(names[0]) as member:
+                    return _at_most(member, size, path), Path(names[0]).suffix.lower()
+    except MemoryError as error:
+        raise TorchliquidError(f"{path} does not fit into memory when it is unpacked") from error
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise TorchliquidError(f"{path} cannot be unpacked ({error}): write it anew") from error
     return content, suffix
+
+
+def _at_most(packed: Any, size: int, path: Path) -> bytes:
+    """What a packed file holds, unless it is, or says that it is, more than a table may be."""
+    content: bytes = b"" if size > LARGEST_FILE else packed.read(LARGEST_FILE + 1)
+    if max(size, len(content)) > LARGEST_FILE:
+        raise TorchliquidError(
+            f"{path} unpacks to more than {LARGEST_FILE / 2**30:g} GiB: unpack it, and give a part"
+        )
+    return content
+
+
+def check_size(rows: int, columns: int) -> None:
+    """That a table can be held, by what it says of itself.
+
+    Raises:
+        TorchliquidError: it has too many columns or cells.
+    """
+    if columns > WIDEST:
+        raise TorchliquidError(
+            f"has {columns:,} columns, more than {WIDEST:,}: give a part of them"
+        )
+    if rows * columns > LARGEST_TABLE:
+        raise TorchliquidError(
+            f"has {rows:,} rows of {columns:,} columns, more than {LARGEST_TABLE:,} cells: give a "
+            "part of it (in Excel: delete what stands far below or right of the table)"
+        )
 
 
 def _read_parquet(content: bytes) -> Columns:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet  # type: ignore[import-untyped]
 
-    return _of_arrow(pa.parquet.ParquetFile(io.BytesIO(content)).read())
+    file = pa.parquet.ParquetFile(io.BytesIO(content))
+    check_size(file.metadata.num_rows, file.metadata.num_columns)
+    return _of_arrow(file.read())
 
 
 def _read_feather(content: bytes) -> Columns:
     import pyarrow as pa
     import pyarrow.feather  # type: ignore[import-untyped]
 
+    if content.startswith(b"ARROW1"):  # the older format has no batches, and is not compressed
+        with pa.ipc.open_file(io.BytesIO(content)) as file:
+            rows = 0
+            for k in range(file.num_record_batches):
+                rows += file.get_batch(k).num_rows
+                check_size(rows, len(file.schema))
     return _of_arrow(pa.feather.read_table(io.BytesIO(content)))
 
 
@@ -135,11 +185,33 @@ def _read_lines(content: bytes) -> Columns:
 def _read_excel(content: bytes) -> Columns:
     import pandas as pd
 
-    importlib.import_module("openpyxl")  # where it is missing pandas does not name our extra
+    openpyxl = importlib.import_module("openpyxl")  # where it is missing pandas does not name ours
+    _check_sheet(openpyxl, content)
     table = pd.read_excel(io.BytesIO(content), header=None, engine="openpyxl")
     names = ["" if pd.isna(name) else str(name).strip() for name in table.iloc[0]]
     cells = table.iloc[1:].reset_index(drop=True).dropna(how="all").infer_objects()
     return [(name, cells[place]) for place, name in enumerate(names)]
+
+
+def _check_sheet(openpyxl: Any, content: bytes) -> None:
+    """That the first sheet can be held; a stray cell at its end makes it 17 thousand million."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > LARGEST_FILE:
+        raise TorchliquidError(f"unpacks to {unpacked:,} bytes: give a part of it")
+    book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
+    try:
+        sheet = book.worksheets[0] if book.worksheets else None
+        if sheet is None:
+            return
+        # what a sheet says of its size may be wrong: its rows are walked, each as far as it goes
+        sheet.reset_dimensions()
+        rows = columns = 0
+        for row in sheet.iter_rows(values_only=True):
+            rows, columns = rows + 1, max(columns, len(row))
+            check_size(rows, columns)
+    finally:
+        book.close()
 
 
 def _read_numpy(content: bytes) -> Columns:

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from torchliquid.bench.judging.statistics import quantiles_along
 from torchliquid.bench.running.store import BEFORE
 from torchliquid.report.figures_tau import TAU_SYS, articles_first
-from torchliquid.report.material import Floats, Material, Omitted, Picture, quantiles
+from torchliquid.report.material import Floats, Material, Omitted, Picture
 from torchliquid.report.numbers import number
 from torchliquid.report.style import INK, LIGHT, legend, new_figure
 
@@ -75,7 +76,7 @@ def _change(material: Material, model: str, key: str) -> Floats:
 def _extreme(change: Floats) -> str:
     if not len(change):
         return number(None)
-    middle = np.median(change, axis=0)
+    middle = quantiles_along(change, axis=0)[1]
     return number(float(middle[np.argmax(np.abs(middle))]))
 
 
@@ -86,6 +87,6 @@ def _panel(axes: Axes, up: Floats, down: Floats) -> None:
         if not len(change):
             continue
         samples = np.arange(change.shape[1]) - BEFORE
-        low, middle, high = quantiles(change, axis=0)
+        low, middle, high = quantiles_along(change, axis=0)
         axes.fill_between(samples, low, high, color=look["color"], alpha=0.18, linewidth=0)
         axes.plot(samples, middle, label=label, **look)

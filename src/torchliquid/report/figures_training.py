@@ -4,8 +4,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from torchliquid.bench.judging.statistics import quantiles_along
 from torchliquid.data.published import CURVES
-from torchliquid.report.material import Floats, Material, Omitted, Picture, quantiles
+from torchliquid.report.material import Floats, Material, Omitted, Picture
 from torchliquid.report.numbers import number
 from torchliquid.report.style import legend, line_look, log_axis, new_figure, whole_ticks
 
@@ -81,7 +82,7 @@ def _curve(panel: Axes, material: Material, model: str, key: str, banded: bool) 
     if key not in arrays:
         return []
     epoch = arrays["curve_epoch"]
-    low, middle, high = quantiles(material.error(arrays[key]), axis=1)
+    low, middle, high = quantiles_along(material.error(arrays[key]), axis=1)
     width = 1.8 if banded else 1.0
     panel.plot(epoch, middle, label=model, linewidth=width, **line_look(model))
     if not banded or not np.isfinite(middle).any():
@@ -124,5 +125,5 @@ def _scale(panels: list[Axes], shown: list[Floats]) -> None:
 
 def _final_words(material: Material, model: str) -> str:
     arrays = material.runs[model].arrays
-    first, last = (quantiles(material.error(arrays["curve_train"][i]), 0)[1] for i in (0, -1))
+    first, last = (quantiles_along(material.error(arrays["curve_train"][i]), 0)[1] for i in (0, -1))
     return f"{model} falls from {number(float(first))} to {number(float(last))} in training"

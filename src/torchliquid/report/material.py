@@ -1,7 +1,6 @@
 """What figures are drawn from, and what they are: `Material` in, `Picture` or `Omitted` out."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -163,22 +162,3 @@ def rivals(summary: Mapping[str, Any]) -> list[str]:
         names = [name for name, facts in summary["models"].items() if facts["kind"] == kind]
         found += [preferred] if preferred in names else names[:1]
     return found
-
-
-def quantiles(values: ArrayLike, axis: int) -> tuple[Floats, Floats, Floats]:
-    """10 %, median and 90 % over lanes. A lane that is not finite counts as infinitely bad.
-
-    >>> [float(q) for q in quantiles([1.0, 2.0, float("nan")], 0)]
-    [1.2, 2.0, inf]
-    """
-    array = np.asarray(values, dtype=float)
-    array = np.sort(np.where(np.isfinite(array), array, math.inf), axis=axis)
-    found: list[Floats] = []
-    for share in (0.1, 0.5, 0.9):
-        place = share * (array.shape[axis] - 1)
-        low, high = (array.take(int(f(place)), axis=axis) for f in (math.floor, math.ceil))
-        weight = place - math.floor(place)
-        with np.errstate(invalid="ignore"):
-            mixed = low + (high - low) * weight
-        found.append(np.where(np.isfinite(high), mixed, high if weight else low))
-    return found[0], found[1], found[2]

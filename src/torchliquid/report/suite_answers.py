@@ -9,7 +9,26 @@ from torchliquid.checks import count
 from torchliquid.report.numbers import interval, number
 
 Row = Mapping[str, Any]
-VERDICTS = ("lower", "as good as", "higher", "cannot tell", "too few lanes")
+VERDICTS = (
+    "lower",
+    "lower, within the margin",
+    "as good as",
+    "higher, within the margin",
+    "higher",
+    "cannot tell",
+    "too few lanes",
+)
+UNFINISHED = " (suite unfinished)"
+"""Beside every verdict of a suite whose planned contrasts have not all been run."""
+
+
+def verdict_words(row: Mapping[str, Any]) -> str:
+    """The verdict of a contrast as a reader sees it.
+
+    >>> verdict_words({"verdict": "lower", "unfinished": True})
+    'lower (suite unfinished)'
+    """
+    return str(row["verdict"]) + (UNFINISHED if row.get("unfinished") else "")
 
 
 def pairs(contrasts: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -45,6 +64,11 @@ def headlines(result: Mapping[str, Any]) -> list[str]:
     pivot, rows = result["pivot"], result["overall"]
     first = result["contrasts"][0]["first"] if result["contrasts"] else None
     found = []
+    if any(row.get("unfinished") for row in result["contrasts"]):
+        found.append(
+            "This suite is not finished: verdicts are of the contrasts that were run, corrected "
+            "for all that were planned, and may change."
+        )
     if own := next((row for row in rows if row["model"] == first), None):
         found.append(
             f"Over {count(own['tasks'], 'task')} together, {first}'s test MSE is "

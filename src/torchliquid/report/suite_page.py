@@ -47,6 +47,7 @@ def write_suite_report(out: Path, result: Mapping[str, Any]) -> Path:
             result=result,
             headlines=headlines(result),
             who_wins=who_wins(result["contrasts"]),
+            unfinished=any(row.get("unfinished") for row in result["contrasts"]),
             figures=figures,
             pairs=pairs(result["contrasts"]),
             tally=tally,

@@ -13,6 +13,7 @@ from torchliquid.bench.judging.ladder import words
 from torchliquid.bench.judging.statistics import LEAST
 from torchliquid.checks import count
 from torchliquid.report.numbers import claim_figure, interval, number, spread, two_decimals
+from torchliquid.report.suite_answers import verdict_words
 
 _VERDICTS = ("holds", "does not hold", "cannot tell")
 _STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD}
@@ -332,7 +333,7 @@ def suite_tables(result: Mapping[str, Any]) -> list[Table]:
             row["state"] if shift is None else shift + (", growth" if row["of"] == "growth" else "")
         )
         names = (row[key] for key in ("task", "first", "second"))
-        table.add_row(*names, of, ratio, f"{row['p_holm']:.2g}", row["verdict"])
+        table.add_row(*names, of, ratio, f"{row['p_holm']:.2g}", verdict_words(row))
     ladder = Table(title="parameters that the other cell needs for the same error", **_STYLE)
     for heading in ("task", "model", "parameters", "other cell", "needs"):
         ladder.add_column(heading)

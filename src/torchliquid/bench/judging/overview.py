@@ -15,6 +15,7 @@ from torchliquid.bench.judging.statistics import (
     LEVEL,
     finite,
     interquartile_mean,
+    median,
     median_interval,
     paired_ratio,
     share_below,
@@ -41,7 +42,7 @@ def matrix(runs: Mapping[str, Runs], pivot: str) -> dict[str, dict[str, Any]]:
         found[task] = {}
         for name, run in models.items():
             cell: dict[str, Any] = {
-                "mse": finite(float(np.median(run.arrays[MEASURE]))),
+                "mse": finite(median(run.arrays[MEASURE])),
                 "parameters": run.facts["parameters"],
                 "bytes": run.facts["bytes"],
                 "seconds": _seconds(run),
@@ -132,7 +133,7 @@ def shifts(runs: Mapping[str, Runs]) -> dict[str, dict[str, dict[str, dict[str, 
 
 
 def _medians(rows: NDArray[Any]) -> list[float | None]:
-    return [finite(float(np.median(row))) for row in rows]
+    return [finite(median(row)) for row in rows]
 
 
 def _ratio(models: Runs, name: str, pivot: str) -> _Values:

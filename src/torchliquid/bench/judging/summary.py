@@ -13,6 +13,7 @@ from torchliquid.bench.judging.settled import settled_claims
 from torchliquid.bench.judging.statistics import (
     BOUND,
     finite,
+    median,
     median_interval,
     paired_ratio,
     quantiles,
@@ -104,7 +105,7 @@ def _series(task: Task, runs: dict[str, Run]) -> list[dict[str, Any]]:
         if not targets:
             continue
         rmse = {
-            name: finite(float(np.median(np.sqrt(run.arrays["series_mse_carry"][:, k]))))
+            name: finite(median(np.sqrt(run.arrays["series_mse_carry"][:, k])))
             for name, run in runs.items()
         }
         scaled = {name: None if e is None else e * task.scale for name, e in rmse.items()}
@@ -138,7 +139,7 @@ def _reference(task: Task, runs: dict[str, Run]) -> Run | None:
                 forecast = METHODS[name][1](task)(task)
                 rows = score(task, per_lane(forecast.carry, lanes), per_lane(forecast.reset, lanes))
                 there.append(Run(name, {}, dict(rows)))
-    return min(there, key=lambda run: float(np.median(run.arrays["test_mse_carry"])), default=None)
+    return min(there, key=lambda run: median(run.arrays["test_mse_carry"]), default=None)
 
 
 def _model(task: Task, run: Run, reference: Run | None) -> dict[str, Any]:

@@ -211,7 +211,7 @@ class _Moments(NamedTuple):
     def fit(self, penalty: float) -> _Matrix:
         shrink = penalty * self.rows * np.eye(len(self.among))
         shrink[-1, -1] = 0.0  # the intercept is not shrunk
-        return np.asarray(np.linalg.lstsq(self.among + shrink, self.with_target)[0])
+        return np.asarray(np.linalg.lstsq(self.among + shrink, self.with_target, rcond=None)[0])
 
 
 class _Lane(NamedTuple):

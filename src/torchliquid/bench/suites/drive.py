@@ -116,9 +116,11 @@ def run_suite(
     Raises:
         TorchliquidError: the folder cannot be written, no scheduler answers, a shard that is none.
     """
+    out = out.resolve()  # workers elsewhere may have another working directory
     with hold(out):
         tasks: dict[str, dict[str, Any]] = {}
         jobs: dict[Key, Callable[[], Outcome]] = {}
+        left: set[Key] = set()  # what is not finished
         seconds = 0.0
         for entry in suite.tasks:
             try:
@@ -133,17 +135,20 @@ def run_suite(
                 continue
             todo = [m for m in find(entry.models) if not _finished(store, m.name)]
             seconds += training_seconds(task, todo, protocol)
-            for model in todo:
-                jobs[entry.name, model.name] = functools.partial(
-                    _work, entry, suite.protocol, model.name, folder
+            left |= {(entry.name, model.name) for model in todo}
+            for model in entry.models:
+                jobs[entry.name, model] = functools.partial(
+                    _work, entry, suite.protocol, model, folder, store.settings
                 )
             models = {name: {"status": "ok", "reason": ""} for name in entry.models}
             tasks[entry.name] = {"status": "ok", "reason": "", "folder": folder.name,
                                  "models": models}  # fmt: skip
-        own = shard(_longest_first(jobs), how.shard)
-        for (where, who), outcome in _outcomes(own, how, seconds, say):
+        # of all jobs, finished or not: a shard that is resumed has the share that it had
+        mine = shard(_longest_first(jobs), how.shard)
+        own = {key: call for key, call in mine.items() if key in left}
+        for (where, who), outcome in _outcomes(own, how, out, seconds, say):
             tasks[where]["models"][who] = outcome._asdict()
-        for where, who in set(jobs) - set(own):
+        for where, who in left - set(own):
             tasks[where]["models"][who] = {"status": "missing", "reason": "of another shard"}
         for facts in tasks.values():
             lost: dict[str, list[str]] = {}
@@ -180,7 +185,7 @@ def _longest_first(jobs: dict[Key, Callable[[], Outcome]]) -> dict[Key, Callable
 
 
 def _outcomes(
-    jobs: dict[Key, Callable[[], Outcome]], how: How, seconds: float, say: Say
+    jobs: dict[Key, Callable[[], Outcome]], how: How, out: Path, seconds: float, say: Say
 ) -> Iterator[tuple[Key, Outcome]]:
     """How each job ended, said as it ends."""
     processes = how.processes
@@ -189,7 +194,7 @@ def _outcomes(
     if not jobs:
         return
     if how.scheduler is not None:
-        ends = on_dask(jobs, how.scheduler, how.limit)
+        ends = on_dask(jobs, how.scheduler, how.limit, out)
     elif processes == 0:
         ends = in_this_process(jobs)
     else:
@@ -202,10 +207,17 @@ def _outcomes(
         yield (task, model), outcome
 
 
-def _work(entry: TaskEntry, protocol: Protocol, name: str, folder: Path) -> Outcome:
+def _work(
+    entry: TaskEntry, protocol: Protocol, name: str, folder: Path, settings: dict[str, Any]
+) -> Outcome:
     """One model on one task, in whatever process."""
     task, own = _built(entry, protocol)
     store = Store.of_worker(folder, settings_of(task, own))
+    if store.settings != settings:
+        raise TorchliquidError(
+            "this worker makes another task of the suite than the caller did: give both the same "
+            "version of torchliquid and the same files"
+        )
     if store.has(name) and not _finished(store, name):
         store.drop(name)
     job(task, find([name])[0], own, store, lambda epoch: None)

@@ -7,15 +7,25 @@ On this machine each slot is a process pool of one worker, so that it is known w
 worker had; a slot whose worker died or was killed gets a new one.
 """
 
+import asyncio
 import contextlib
+import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from torchliquid.bench.running.processes import interrupts_blocked, signals_kept, start_worker
 from torchliquid.errors import TorchliquidError
@@ -135,20 +145,25 @@ class _Slot:
         self.pool = None
 
 
-def on_dask(jobs: Jobs, address: str, limit: float | None = None) -> Iterator[tuple[Key, Outcome]]:
+def on_dask(
+    jobs: Jobs, address: str, limit: float | None = None, out: Path | None = None
+) -> Iterator[tuple[Key, Outcome]]:
     """Jobs on the workers of a Dask cluster that is already there.
 
-    A job whose worker dies is given to another one, a few times. Workers need this package, and
-    the folder of the results under the same path.
+    A job whose worker dies is given to another one, a few times. Workers need this version of this
+    package and of torch and numpy, and the folder of the results under the same path: they are
+    asked before the first job.
 
     Args:
         jobs: the first ones start first.
         address: of the scheduler, such as ``tcp://10.0.0.1:8786``.
-        limit: seconds that a job may take after it was handed over to a worker; what it does then
-            is no longer waited for.
+        limit: seconds that may pass between two ends of jobs, whichever they are; what is under way
+            then is no longer waited for.
+        out: folder of the results.
 
     Raises:
-        TorchliquidError: nobody answers there, or the package ``distributed`` is not installed.
+        TorchliquidError: nobody answers there, or no longer; there is no worker, or one that
+            differs or does not see the folder; the package ``distributed`` is not installed.
     """
     try:
         from distributed import Client
@@ -164,10 +179,13 @@ def on_dask(jobs: Jobs, address: str, limit: float | None = None) -> Iterator[tu
             f"no Dask scheduler answers at {address}: give the address of one that runs, as "
             "tcp://10.0.0.1:8786"
         ) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it says is said here
+    finished = 0
     with client, signals_kept() as answer:
+        _check_workers(client, address, out)
         executor: Executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
         pending = {executor.submit(attempt, call): key for key, call in jobs.items()}
-        heard = time.monotonic()
+        heard = staffed = time.monotonic()
         while pending:
             answer()
             done, _ = wait(pending, timeout=TICK, return_when=FIRST_COMPLETED)
@@ -175,17 +193,91 @@ def on_dask(jobs: Jobs, address: str, limit: float | None = None) -> Iterator[tu
                 key = pending.pop(future)
                 heard = time.monotonic()
                 try:
-                    yield key, future.result()
+                    outcome = future.result()
                 except KilledWorker:
-                    yield key, Outcome("crashed", "the workers that had it died")
+                    outcome = Outcome("crashed", "the workers that had it died")
+                except (CancelledError, asyncio.CancelledError) as error:
+                    raise TorchliquidError(
+                        f"the scheduler at {address} is gone: start it and call again; {finished} "
+                        f"of {len(jobs)} jobs are kept"
+                    ) from error
                 except Exception as error:
-                    words = f"{type(error).__name__}: {error}".splitlines()[0]
-                    yield key, Outcome("error", words)
-            if limit is not None and pending and time.monotonic() - heard > limit:
+                    outcome = Outcome("error", f"{type(error).__name__}: {error}".splitlines()[0])
+                finished += 1
+                yield key, outcome
+            now = time.monotonic()
+            if done or _workers(client):
+                staffed = now
+            elif now - staffed > CONNECTING:
+                raise TorchliquidError(
+                    f"there are no workers left at {address}: start some, `dask worker {address}`, "
+                    f"and call again; {finished} of {len(jobs)} jobs are kept"
+                )
+            if limit is not None and pending and now - heard > limit:
                 for future, key in pending.items():
                     future.cancel()
                     yield key, Outcome("timeout", f"nothing was heard for more than {limit:g} s")
                 return
+
+
+def _workers(client: Any) -> list[str]:
+    """Names of the cluster's workers, as the client last heard."""
+    return sorted(client.scheduler_info()["workers"])
+
+
+def _check_workers(client: Any, address: str, out: Path | None) -> None:
+    """That there are workers, and that each would do what this process would."""
+    try:
+        client.wait_for_workers(1, timeout=CONNECTING)
+        mark = None
+        if out is not None:
+            mark = out / f".seen-{os.getpid()}-{os.urandom(4).hex()}"
+            mark.touch()
+        try:
+            answers = client.run(_probe, None if mark is None else str(mark))
+        finally:
+            if mark is not None:
+                mark.unlink(missing_ok=True)
+    except (OSError, TimeoutError) as error:
+        if _workers(client):
+            raise TorchliquidError(f"workers at {address} do not answer: {error}") from error
+        raise TorchliquidError(
+            f"there are no workers at {address}: start some, `dask worker {address}`"
+        ) from error
+    except Exception as error:  # a worker without this package cannot even be asked
+        words = str(error).splitlines()
+        raise TorchliquidError(
+            f"a worker at {address} cannot run torchliquid ({words[0] if words else error!r}): "
+            "install this version there"
+        ) from error
+    own = _versions()
+    for name, (versions, sees) in sorted(answers.items()):
+        odd = [f"{what} {theirs} (here {own[what]})" for what, theirs in versions.items()
+               if theirs != own[what]]  # fmt: skip
+        if odd:
+            raise TorchliquidError(
+                f"worker {name} has {', '.join(odd)}: results would differ; install the same there"
+            )
+        if not sees:
+            raise TorchliquidError(
+                f"worker {name} does not see {out}, or cannot write there: put the results where "
+                "all machines have them under the same path, with --out"
+            )
+
+
+def _versions() -> dict[str, str]:
+    import numpy as np
+    import torch
+
+    from torchliquid import __version__
+
+    return {"torchliquid": __version__, "torch": torch.__version__, "numpy": np.__version__}
+
+
+def _probe(mark: str | None) -> tuple[dict[str, str], bool]:
+    """What a worker is, and whether it sees and may write where a file was put."""
+    sees = mark is None or (os.path.exists(mark) and os.access(os.path.dirname(mark), os.W_OK))  # noqa: PTH110, PTH120
+    return _versions(), sees
 
 
 def shard(jobs: Jobs, part: str | None) -> dict[Key, Callable[[], Outcome]]:

@@ -1,9 +1,10 @@
 """Whether a suite's contrasts were written down before it ran: what git knows of its file."""
 
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from torchliquid.git import git, is_as_committed
 
 
 def planned(path: Path, first_run: str | None) -> dict[str, Any]:
@@ -17,9 +18,9 @@ def planned(path: Path, first_run: str | None) -> dict[str, Any]:
         ``commit`` and ``committed``, None where the file is not in git, or was changed since;
         ``first_run``; ``label``: ``"planned"`` where the commit came first, else ``"exploratory"``.
     """
-    found = (
-        None if _git(path, "status", "--porcelain") else _git(path, "log", "-1", "--format=%H %cI")
-    )
+    found = None
+    if is_as_committed(path):
+        found = git(path.resolve().parent, "log", "-1", "--format=%H %cI", "--", path.name)
     commit, _, when = (found or "").partition(" ")
     committed = None
     if when:
@@ -31,15 +32,3 @@ def planned(path: Path, first_run: str | None) -> dict[str, Any]:
         "first_run": first_run,
         "label": "planned" if before else "exploratory",
     }
-
-
-def _git(path: Path, *words: str) -> str | None:
-    """What git says of the file; None where it says nothing, or there is no git."""
-    command = ["git", "-C", str(path.resolve().parent), *words, "--", path.name]
-    try:
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

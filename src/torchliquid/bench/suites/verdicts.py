@@ -30,22 +30,26 @@ def verdicts(suite: Suite, runs: Mapping[str, Runs]) -> list[dict[str, Any]]:
 
     ``ratio`` of test MSEs (median of the paired ratios), its bootstrap ``interval``, ``iqm``
     (interquartile mean, geometric), ``better`` (share of lanes where the first has the lower error,
-    ties counting half), ``p`` of a signed-rank test, ``p_holm`` corrected for all rows, and the
-    verdict: "lower" and "higher" need both, an interval on one side of 1 and ``p_holm`` below
-    `LEVEL`.
+    ties counting half), ``p`` of a signed-rank test, ``p_holm`` corrected for all planned rows,
+    run or not, ``unfinished`` (whether some were not run), and the verdict: see `judge`.
     """
-    rows = []
+    rows, missing = [], 0
     for contrast in suite.contrasts:
         for entry in suite.tasks:
             if contrast.tasks is not None and entry.name not in contrast.tasks:
                 continue
+            if not {contrast.first, contrast.second} <= set(entry.models):
+                continue  # it was not planned there
             models = runs.get(entry.name, {})
             pair = [models[m] for m in (contrast.first, contrast.second) if m in models]
-            if len(pair) == 2 and contrast.shift in (None, *pair[0].shifts()):
+            if len(pair) < 2:
+                missing += 1
+            elif contrast.shift in (None, *pair[0].shifts()):
                 rows.append({"task": entry.name} | _row(contrast, *pair))
-    corrected = holm([float("nan") if row["p"] is None else row["p"] for row in rows])
+    ps = [float("nan") if row["p"] is None else row["p"] for row in rows]
+    corrected = holm(ps, tests=len(rows) + missing)
     for row, p in zip(rows, corrected, strict=True):
-        row["p_holm"] = finite(p)
+        row["p_holm"], row["unfinished"] = finite(p), missing > 0
         low, high = row["interval"]
         row["verdict"] = judge(low, high, row["lanes"], row["margin"], p)
     return rows
@@ -109,6 +113,14 @@ def judge(low: float | None, high: float | None, lanes: int, margin: float, p: f
     ('lower', 'higher')
     >>> judge(0.95, 1.05, 24, 0.1, 0.8), judge(0.5, 0.8, 24, 0.1, 0.2)
     ('as good as', 'cannot tell')
+
+    A difference that is beyond chance is never called "as good as", however small it is:
+
+    >>> judge(0.93, 0.97, 24, 0.1, 0.001), judge(1.02, 1.05, 24, 0.1, 0.001)
+    ('lower, within the margin', 'higher, within the margin')
+
+    Interval and test may disagree, or lanes be too few:
+
     >>> judge(0.5, 1.5, 24, 0.1, 0.001), judge(0.5, 0.6, 5, 0.1, 1.0)
     ('cannot tell', 'too few lanes')
     """
@@ -116,8 +128,9 @@ def judge(low: float | None, high: float | None, lanes: int, margin: float, p: f
         return "too few lanes"
     if low is None or high is None:
         return "cannot tell"
-    if 1 / (1 + margin) <= low and high <= 1 + margin:
-        return "as good as"
+    small = 1 / (1 + margin) <= low and high <= 1 + margin
     if p >= LEVEL:
+        return "as good as" if small else "cannot tell"
+    if low <= 1 <= high:
         return "cannot tell"
-    return "lower" if high < 1 else "higher" if low > 1 else "cannot tell"
+    return ("lower" if high < 1 else "higher") + (", within the margin" if small else "")
