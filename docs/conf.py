@@ -14,7 +14,14 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
+# The one place for the repository's address: none is known until it is published somewhere.
+repository = ""
+_address = repository or "ADDRESS"
+myst_substitutions = {
+    "from_git": f"Anywhere: `pip install 'torchliquid[bench] @ git+{_address}'`"
+    + ("." if repository else ", ADDRESS being where you would clone from.")
+}
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 nitpicky = False

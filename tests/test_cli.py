@@ -13,6 +13,7 @@ import torchliquid.report
 from torchliquid import __version__
 from torchliquid.bench.running import runner, windows
 from torchliquid.cli import main
+from torchliquid.install import install_command
 
 QUICK = ("--lanes", "2", "--epochs", "2", "--processes", "0")
 SHORT = (*QUICK, "--steps", "60", "--train", "40")
@@ -531,7 +532,7 @@ def test_an_extra_that_is_missing(plain, capsys, monkeypatch, package):
     models = ["--models", "harmonics"] if package == "scipy" else CLASSICAL
     assert main(["bench", *command, *QUICK, *models, "--lanes", "5"]) == 2
     err = capsys.readouterr().err
-    hint = "is not installed: pip install 'torchliquid[bench]'"
+    hint = f"is not installed: {install_command('bench')}"
     assert err.splitlines() == [f"torchliquid: error: {package} {hint}"]
 
 

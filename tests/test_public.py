@@ -115,6 +115,7 @@ print(json.dumps({"seconds": seconds, "all": list(sys.modules),
         "files",
         "functional",
         "insight",
+        "install",
         "kernels",
         "nn",
     }

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from torchliquid.checks import check_index, check_size
 from torchliquid.errors import TorchliquidError
+from torchliquid.install import install_command
 from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def plot_time_constants(
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise TorchliquidError(
-            "plot_time_constants needs matplotlib: pip install 'torchliquid[bench]'"
+            f"plot_time_constants needs matplotlib: {install_command('bench')}"
         ) from error
     given = found.dt if dt is None else dt
     steps = given.detach() if isinstance(given, Tensor) else torch.tensor(float(given))

@@ -20,7 +20,7 @@ def add_benchmarks(tasks: Any) -> None:
     """The commands that run one benchmark."""
     about = {
         "article": ("the article's noisy sum of sines", add_article, _article),
-        "csv": ("your own table: CSV or Parquet", add_csv, _csv),
+        "csv": ("your own table: CSV, Parquet, Excel and others", add_csv, _csv),
         "sunspots": ("yearly sunspot numbers, 1700 to 2008", add_sunspots, _sunspots),
     }
     for name, (words, add, task) in about.items():

@@ -14,6 +14,7 @@ from torchliquid.checks import shown, visible
 from torchliquid.cli.benchmarks import add_benchmarks
 from torchliquid.cli.exports import add_edge, add_exports
 from torchliquid.cli.suites import add_suites
+from torchliquid.install import install_command
 
 BAD_INPUT = 2
 """Exit codes besides 0."""
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if package == "torchliquid":
             raise
         print(
-            f"torchliquid: error: {package} is not installed: pip install 'torchliquid[bench]'",
+            f"torchliquid: error: {package} is not installed: " + install_command("bench"),
             file=sys.stderr,
         )
         return BAD_INPUT

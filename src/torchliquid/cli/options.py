@@ -94,7 +94,12 @@ def _add_split(parser: argparse.ArgumentParser, window: int) -> None:
 
 def add_csv(parser: argparse.ArgumentParser) -> None:
     """Of a user's own table."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="CSV or Parquet")
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help=".csv, .tsv, .txt, .parquet, .feather, .xlsx, .jsonl or .npy, also packed",
+    )
     group = parser.add_argument_group("columns")
     group.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
     group.add_argument(

@@ -11,6 +11,7 @@ from torchliquid.export.description import Description, check_times, describe
 from torchliquid.export.folder import check_name, new_folder
 from torchliquid.export.onnx_graph import OPSET, Graph, state_names, step
 from torchliquid.export.samples import by_torch, made_up
+from torchliquid.install import install_command
 from torchliquid.nn.model import Recurrent, SequenceModel
 
 UNFOLDS = 100
@@ -50,7 +51,7 @@ def to_onnx(
         import onnxruntime
     except ModuleNotFoundError as error:
         raise TorchliquidError(
-            f"{error.name} is not installed: pip install 'torchliquid[onnx]'"
+            f"{error.name} is not installed: {install_command('onnx')}"
         ) from error
     target = check_path(folder)
     check_name(name)

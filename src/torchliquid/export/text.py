@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
+from torchliquid.install import install_command
 
 WIDTH = 100
 RESERVED = frozenset(
@@ -135,9 +136,7 @@ def render(template: str, **context: Any) -> str:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ModuleNotFoundError as error:
-        raise TorchliquidError(
-            "jinja2 is not installed: pip install 'torchliquid[export]'"
-        ) from error
+        raise TorchliquidError(f"jinja2 is not installed: {install_command('export')}") from error
     environment = Environment(
         loader=PackageLoader("torchliquid.export"),
         trim_blocks=True,

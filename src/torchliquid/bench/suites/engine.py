@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 from torchliquid.bench.running.processes import interrupts_blocked, signals_kept, start_worker
 from torchliquid.errors import TorchliquidError
+from torchliquid.install import install_command
 
 Key = tuple[str, str]
 Jobs = Mapping[Key, Callable[[], "Outcome"]]
@@ -170,7 +171,7 @@ def on_dask(
         from distributed.scheduler import KilledWorker
     except ModuleNotFoundError as error:
         raise TorchliquidError(
-            "distributed is not installed: pip install 'torchliquid[dask]'"
+            f"distributed is not installed: {install_command('dask')}"
         ) from error
     try:
         client = Client(address, timeout=CONNECTING)  # type: ignore[no-untyped-call]

@@ -1,0 +1,65 @@
+"""Documents say what is so: commands, releases, order, links."""
+
+import argparse
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from torchliquid.cli.main import _parser
+
+ROOT = Path(__file__).parents[1]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(parser, before=""):
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                deeper = list(commands(sub, f"{before}{name} "))
+                yield from deeper or [f"{before}{name}"]
+
+
+def test_the_table_of_commands_is_whole():
+    text = (ROOT / "docs" / "reference.md").read_text()
+    table = text[text.index("## Command line") :]
+    missing = [name for name in commands(_parser()) if name not in table]
+    assert not missing
+
+
+def test_what_is_not_released_has_no_date():
+    unreleased = "0.1.0 (unreleased)" in (ROOT / "CHANGELOG.md").read_text()
+    assert ("date-released" in (ROOT / "CITATION.cff").read_text()) != unreleased
+
+
+def test_the_log_is_newest_first():
+    dates = re.findall(r"^\*\*(\d{4}-\d\d-\d\d)", (ROOT / "docs/log.md").read_text(), re.MULTILINE)
+    assert dates == sorted(dates, reverse=True)
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_no_address_is_invented(path):
+    text = path.read_text()
+    assert "git+URL" not in text
+    # from an index that may not hold it
+    index = r"pip install ['\"]?torchliquid(\[\w+\])?['\"]?(?! @)(\s|`)"
+    assert not re.search(index, text)
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_local_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#\s]+)", path.read_text()):
+        if not target.startswith(("http:", "https:")) and target != "changelog.md":
+            assert (path.parent / target).exists(), target
+
+
+def test_an_environment_that_is_a_link_is_ignored(tmp_path):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    for name in (".venv", ".venv-oldest"):
+        (tmp_path / name).symlink_to(tmp_path)
+        found = subprocess.run(
+            ["git", "-C", str(tmp_path), "check-ignore", "-q", name], check=False
+        )
+        assert found.returncode == 0
