@@ -30,6 +30,8 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.report.suite_answers import headlines, verdict_words
 
 OK = functools.partial(Outcome, "ok")
+PATIENCE = 900
+"""Seconds after which something hangs, however busy the machine is."""
 SUITE = """
 models = ["LTC-2", "LSTM-2", "ridge-AR", "persistence"]
 [protocol]
@@ -62,14 +64,12 @@ def jobs(*calls):
 def test_each_end_is_an_outcome_and_the_others_go_on():
     calls = [OK] * 3 + [
         functools.partial(os._exit, 3),
-        functools.partial(time.sleep, 60),
+        functools.partial(time.sleep, 900),
         functools.partial(int, "seven"),
         functools.partial(os.kill, 0, 0),  # returns None, which is no outcome
         *[OK] * 5,
     ]
-    start = time.monotonic()
     found = {int(key[1]): end for key, end in on_cores(jobs(*calls), 2, limit=6.0)}
-    assert time.monotonic() - start < 40
     assert [found[k] for k in (0, 1, 2, 7, 8, 9, 10, 11)] == [Outcome("ok")] * 8
     assert found[3] == Outcome("crashed", "its process died (out of memory, or killed)")
     assert found[4] == Outcome("timeout", "it took more than 6 s")
@@ -91,11 +91,13 @@ def test_what_cannot_be_pickled_is_an_error():
 
 
 def test_nothing_is_left_when_the_caller_stops():
-    calls = jobs(OK, *[functools.partial(time.sleep, 60)] * 3)
-    start = time.monotonic()
-    for _ in on_cores(calls, 2):
-        break
-    assert time.monotonic() - start < 20
+    calls = jobs(OK, *[functools.partial(time.sleep, 900)] * 3)
+    before = set(children_of(os.getpid()))
+    ends = on_cores(calls, 2)
+    next(ends)
+    assert set(children_of(os.getpid())) - before
+    ends.close()
+    assert not set(children_of(os.getpid())) - before
 
 
 @pytest.mark.parametrize("many", [1, 2, 3, 5, 9])
@@ -256,19 +258,24 @@ def test_a_worker_that_is_killed_is_a_crash(suite, tmp_path):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
         workers = []
-        deadline = time.monotonic() + 60
-        while len(workers) < 2 and time.monotonic() < deadline:
-            time.sleep(0.5)
+        while len(workers) < 2 or min(map(processor_seconds, workers)) < 4.0:  # past the imports
+            assert run.poll() is None
+            time.sleep(0.1)
             workers = children_of(run.pid)
-        time.sleep(6)
         os.kill(workers[0], signal.SIGKILL)
-        printed, err = run.communicate(timeout=120)
+        printed, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 2, printed
     assert err.splitlines()[-1].startswith("torchliquid: error: 2 of 2 tasks failed")
     result = json.loads((out / "suite.json").read_text())
     ends = [result["tasks"][task]["models"]["LTC-2"]["status"] for task in result["tasks"]]
     assert sorted(ends) == ["crashed", "timeout"]
     assert {t["models"]["mean"]["status"] for t in result["tasks"].values()} == {"ok"}
+
+
+def processor_seconds(pid):
+    """What a process has computed so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def children_of(pid):
@@ -305,9 +312,9 @@ def cluster(tmp_path):
             **quiet,
         )
     ]
-    deadline = time.monotonic() + 60
-    while not address.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    while not address.exists():
+        assert running[0].poll() is None
+        time.sleep(0.1)
     running += [
         subprocess.Popen(
             [
@@ -360,7 +367,7 @@ def test_on_a_dask_cluster_one_worker_of_which_is_killed(suite, tmp_path, cluste
 @pytest.mark.filterwarnings("default")
 def test_on_dask_errors_and_silence_are_outcomes(cluster):
     address, _ = cluster
-    calls = jobs(OK, functools.partial(int, "x"), functools.partial(time.sleep, 90))
+    calls = jobs(OK, functools.partial(int, "x"), functools.partial(time.sleep, 900))
     found = {int(key[1]): end.status for key, end in on_dask(calls, address, limit=20.0)}
     assert found == {0: "ok", 1: "error", 2: "timeout"}
 
@@ -368,7 +375,7 @@ def test_on_dask_errors_and_silence_are_outcomes(cluster):
 @pytest.mark.filterwarnings("default")
 def test_a_scheduler_that_dies_is_one_line(cluster):
     address, (scheduler, *_) = cluster
-    calls = jobs(OK, *[functools.partial(time.sleep, 90)] * 3)
+    calls = jobs(OK, *[functools.partial(time.sleep, 900)] * 3)
     ends = on_dask(calls, address)
     assert next(ends)[1] == Outcome("ok")
     scheduler.kill()

@@ -86,7 +86,7 @@ from pathlib import Path
 from torchliquid.bench.running.store import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(900)
 """
 
 
@@ -272,6 +272,6 @@ def test_a_table_of_a_hundred_thousand_columns(tmp_path):
     count = 100_000
     lines = [",".join(f"c{i}" for i in range(count)), *(",".join(["1.5"] * count),) * 3]
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
-    start = time.monotonic()
+    start = time.process_time()
     assert read_table(tmp_path / "t.csv", "c99999").values.shape == (3, 1)
-    assert time.monotonic() - start < 60
+    assert time.process_time() - start < 60

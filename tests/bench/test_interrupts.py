@@ -19,7 +19,7 @@ INTERRUPTED = "torchliquid: interrupted; what had finished is kept: call again\n
 
 
 def arguments(out, processes):
-    return ["bench", "article", "--lanes", "2", "--epochs", "300", "--models", MODELS, "--steps",
+    return ["bench", "article", "--lanes", "2", "--epochs", "1000", "--models", MODELS, "--steps",
             "60", "--train", "40", "--processes", str(processes), "--out", str(out)]  # fmt: skip
 
 
@@ -43,10 +43,14 @@ def program():
         process.communicate()
 
 
-def wait_for(what, true, seconds=60.0):
-    end = time.monotonic() + seconds
+PATIENCE = 900
+"""Seconds after which something hangs, however busy the machine is."""
+
+
+def wait_for(what, true):
+    end = time.monotonic() + PATIENCE
     while not true():
-        assert time.monotonic() < end, f"in {seconds} s there was no {what}"
+        assert time.monotonic() < end, f"there was no {what}"
         time.sleep(0.005)
 
 
@@ -92,7 +96,7 @@ def test_kill_in_the_middle(tmp_path, resume, program):
     process.kill()
     process.wait()
     assert not (out / "runs" / "LSTM-2.safetensors").exists()
-    wait_for("end of the workers", lambda: not alive(process.pid), seconds=20)
+    wait_for("end of the workers", lambda: not alive(process.pid))
     assert not (out / "runs" / "LSTM-2.safetensors").exists()
     check_resumed(out, resume)
 
@@ -100,7 +104,7 @@ def test_kill_in_the_middle(tmp_path, resume, program):
 def interrupt(process):
     """Ctrl-C: every process of the terminal hears of it."""
     os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert (process.returncode, stdout, stderr) == (130, "", INTERRUPTED)
     wait_for("end of the workers", lambda: not alive(process.pid))
 
@@ -120,7 +124,7 @@ def test_told_to_end(tmp_path, resume, program, number):
     process = program(out)
     wait_for("first result", (out / "runs" / "persistence.safetensors").exists)
     os.kill(process.pid, number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number
     assert (stdout, stderr) == ("", INTERRUPTED.replace("interrupted", "terminated"))
     wait_for("end of the workers", lambda: not alive(process.pid))

@@ -77,7 +77,7 @@ int net_selftest(void)
         ["simavr", "-m", "atmega328p", "-f", "16000000", str(program)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=900,
         stdin=subprocess.DEVNULL,
     )
     assert "all is well" in done.stdout + done.stderr

@@ -26,7 +26,7 @@ def test_every_command_of_the_tutorial_works(tmp_path):
         env=os.environ | {"PATH": f"{place}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "failed" not in done.stdout

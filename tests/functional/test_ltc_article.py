@@ -92,4 +92,7 @@ def test_one_step_by_hand():
     for solver, expected in by_hand.items():
         _, h = ltc(zero[None], zero + 1, zero, zero, None, tau, target, dt=0.1, solver=solver)
         assert h.item() == pytest.approx(expected, abs=1e-15), solver
+    for dt, expected in ((1.0, 1.5), (5.0, 1.5)):  # tau_sys is 1: a longer Euler step is cut there
+        _, h = ltc(zero[None], zero + 1, zero, zero, None, tau, target, dt=dt, solver="euler")
+        assert h.item() == pytest.approx(expected, abs=1e-15), dt
     assert time_constant(torch.tensor(0.5), torch.tensor(2.0)).item() == 1.0

@@ -82,7 +82,7 @@ def test_after_a_fork(count):
     if child == 0:
         code = 1
         try:
-            signal.alarm(60)
+            signal.alarm(900)  # a child that hangs
             # torch fills new buffers with NaN in these tests, by threads that no child has: whether
             # a buffer is new depends on what ran before
             torch.utils.deterministic.fill_uninitialized_memory = False

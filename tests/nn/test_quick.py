@@ -99,7 +99,24 @@ X = torch.zeros(6, 7, 3)
         (X, None, 1e-45),
         (X, None, torch.ones(6, 7)),
     ],
-    ids=range(16),
+    ids=(
+        "no batch",
+        "other type",
+        "other width",
+        "no rows",
+        "sparse",
+        "parameter",
+        "list",
+        "state of other rows",
+        "state of other type",
+        "no state",
+        "no time",
+        "whole number",
+        "negative",
+        "nan",
+        "tiny",
+        "times",
+    ),
 )
 def test_what_is_not_beyond_doubt_takes_the_long_way(x, h0, dt):
     assert make("layer").quick_call(make("layer")._parameters, None, x, h0, dt) is None

@@ -226,7 +226,7 @@ def _emulated(board: Board, program: Path) -> list[int]:
         done = subprocess.run(  # noqa: S603 - QEMU, on what we made of our own sources
             [*board.machine, *options],
             capture_output=True,
-            timeout=120,
+            timeout=600,  # an emulator that hangs
             check=False,
             stdin=subprocess.DEVNULL,
         )

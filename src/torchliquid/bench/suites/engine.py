@@ -71,7 +71,7 @@ def on_cores(jobs: Jobs, workers: int, limit: float | None = None) -> Iterator[t
     Args:
         jobs: the first ones start first.
         workers: processes.
-        limit: seconds that a job may take; its process is killed then.
+        limit: seconds that a job may take once its process is up; the process is killed then.
     """
     waiting = iter(jobs.items())
     slots = [_Slot() for _ in range(min(workers, len(jobs)))]
@@ -130,7 +130,9 @@ class _Slot:
                 return self.job, Outcome(
                     "error", f"{type(error).__name__}: {error}".splitlines()[0]
                 )
-        if limit is not None and time.monotonic() - self._began > limit:
+        if not self._pid.done():  # its process is still starting, which is no time of the job's
+            self._began = time.monotonic()
+        elif limit is not None and time.monotonic() - self._began > limit:
             self.close()
             return self.job, Outcome("timeout", f"it took more than {limit:g} s")
         return None

@@ -1,6 +1,6 @@
 /* LSTM and GRU over whole sequences, as torch.nn has them (one layer, one direction).
  *
- * Equations in functional/lstm.py and functional/gru.py. With u = U x + b_ih and v = V h + b_hh for
+ * Equations in functional/lstm_cell.py and functional/gru_cell.py. With u = U x + b_ih and v = V h + b_hh for
  * G gates of H neurons each, in torch's order (LSTM i, f, g, o; GRU r, z, n):
  *
  *   LSTM  i, f, o = sigmoid(u + v), g = tanh(u + v);  c' = f c + i g;  h' = o tanh(c')

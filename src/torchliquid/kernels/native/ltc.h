@@ -1,6 +1,6 @@
 /* The LTC of one gate per neuron over whole sequences.
  *
- * The equations stand in functional/ltc.py, the derivatives S_x, S_f, ... in kernels/torch_ltc.py.
+ * The equations stand in functional/ltc_cell.py, the derivatives S_x, S_f, ... in kernels/torch_ltc.py.
  * Here the gate is kept as e = exp(-z): f = 1/(1 + e), and a semi-implicit step is one division,
  * x' = ((x + h A) + x e) / ((1 + h/tau)(1 + e) + h).
  */
@@ -105,7 +105,7 @@ static void ltc_advance(int64_t solver, int64_t H, vec h, const ltc_weights *w, 
         }
 }
 
-/* (1 - e^-hl) / l and its derivative by l, as `decayed` in functional/ltc.py: by a series where the
+/* (1 - e^-hl) / l and its derivative by l, as `decayed` in functional/ltc_cell.py: by a series where the
  * differences cancel. `decay` is e^-hl. */
 INLINE vec ltc_decayed(vec h, vec l, vec decay, vec *slower) {
     static const double inverse_factorials[] = {
