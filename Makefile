@@ -5,7 +5,7 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench cores bench-edge bench-irregular bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest check lint types architecture docs tests browser clean
+.PHONY: bench cores bench-edge bench-irregular bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest test-oldest-bench check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
@@ -67,6 +67,14 @@ test-oldest:  ## layers and kernels on the oldest torch that pyproject.toml admi
 	.venv-oldest/bin/python -m pip install --quiet "torch==$$(sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml).*" numpy safetensors scipy pytest pytest-xdist
 	.venv-oldest/bin/python -m pip install --quiet --no-deps --editable .
 	.venv-oldest/bin/python -m pytest -n auto tests/nn tests/kernels tests/functional
+
+test-oldest-bench:  ## tables and reports on the oldest packages that the extra "bench" admits
+	@test -x .venv-oldest-bench/bin/python || $(PYTHON) -m venv .venv-oldest-bench
+	.venv-oldest-bench/bin/python -m pip install --quiet --constraint constraints.txt torch
+	.venv-oldest-bench/bin/python -m pip install --quiet pytest pytest-xdist playwright \
+		$$(sed -n '/^bench = /,/^]/s/ *"\(.*\)>=\(.*\)",/\1==\2/p' pyproject.toml)
+	.venv-oldest-bench/bin/python -m pip install --quiet --no-deps --editable .
+	.venv-oldest-bench/bin/python -m pytest -n auto -W default tests/data tests/report
 
 browser:  # the report is tested in Debian's chromium; on a CI machine it is installed
 	@if [ -n "$$CI" ] && ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \

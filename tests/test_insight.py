@@ -189,5 +189,5 @@ def test_the_picture_is_of_one_sequence_of_an_ltc():
 
 def test_the_picture_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(TorchliquidError, match="pip install 'torchliquid"):
+    with pytest.raises(TorchliquidError, match="needs matplotlib: pip install"):
         plot_time_constants(layer(), torch.zeros(3, 2, dtype=torch.float64))

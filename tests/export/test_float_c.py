@@ -1,5 +1,6 @@
 """The C in single precision against the model in torch, its state carried all along."""
 
+import re
 import sys
 
 import numpy as np
@@ -13,6 +14,7 @@ from torchliquid.export.folder import FLOATS, LOOPS
 from torchliquid.export.host import compilers, run
 from torchliquid.export.samples import by_torch, made_up, rounding
 from torchliquid.export.verify import vectors
+from torchliquid.install import install_command
 from torchliquid.nn import Column, Scaling
 
 from .models import MODELS, TIMED, made, opened
@@ -189,7 +191,7 @@ def test_a_write_that_fails_leaves_no_half_folder(tmp_path, monkeypatch):
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(TorchliquidError, match=r"pip install 'torchliquid\[export\]'"):
+    with pytest.raises(TorchliquidError, match=re.escape(install_command("export"))):
         to_c(made("ltc"), tmp_path / "c")
     assert not list(tmp_path.iterdir())
 
