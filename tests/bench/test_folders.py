@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from torchliquid.bench.running import runner
+from torchliquid.bench.running import processes, runner
 from torchliquid.bench.running.runner import run
 from torchliquid.bench.running.store import Store, hold
 from torchliquid.bench.running.training import Protocol
@@ -227,7 +227,7 @@ def test_without_shared_memory_this_process_does_it_all(tmp_path, small, monkeyp
     def refuse(*_, **__):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(runner, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", refuse)
     said = []
     store = run(small(), MODELS, PROTOCOL, tmp_path, processes=2, notify=said.append)
     assert set(store.models()) == set(MODELS)

@@ -341,7 +341,7 @@ def test_an_error_in_a_worker_reaches_the_caller(tmp_path, small):
 
 def test_little_work_starts_no_workers_and_much_does(small, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(runner, "_workers", lambda *given: asked.append(given))
+    monkeypatch.setattr(runner, "_in_processes", lambda *given: asked.append(given))
     run(small(), MODELS, PROTOCOL, tmp_path / "little")
     assert not asked
     monkeypatch.setattr(runner, "WORTH_WORKERS", 0.0)

@@ -6,13 +6,13 @@ only what was under way.
 """
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from torchliquid.bench.running.free_run import lyapunov_times, of_method, of_pac
 from torchliquid.bench.running.methods import METHODS
 from torchliquid.bench.running.models import Model, find
 from torchliquid.bench.running.probe import probe
-from torchliquid.bench.running.processes import interrupts_blocked, signals_kept, start_worker
+from torchliquid.bench.running.processes import NoRoomError, in_slots, start_worker
 from torchliquid.bench.running.scoring import per_lane, score
 from torchliquid.bench.running.shifting import under_shifts
 from torchliquid.bench.running.stepping import check_schedule
@@ -52,10 +52,6 @@ WORTH_WORKERS = 5.0
 """Seconds of training from which worker processes are worth their start, two seconds each."""
 LANE_STEP, EPOCH = 2e-7, 5e-4
 """Seconds that a step of a lane takes, about, and an epoch besides."""
-
-
-class _StoppedError(Exception):
-    """A worker was told to stop."""
 
 
 def run(
@@ -124,12 +120,18 @@ def _run(
     if processes is None:
         alone = training_seconds(task, todo, protocol) < WORTH_WORKERS
         processes = 0 if alone else min(os.cpu_count() or 1, len(todo))
-    workers = _workers(processes, len(todo), notify) if processes and todo else None
-    if workers:
-        _in_processes(task, todo, protocol, store, workers, report)
-    else:
-        for model in todo:
-            job(task, model, protocol, store, _named(report, model.name))
+    if processes and todo:
+        try:
+            _in_processes(task, todo, protocol, store, processes, report)
+        except NoRoomError as error:
+            notify(
+                f"note: no shared memory for worker processes ({error}): this process does it all, "
+                "one model after the other"
+            )
+        else:
+            return store
+    for model in todo:
+        job(task, model, protocol, store, _named(report, model.name))
     return store
 
 
@@ -304,25 +306,9 @@ def _named(report: Report, name: str) -> Progress:
 
 
 # A worker's view of the board: shared memory without a lock, because a worker that is killed while
-# it holds a lock would leave everybody else waiting. Cell 0 tells workers to stop, cell 1 + i holds
-# the finished epochs of job i. A global, because that is how an initialiser hands things on.
+# it holds a lock would leave everybody else waiting. Cell i holds the finished epochs of job i. A
+# global, because that is how an initialiser hands things on.
 _board: Any = None
-
-
-def _workers(
-    processes: int, jobs: int, notify: Callable[[str], None]
-) -> tuple[ProcessPoolExecutor, Any] | None:
-    """Processes and the board they share; None where the system has no room for them."""
-    context = get_context("spawn")
-    try:
-        board = context.RawArray("q", 1 + jobs)
-        return ProcessPoolExecutor(processes, context, _start_worker, (board,)), board
-    except OSError as error:  # /dev/shm is small or read-only in many containers
-        notify(
-            f"note: no shared memory for worker processes ({error.strerror}): this process does it "
-            "all, one model after the other"
-        )
-        return None
 
 
 def _in_processes(
@@ -330,47 +316,39 @@ def _in_processes(
     todo: Sequence[Model],
     protocol: Protocol,
     store: Store,
-    workers: tuple[ProcessPoolExecutor, Any],
+    processes: int,
     report: Report,
 ) -> None:
-    pool, board = workers
-    with pool:
-        try:
-            with signals_kept() as answer:
-                with interrupts_blocked():
-                    jobs = [
-                        pool.submit(_work, i, task, model, protocol, store.folder, store.settings)
-                        for i, model in enumerate(todo, start=1)
-                    ]
-                _watch(jobs, board, todo, report, answer)
-            answer()
-        except BaseException:
-            board[0] = True
-            pool.shutdown(cancel_futures=True)
-            raise
+    """One job a model; the first exception ends them all.
 
+    Raises:
+        NoRoomError: the system has no room for processes or what they share.
+    """
+    try:
+        board = get_context("spawn").RawArray("q", len(todo))
+    except OSError as error:
+        raise NoRoomError(error.strerror) from error
+    jobs = {
+        model.name: functools.partial(
+            _work, place, task, model, protocol, store.folder, store.settings
+        )
+        for place, model in enumerate(todo)
+    }
 
-def _watch(
-    jobs: Sequence[Future[None]],
-    board: Sequence[int],
-    todo: Sequence[Model],
-    report: Report,
-    answer: Callable[[], None],
-) -> None:
-    pending = set(jobs)
-    while pending:
-        answer()
-        done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-        for model, epoch in zip(todo, board[1:], strict=True):
+    def tick() -> None:
+        for model, epoch in zip(todo, board, strict=True):
             report(model.name, epoch)
-        try:
-            for future in done:
+
+    slots = in_slots(jobs, processes, start=_start_worker, given=(board,), tick=tick)
+    with contextlib.closing(slots) as ends:
+        for _, future in ends:
+            try:
                 future.result()
-        except BrokenProcessPool as error:
-            raise TorchliquidError(
-                "a worker process died (out of memory, or killed): what had finished is kept, call "
-                "again to go on"
-            ) from error
+            except BrokenProcessPool as error:
+                raise TorchliquidError(
+                    "a worker process died (out of memory, or killed): what had finished is kept, "
+                    "call again to go on"
+                ) from error
 
 
 def _start_worker(board: Any) -> None:
@@ -388,10 +366,7 @@ def _work(
     settings: dict[str, Any],
 ) -> None:
     def progress(epoch: int) -> None:
-        if _board[0]:
-            raise _StoppedError
         _board[place] = epoch
 
-    with contextlib.suppress(_StoppedError):
-        progress(0)
-        job(task, model, protocol, Store.of_worker(folder, settings), progress)
+    progress(0)
+    job(task, model, protocol, Store.of_worker(folder, settings), progress)

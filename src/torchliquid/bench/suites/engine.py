@@ -2,41 +2,31 @@
 
 Jobs are calls that can be pickled. Each ends as an `Outcome`: a process that dies, one that hangs
 beyond the time limit and an exception are outcomes like any other, and the other jobs go on.
-
-On this machine each slot is a process pool of one worker, so that it is known which job a dead
-worker had; a slot whose worker died or was killed gets a new one.
 """
 
 import asyncio
-import contextlib
+import functools
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
     CancelledError,
     Executor,
-    Future,
-    ProcessPoolExecutor,
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torchliquid.bench.running.processes import interrupts_blocked, signals_kept, start_worker
+from torchliquid.bench.running.processes import TICK, JobTimeoutError, in_slots, signals_kept
 from torchliquid.errors import TorchliquidError
 from torchliquid.install import install_command
 
 Key = tuple[str, str]
 Jobs = Mapping[Key, Callable[[], "Outcome"]]
 STATUSES = ("ok", "diverged", "error", "timeout", "crashed")
-TICK = 0.2
-STARTING = 60.0
-"""Seconds that a process has to start."""
 CONNECTING = 10.0
 """Seconds that a scheduler has to answer."""
 
@@ -73,79 +63,17 @@ def on_cores(jobs: Jobs, workers: int, limit: float | None = None) -> Iterator[t
         workers: processes.
         limit: seconds that a job may take once its process is up; the process is killed then.
     """
-    waiting = iter(jobs.items())
-    slots = [_Slot() for _ in range(min(workers, len(jobs)))]
-    with signals_kept() as answer:
+    guarded = {key: functools.partial(attempt, call) for key, call in jobs.items()}
+    for key, future in in_slots(guarded, workers, limit):
         try:
-            for slot in slots:
-                slot.take(next(waiting))
-            while busy := [slot for slot in slots if slot.job is not None]:
-                answer()
-                wait([slot.future for slot in busy], timeout=TICK, return_when=FIRST_COMPLETED)
-                for slot in busy:
-                    ended = slot.ended(limit)
-                    if ended is not None:
-                        slot.take(next(waiting, None))
-                        yield ended
-        finally:
-            for slot in slots:
-                slot.close()
-    answer()
-
-
-class _Slot:
-    """A worker process and the job that it has."""
-
-    def __init__(self) -> None:
-        self.pool: ProcessPoolExecutor | None = None
-        self.job: Key | None = None
-        self.future: Future[Outcome] = Future()
-        self._began = 0.0
-        self._pid: Future[int] = Future()
-
-    def take(self, job: tuple[Key, Callable[[], Outcome]] | None) -> None:
-        """Start a job; None: there is none left."""
-        self.job = None
-        if job is None:
-            return
-        with interrupts_blocked():
-            if self.pool is None:
-                context = get_context("spawn")
-                self.pool = ProcessPoolExecutor(1, context, initializer=start_worker)
-                self._pid = self.pool.submit(os.getpid)
-            self.job, self.future = job[0], self.pool.submit(attempt, job[1])
-        self._began = time.monotonic()
-
-    def ended(self, limit: float | None) -> tuple[Key, Outcome] | None:
-        """The job and its outcome, once there is one."""
-        if self.job is None:
-            return None
-        if self.future.done():
-            try:
-                return self.job, self.future.result()
-            except BrokenProcessPool:
-                self.close()
-                return self.job, Outcome("crashed", "its process died (out of memory, or killed)")
-            except Exception as error:  # what cannot be pickled, for one
-                return self.job, Outcome(
-                    "error", f"{type(error).__name__}: {error}".splitlines()[0]
-                )
-        if not self._pid.done():  # its process is still starting, which is no time of the job's
-            self._began = time.monotonic()
-        elif limit is not None and time.monotonic() - self._began > limit:
-            self.close()
-            return self.job, Outcome("timeout", f"it took more than {limit:g} s")
-        return None
-
-    def close(self) -> None:
-        """End the process, at once."""
-        if self.pool is None:
-            return
-        # one that is still starting says its number first, before it begins with the job
-        with contextlib.suppress(BrokenProcessPool, TimeoutError, ProcessLookupError):
-            os.kill(self._pid.result(STARTING), signal.SIGKILL)
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        self.pool = None
+            outcome = future.result()
+        except BrokenProcessPool:
+            outcome = Outcome("crashed", "its process died (out of memory, or killed)")
+        except JobTimeoutError as error:
+            outcome = Outcome("timeout", str(error))
+        except Exception as error:  # what cannot be pickled, for one
+            outcome = Outcome("error", f"{type(error).__name__}: {error}".splitlines()[0])
+        yield key, outcome
 
 
 def on_dask(
