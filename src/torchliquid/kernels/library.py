@@ -75,6 +75,11 @@ class Library:
 def find() -> tuple[Library | None, str]:
     """The library, or None and why there is none."""
     path = Path(__file__).with_name(f"_native{_SUFFIX}")
+    if not path.parent.is_dir():
+        return (
+            None,
+            "torchliquid lies in an archive, and no library can be loaded from one",
+        )
     if not path.exists():
         return None, "it was not compiled when torchliquid was installed (no C compiler?)"
     try:

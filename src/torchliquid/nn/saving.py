@@ -22,7 +22,7 @@ from torch.nn.utils import parametrize
 
 from torchliquid.checks import check_flag, check_path, check_size, shown
 from torchliquid.errors import TorchliquidError
-from torchliquid.files import PART, atomic_write, read_file
+from torchliquid.files import PART, atomic_write, exists, read_file
 from torchliquid.nn.cells import CELLS
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.model import Recurrent, SequenceModel
@@ -89,6 +89,7 @@ def save(model: SequenceModel | Recurrent, folder: str | Path) -> None:
         if model.scaling is not None:
             model.scaling.check(layer.input_size, model.readout.out_features)
             config["scaling"] = model.scaling.to_json()
+    fresh = not exists(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         _check_ours(path)
@@ -98,6 +99,9 @@ def save(model: SequenceModel | Recurrent, folder: str | Path) -> None:
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         if isinstance(error, TorchliquidError):
             raise
+        if fresh:
+            with contextlib.suppress(OSError, ValueError):
+                path.rmdir()  # nothing is in it
         reason = getattr(error, "strerror", None) or error
         raise TorchliquidError(
             f"cannot save to {path} ({reason}): give a folder that can be written to, with "
