@@ -111,9 +111,6 @@ class Interface:
         """Without the last dimension of a dt that is laid out like x, with one feature."""
         if not isinstance(dt, Tensor) or dt.is_nested or dt.shape != (*x.shape[:-1], 1):
             return dt
-        # a pack may have as many lanes as sequences, and one sample: then it is one value a lane
-        if self.lanes is not None and dt.shape == (self.lanes, *x.shape[-3:-1]):
-            return dt
         return dt.squeeze(-1)
 
     def restore(self, sequence: Tensor, dims: int) -> Tensor:
