@@ -1,5 +1,8 @@
 """A pack reads its weights as a layer does: as attributes, replaced, pruned or parametrised."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -133,3 +136,22 @@ def test_dropout_inside_a_cell_follows_train_and_eval():
     assert torch.equal(pack(x)[0], pack(x)[0])
     pack.train()
     assert not torch.equal(pack(x)[0], pack(x)[0])
+
+
+def pickled(pack):
+    return pickle.loads(pickle.dumps(pack))  # noqa: S301
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, pickled])
+@pytest.mark.parametrize("cell", CELLS)
+def test_copies_are_packs_of_their_own(cell, duplicate):
+    pack, x = pack_of(cell, num_layers=2), torch.randn(B, L, I)
+    other = duplicate(pack)
+    assert torch.equal(other(x)[0], pack(x)[0])
+    other.model.layer.dropout = 0.9
+    assert torch.equal(pack(x)[0], pack(x)[0])
+    assert not torch.equal(other(x)[0], other(x)[0])
+    with torch.no_grad():
+        other.layer.weight_hh_l0.zero_()
+    other.model.layer.dropout = 0.0
+    assert not torch.equal(other(x)[0], pack(x)[0])

@@ -130,8 +130,13 @@ class Pack(nn.Module):
                 listen(*arguments)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied or pickled: nobody watches a copy."""
-        return {**vars(self), "_watchers": {}}
+        """What is copied or pickled: nobody watches a copy, and its cell looks at its own model."""
+        return {n: v for n, v in vars(self).items() if n != "_cell"} | {"_watchers": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As of every module."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._cell = (cell_of(self.model.layer),)
 
     def _run(
         self, x: Tensor, h0: State | None, dt: Any, lengths: Any, observed: Tensor | None
