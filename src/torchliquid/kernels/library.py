@@ -150,10 +150,14 @@ def _materialised(t: Tensor | None) -> Tensor | None:
     return t.resolve_neg()
 
 
+# Which hooks on saved tensors are in force; torch before 2.8 cannot say, so that all may be.
+_TOP_HOOKS = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+
+
 def save_for_backward(ctx: Any, *tensors: Tensor | None) -> None:
     """``ctx.save_for_backward``, and what `saved_for_backward` must give back where hooks run."""
     ctx.save_for_backward(*tensors)
-    hooked = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+    hooked = _TOP_HOOKS is None or _TOP_HOOKS(True) is not None
     ctx.shapes = [None if t is None else t.shape for t in tensors] if hooked else None
 
 
