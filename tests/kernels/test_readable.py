@@ -90,6 +90,14 @@ def negative(t):
     return lazy
 
 
+def flipped(t):
+    """The same, contiguous."""
+    lazy = torch._neg_view(-t)
+    assert lazy.is_neg()
+    assert lazy.is_contiguous()
+    return lazy
+
+
 def expanded(t):
     return t[:1].expand(t.shape)
 
@@ -108,7 +116,7 @@ def zero(t):
     return torch._efficientzerotensor(t.shape, dtype=t.dtype)
 
 
-FORMS = [negative, expanded, transposed, strided, zero]
+FORMS = [negative, flipped, expanded, transposed, strided, zero]
 
 
 def results(function, arguments, form=None, which=None, grad_form=None):
@@ -200,7 +208,7 @@ def layer(monkeypatch):
     return LTC(I, H, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("form", [negative, expanded, transposed, strided, zero])
+@pytest.mark.parametrize("form", FORMS)
 def test_steps_read_samples_and_states_in_every_form(layer, form):
     x, state = draw(B, I), draw(B, H)
     for lazy_x, lazy_state in ((form(x), state), (x, form(state))):

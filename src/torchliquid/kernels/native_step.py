@@ -75,7 +75,7 @@ class Stepper:
             or not (x.dtype is state.dtype is out.dtype is dtype)
             or not (x.is_contiguous() and state.is_contiguous() and out.is_contiguous())
             or not (x.is_cpu and state.is_cpu and out.is_cpu)
-            or (x.is_neg() or state.is_neg() or out.is_neg())
+            or (x.is_neg() or state.is_neg() or out.is_neg())  # as `library.readable` asks
             or _traced()
         ):
             return None
