@@ -1,6 +1,7 @@
 """Exported C in other people's builds: their flags, one file for all, disturbed memory, names."""
 
 import itertools
+import json
 import os
 import shutil
 
@@ -197,6 +198,17 @@ def test_a_chaotic_trajectory_is_called_that(dtype, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "cannot be verified on these samples" in said
     assert "chaotic" in said
+
+
+def test_an_output_that_never_moves_is_not_chaotic(tmp_path):
+    """Its deviation is 0, and what torch loses in single precision may not be."""
+    model = made("ltc")
+    with torch.no_grad():
+        model.readout.weight.zero_()
+    folder = to_c(model, tmp_path / "c", name="net")
+    report = folder / "report.json"
+    report.write_text(json.dumps(json.loads(report.read_text()) | {"rounding": 1e-9}))
+    assert verify(folder, fuzz=100)[0].state == "passed"
 
 
 def test_the_products_flags_are_used(tmp_path, capsys):

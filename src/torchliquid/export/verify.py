@@ -204,7 +204,7 @@ def _compared(
     if samples.counts is not None:
         facts["bit_exact"] = same = bool((outputs == samples.counts[: len(outputs)]).all())
         words += ", the golden model's to the bit" if same else ", NOT the golden model's"
-    if same and lost > CHAOTIC * spread:
+    if same and spread and lost > CHAOTIC * spread:
         words += (
             f"; it cannot be verified on these samples: torch itself, in single and in double "
             f"precision, is {lost / spread:.0%} of their deviation apart (a chaotic trajectory)"
