@@ -91,6 +91,8 @@ def check_path(path: Any) -> Path:
     """A path, from text or what is one."""
     if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
         raise TorchliquidError(f"folder is {shown(path)}: give the path of a folder")
+    if "\0" in os.fspath(path):
+        raise TorchliquidError(f"folder is {shown(path)}, with a null character: leave it out")
     return Path(path)
 
 

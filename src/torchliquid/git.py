@@ -43,8 +43,7 @@ def git(folder: Path, *words: str) -> str | None:
 
 def is_as_committed(path: Path) -> bool:
     """Whether a file's content is that of the last commit; line ends may differ."""
-    folder, found = path.resolve().parent, None
-    found = git(folder, "ls-tree", "HEAD", "--", path.name)
+    found = git(path.resolve().parent, "ls-tree", "HEAD", "--", path.name)
     words = (found or "").split()
     if len(words) < 3 or words[1] != "blob":
         return False

@@ -3,7 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -156,10 +156,11 @@ class Watch:
         """One for each recorded call, layer and place, and lane of a pack; see `watch`."""
         self._every, self._token, self._warned = every, object(), False
         # what runs calls its watchers, fused or not, whatever modules around it do to their input
-        self._watched: list[Any] = [m for m in model.modules() if _is_liquid(m)]
-        for name, module in model.named_modules():
-            if module in self._watched:
-                cast(Any, module)._watchers[self._token] = self._listener(name, module)
+        self._watched: dict[str, Any] = {
+            name: module for name, module in model.named_modules() if _is_liquid(module)
+        }
+        for name, module in self._watched.items():
+            module._watchers[self._token] = self._listener(name, module)
         if not self._watched:
             raise TorchliquidError(
                 f"watch was given a {type(model).__name__} without a liquid layer: only they have "
@@ -202,7 +203,7 @@ class Watch:
 
     def remove(self) -> None:
         """Stop watching; the records stay."""
-        for module in self._watched:
+        for module in self._watched.values():
             module._watchers.pop(self._token, None)
 
     def __enter__(self) -> "Watch":

@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from torchliquid.data import formats, text
+from torchliquid.data import bounds, formats
 from torchliquid.data.formats import read_columns
 from torchliquid.errors import TorchliquidError
 
@@ -65,7 +65,7 @@ def test_more_bytes_than_a_table_may_have(tmp_path, monkeypatch):
 
 def test_a_text_of_too_many_columns(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text(",".join(f"c{k}" for k in range(text.WIDEST + 1)) + "\n")
+    path.write_text(",".join(f"c{k}" for k in range(bounds.WIDEST + 1)) + "\n")
     refused(path, "has 100,001 columns, more than 100,000")
 
 
@@ -74,7 +74,7 @@ def test_more_cells_than_fit(tmp_path, monkeypatch, kind):
 
     from pyarrow import feather, parquet
 
-    monkeypatch.setattr(formats, "LARGEST_TABLE", 1000)
+    monkeypatch.setattr(bounds, "LARGEST_TABLE", 1000)
     table = pa.table({"a": np.zeros(600), "b": np.zeros(600)})
     path = tmp_path / f"t.{kind}"
     if kind == "parquet":

@@ -6,6 +6,7 @@ from typing import Any
 
 from torchliquid import TorchliquidError
 from torchliquid.cli.terminal import open_console
+from torchliquid.export.verify import MAX_ERROR
 from torchliquid.files import exists
 
 
@@ -25,7 +26,7 @@ def add_exports(commands: Any) -> None:
     verify.add_argument(
         "--max-error",
         type=float,
-        default=0.02,
+        default=MAX_ERROR,
         metavar="SHARE",
         help="q8, q16: RMS error that passes, of the output's deviation (%(default)s)",
     )

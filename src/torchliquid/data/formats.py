@@ -15,16 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from torchliquid.data.bounds import check_size
 from torchliquid.data.cells import Say
 from torchliquid.data.marks import Marks
-from torchliquid.data.text import WIDEST, Columns, read_text
+from torchliquid.data.text import Columns, read_text
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import read_file
 
 LARGEST_FILE = 2**31
 """Bytes that a table may have, unpacked: more does not fit beside what is made of it."""
-LARGEST_TABLE = 10**8
-"""Cells of a table, by what it says of itself before it is read."""
 
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".asc")
 SUFFIXES = (
@@ -128,23 +127,6 @@ def _at_most(packed: Any, size: int, path: Path) -> bytes:
     return content
 
 
-def check_size(rows: int, columns: int) -> None:
-    """That a table can be held, by what it says of itself.
-
-    Raises:
-        TorchliquidError: it has too many columns or cells.
-    """
-    if columns > WIDEST:
-        raise TorchliquidError(
-            f"has {columns:,} columns, more than {WIDEST:,}: give a part of them"
-        )
-    if rows * columns > LARGEST_TABLE:
-        raise TorchliquidError(
-            f"has {rows:,} rows of {columns:,} columns, more than {LARGEST_TABLE:,} cells: give a "
-            "part of it (in Excel: delete what stands far below or right of the table)"
-        )
-
-
 def _read_parquet(content: bytes) -> Columns:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet  # type: ignore[import-untyped]
@@ -158,13 +140,15 @@ def _read_feather(content: bytes) -> Columns:
     import pyarrow as pa
     import pyarrow.feather  # type: ignore[import-untyped]
 
-    if content.startswith(b"ARROW1"):  # the older format has no batches, and is not compressed
-        with pa.ipc.open_file(io.BytesIO(content)) as file:
-            rows = 0
-            for k in range(file.num_record_batches):
-                rows += file.get_batch(k).num_rows
-                check_size(rows, len(file.schema))
-    return _of_arrow(pa.feather.read_table(io.BytesIO(content)))
+    if not content.startswith(b"ARROW1"):  # the older format: no batches, and not compressed
+        return _of_arrow(pa.feather.read_table(io.BytesIO(content)))
+    batches, rows = [], 0
+    with pa.ipc.open_file(io.BytesIO(content)) as file:
+        for k in range(file.num_record_batches):
+            batches.append(file.get_batch(k))
+            rows += batches[-1].num_rows
+            check_size(rows, len(file.schema))
+        return _of_arrow(pa.Table.from_batches(batches, file.schema))
 
 
 def _of_arrow(table: Any) -> Columns:

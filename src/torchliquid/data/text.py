@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from torchliquid.data.bounds import check_size
 from torchliquid.data.cells import MISSING, Say
 from torchliquid.data.marks import Marks
 from torchliquid.errors import TorchliquidError
@@ -23,8 +24,6 @@ Columns = list[tuple[str, "pd.Series"]]
 SEPARATORS = ",;\t|"
 BLANKS = r"\s+"
 SAMPLED_ROWS = 20
-WIDEST = 100_000
-"""Columns of a table."""
 
 
 def read_text(content: bytes, marks: Marks, say: Say) -> Columns:
@@ -37,9 +36,8 @@ def read_text(content: bytes, marks: Marks, say: Say) -> Columns:
 
     text, separator = _head(_decoded(content, marks), marks, say)
     separator = separator or _separator(text)
-    width = text.partition("\n")[0].count(separator) + 1 if separator != BLANKS else 0
-    if width > WIDEST:
-        raise TorchliquidError(f"has {width:,} columns, more than {WIDEST:,}: give a part of them")
+    if separator != BLANKS:
+        check_size(1, text.partition("\n")[0].count(separator) + 1)
     header, *rows = _first_rows(text, separator)
     names = _fit_names([name.strip() for name in header], rows, separator)
     _check_header(names)

@@ -312,12 +312,9 @@ def new_folder(target: Path) -> Iterator[Path]:
         part.chmod(_mode_of_new_folders(part))
         yield part
         part.rename(target)
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        if isinstance(error, TorchliquidError):
-            raise
-        reason = getattr(error, "strerror", error)
+    except OSError as error:
         raise TorchliquidError(
-            f"cannot write {target} ({reason}): give a folder that can be written to"
+            f"cannot write {target} ({error.strerror}): give a folder that can be written to"
         ) from error
     finally:
         if part is not None:

@@ -36,7 +36,20 @@ _ABLATED: ContextVar[frozenset[object]] = ContextVar("ablated", default=frozense
 """Which ablations are in force in this thread or task; see `LiquidLayer.ablate`."""
 
 
-class LiquidLayer(nn.Module, ABC):
+class Watched:
+    """What `torchliquid.watch` can watch: a layer or a pack, which shows its calls in training."""
+
+    _watchers: dict[object, Callable[..., None]]
+    training: bool
+
+    def notify(self, *arguments: Any) -> None:
+        """Show the arguments of a call to those who watch."""
+        if self._watchers and self.training:
+            for listen in list(self._watchers.values()):
+                listen(*arguments)
+
+
+class LiquidLayer(Watched, nn.Module, ABC):
     """A liquid cell run over a sequence.
 
     A subclass says what one layer in one direction is: `weight_names` and `shapes` of its weights,
@@ -108,7 +121,7 @@ class LiquidLayer(nn.Module, ABC):
 
     def _forget_contexts(self) -> None:
         self._ablations: dict[object, Tensor] = {}
-        self._watchers: dict[object, Callable[..., None]] = {}
+        self._watchers = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or pickled: a copy belongs to no context of the original."""
@@ -265,8 +278,7 @@ class LiquidLayer(nn.Module, ABC):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments that build a layer of this shape, JSON types only."""
-        arguments = inspect.signature(type(self)).parameters
-        return {n: getattr(self, n) for n in arguments if n not in ("device", "dtype")}
+        return {name: getattr(self, name) for name in _options_of(type(self))}
 
     def weights(self) -> dict[str, Tensor]:
         """The weights of all places by name."""
@@ -335,15 +347,8 @@ class LiquidLayer(nn.Module, ABC):
             outputs, last = self.forward(rest.x, h0, rest.dt, rest.lengths, rest.observed)
             return packed_like(x, outputs, rest.lengths, self.batch_first), last
         result = self._run(x, h0, dt, lengths, observed)
-        if self._watchers:
-            self.notify(x, h0, dt, lengths, observed)
+        self.notify(x, h0, dt, lengths, observed)
         return result
-
-    def notify(self, *arguments: Any) -> None:
-        """Show the arguments of a call in training to those who `torchliquid.watch` the layer."""
-        if self.training:
-            for listen in list(self._watchers.values()):
-                listen(*arguments)
 
     def _run(
         self, x: Any, h0: Tensor | None, dt: Any, lengths: Any = None, observed: Any = None
@@ -504,9 +509,14 @@ class LiquidLayer(nn.Module, ABC):
     def extra_repr(self) -> str:
         """Sizes and what differs from the constructor's defaults, as ``print(layer)`` shows it."""
         for owner in type(self).__mro__:  # a subclass may take anything: then its base is shown
-            defaults = inspect.signature(owner).parameters
-            if all(hasattr(self, name) for name in defaults if name not in ("device", "dtype")):
+            defaults = _options_of(owner)
+            if all(hasattr(self, name) for name in defaults):
                 break
-        shown = {n: getattr(self, n) for n in defaults if n not in ("device", "dtype")}
-        different = {n: v for n, v in shown.items() if v is not defaults[n].default}
-        return ", ".join(f"{n}={v!r}" for n, v in different.items() if v != defaults[n].default)
+        own = {name: getattr(self, name) for name in defaults}
+        return ", ".join(f"{n}={v!r}" for n, v in own.items() if v != defaults[n])
+
+
+def _options_of(layer: type) -> dict[str, Any]:
+    """Arguments of a layer's constructor and their defaults, but where and of what type it is."""
+    arguments = inspect.signature(layer).parameters
+    return {n: p.default for n, p in arguments.items() if n not in ("device", "dtype")}

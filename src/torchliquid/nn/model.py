@@ -91,8 +91,7 @@ class SequenceModel(nn.Module):
         if isinstance(layer, LiquidLayer) and unwatched:
             done = layer.quick_call(layer._parameters, self.readout._parameters, x, h0, dt)
             if done is not None:
-                if layer._watchers:
-                    layer.notify(x, h0, dt)
+                layer.notify(x, h0, dt)
                 return done
         dtype = self.readout.weight.dtype
         interface = interface_of(self.layer)
@@ -101,8 +100,7 @@ class SequenceModel(nn.Module):
             places = layer.stack(layer.training)
             readout = self.readout.weight, self.readout.bias
             y, last = run_and_read(layer, places, layer.weights(), given, *readout)
-            if layer._watchers:
-                layer.notify(x, h0, dt)
+            layer.notify(x, h0, dt)
             return interface.restore(y, x.dim()), interface.restore_state(last, x.dim())
         if isinstance(layer, LiquidLayer):
             states, h = layer(x, h0, dt)

@@ -1,7 +1,7 @@
 """Packs: many models of one shape trained side by side, one per lane."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,13 +15,13 @@ from torchliquid.nn import calls
 from torchliquid.nn.gated import Gated
 from torchliquid.nn.interface import Interface, State, initial_state
 from torchliquid.nn.lanes import MakeModel, build_lanes, check_seeds
-from torchliquid.nn.layer import LiquidLayer
+from torchliquid.nn.layer import LiquidLayer, Watched
 from torchliquid.nn.model import Recurrent, SequenceModel, has_extras
 from torchliquid.nn.stack import run_and_read
 from torchliquid.nn.stacked import StackedWeights
 
 
-class Pack(nn.Module):
+class Pack(Watched, nn.Module):
     """S models of one shape side by side, one per lane; lanes never mix.
 
     Lane i holds the weights that ``make_model(seeds[i])`` draws after
@@ -65,7 +65,7 @@ class Pack(nn.Module):
         self._cell = (cell_of(models[0].layer),)
         self.layer = StackedWeights([model.layer for model in models])
         self.readout = StackedWeights([model.readout for model in models])
-        self._watchers: dict[object, Callable[..., None]] = {}
+        self._watchers = {}
         self.train(models[0].training)
 
     def train(self, mode: bool = True) -> "Pack":
@@ -120,14 +120,11 @@ class Pack(nn.Module):
         """
         h0 = initial_state(h0, hx)
         result = self._run(x, h0, dt, lengths, observed)
-        self._notify(x, h0, dt, lengths, observed)
+        self.notify(x, h0, dt, lengths, observed)
         return result
 
-    def _notify(self, *arguments: Any) -> None:
-        """Show the arguments of a call in training to those who `torchliquid.watch` the pack."""
-        if self._watchers and self.training:
-            for listen in list(self._watchers.values()):
-                listen(*arguments)
+    def _has_extras(self) -> bool:
+        return has_extras(self.layer) or has_extras(self.readout)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or pickled: nobody watches a copy, and its cell looks at its own model."""
@@ -143,8 +140,7 @@ class Pack(nn.Module):
     ) -> tuple[Tensor, State]:
         cell = self._cell[0]
         plain = lengths is None and observed is None
-        extras = has_extras(self.layer) or has_extras(self.readout)
-        if isinstance(cell, LiquidLayer) and plain and not extras:
+        if isinstance(cell, LiquidLayer) and plain and not self._has_extras():
             done = cell.quick_call(self.layer._parameters, self.readout._parameters, x, h0, dt)
             if done is not None:
                 return done
@@ -172,7 +168,7 @@ class Pack(nn.Module):
         Arguments as in the call.
         """
         result = self._states(x, h0, dt, lengths, observed)
-        self._notify(x, h0, dt, lengths, observed)
+        self.notify(x, h0, dt, lengths, observed)
         return result
 
     def _states(

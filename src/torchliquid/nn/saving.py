@@ -96,13 +96,11 @@ def save(model: SequenceModel | Recurrent, folder: str | Path) -> None:
         atomic_write(path / config["weights"], content)
         atomic_write(path / _CONFIG, (json.dumps(config, indent=2) + "\n").encode())
         _sweep(path, config["weights"])
-    except (OSError, ValueError) as error:  # ValueError: a path with a null character
-        if isinstance(error, TorchliquidError):
-            raise
+    except OSError as error:
         if fresh:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError):
                 path.rmdir()  # nothing is in it
-        reason = getattr(error, "strerror", None) or error
+        reason = error.strerror or error
         raise TorchliquidError(
             f"cannot save to {path} ({reason}): give a folder that can be written to, with "
             "room in it"

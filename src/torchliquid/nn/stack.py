@@ -258,8 +258,7 @@ def _weights_at(cell: Cell, stack: Stack, weights: Weights, place: int) -> dict[
         # what feeds back is weight_hr x, so that weight_hh weight_hr is applied to the state x
         hh = own["weight_hh_l0"]
         own["weight_hh_l0"] = (hh @ weights[name_at("weight_hr_l0", suffix)]).to(hh.dtype)
-    if stack.kept is not None:
-        own["weight_hh_l0"] = _silenced(stack, place, own["weight_hh_l0"])
+    own["weight_hh_l0"] = _silenced(stack, place, own["weight_hh_l0"])
     return own
 
 

@@ -22,6 +22,11 @@ UNFINISHED = " (suite unfinished)"
 """Beside every verdict of a suite whose planned contrasts have not all been run."""
 
 
+def is_unfinished(contrasts: Sequence[Row]) -> bool:
+    """Whether some planned contrasts have not been run."""
+    return any(row.get("unfinished") for row in contrasts)
+
+
 def verdict_words(row: Mapping[str, Any]) -> str:
     """The verdict of a contrast as a reader sees it.
 
@@ -64,7 +69,7 @@ def headlines(result: Mapping[str, Any]) -> list[str]:
     pivot, rows = result["pivot"], result["overall"]
     first = result["contrasts"][0]["first"] if result["contrasts"] else None
     found = []
-    if any(row.get("unfinished") for row in result["contrasts"]):
+    if is_unfinished(result["contrasts"]):
         found.append(
             "This suite is not finished: verdicts are of the contrasts that were run, corrected "
             "for all that were planned, and may change."

@@ -9,7 +9,14 @@ from torchliquid.bench.running.store import write_whole
 from torchliquid.report.page import lines, templates
 from torchliquid.report.pictures import Gallery
 from torchliquid.report.style import DARK, LIGHT
-from torchliquid.report.suite_answers import headlines, pairs, tally, under_shifts, who_wins
+from torchliquid.report.suite_answers import (
+    headlines,
+    is_unfinished,
+    pairs,
+    tally,
+    under_shifts,
+    who_wins,
+)
 from torchliquid.report.suite_figures import (
     ladder_figure,
     overall_figure,
@@ -47,7 +54,7 @@ def write_suite_report(out: Path, result: Mapping[str, Any]) -> Path:
             result=result,
             headlines=headlines(result),
             who_wins=who_wins(result["contrasts"]),
-            unfinished=any(row.get("unfinished") for row in result["contrasts"]),
+            unfinished=is_unfinished(result["contrasts"]),
             figures=figures,
             pairs=pairs(result["contrasts"]),
             tally=tally,

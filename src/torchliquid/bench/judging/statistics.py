@@ -30,8 +30,8 @@ def quantiles(values: ArrayLike) -> dict[str, float | None]:
     >>> quantiles([1.0, 2.0, 3.0])
     {'median': 2.0, 'q10': 1.2, 'q90': 2.8}
     """
-    q10, median, q90 = (float(q) for q in quantiles_along(values, 0))
-    return {"median": finite(median), "q10": finite(q10), "q90": finite(q90)}
+    q10, middle, q90 = (float(q) for q in quantiles_along(values, 0))
+    return {"median": finite(middle), "q10": finite(q10), "q90": finite(q90)}
 
 
 def quantiles_along(values: ArrayLike, axis: int) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.tasks.task import Task
+from torchliquid.checks import check_path
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import PART, atomic_write, check_regular
 
@@ -93,12 +94,9 @@ class Store:
             elif self._task_file.exists():
                 self._check_same(self._task_file, _TASK_FACTS)
             (folder / "runs").mkdir(parents=True, exist_ok=True)
-        except (OSError, ValueError) as error:  # ValueError: a name with a null character
-            if isinstance(error, TorchliquidError):
-                raise
+        except OSError as error:
             raise TorchliquidError(
-                f"cannot write to {folder} ({getattr(error, 'strerror', error)}): give another "
-                "folder with --out"
+                f"cannot write to {folder} ({error.strerror}): give another folder with --out"
             ) from error
 
     @classmethod
@@ -260,6 +258,7 @@ def hold(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    folder = check_path(folder)
     # reentrant: the command line holds the folder, and `run` does so too
     lock = FileLock(folder / ".lock", timeout=0, is_singleton=True)
     try:
@@ -271,12 +270,9 @@ def hold(folder: Path) -> Iterator[None]:
         raise TorchliquidError(
             f"another run is at work in {folder}: wait for it, or give another --out"
         ) from error
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        if isinstance(error, TorchliquidError):
-            raise
+    except OSError as error:
         raise TorchliquidError(
-            f"cannot write to {folder} ({getattr(error, 'strerror', error)}): give another folder "
-            "with --out"
+            f"cannot write to {folder} ({error.strerror}): give another folder with --out"
         ) from error
     try:
         yield

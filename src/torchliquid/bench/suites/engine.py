@@ -10,12 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    CancelledError,
-    Executor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,8 +46,12 @@ def attempt(call: Callable[[], Outcome]) -> Outcome:
     except TorchliquidError as error:
         return Outcome("error", str(error))
     except Exception as error:  # a job is somebody's code: whatever it raises is what became of it
-        words = str(error).splitlines()
-        return Outcome("error", f"{type(error).__name__}: {words[0] if words else ''}")
+        return _failed(error)
+
+
+def _failed(error: Exception) -> Outcome:
+    """The outcome of a job that an exception ended: its type and first line."""
+    return Outcome("error", f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def on_cores(jobs: Jobs, workers: int, limit: float | None = None) -> Iterator[tuple[Key, Outcome]]:
@@ -72,7 +71,7 @@ def on_cores(jobs: Jobs, workers: int, limit: float | None = None) -> Iterator[t
         except JobTimeoutError as error:
             outcome = Outcome("timeout", str(error))
         except Exception as error:  # what cannot be pickled, for one
-            outcome = Outcome("error", f"{type(error).__name__}: {error}".splitlines()[0])
+            outcome = _failed(error)
         yield key, outcome
 
 
@@ -133,7 +132,7 @@ def on_dask(
                         f"of {len(jobs)} jobs are kept"
                     ) from error
                 except Exception as error:
-                    outcome = Outcome("error", f"{type(error).__name__}: {error}".splitlines()[0])
+                    outcome = _failed(error)
                 finished += 1
                 yield key, outcome
             now = time.monotonic()
@@ -165,7 +164,7 @@ def _check_workers(client: Any, address: str, out: Path | None) -> None:
             mark = out / f".seen-{os.getpid()}-{os.urandom(4).hex()}"
             mark.touch()
         try:
-            answers = client.run(_probe, None if mark is None else str(mark))
+            answers = client.run(_probe, mark)
         finally:
             if mark is not None:
                 mark.unlink(missing_ok=True)
@@ -205,9 +204,9 @@ def _versions() -> dict[str, str]:
     return {"torchliquid": __version__, "torch": torch.__version__, "numpy": np.__version__}
 
 
-def _probe(mark: str | None) -> tuple[dict[str, str], bool]:
+def _probe(mark: Path | None) -> tuple[dict[str, str], bool]:
     """What a worker is, and whether it sees and may write where a file was put."""
-    sees = mark is None or (os.path.exists(mark) and os.access(os.path.dirname(mark), os.W_OK))  # noqa: PTH110, PTH120
+    sees = mark is None or (mark.exists() and os.access(mark.parent, os.W_OK))
     return _versions(), sees
 
 
