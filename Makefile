@@ -1,7 +1,7 @@
 # Two commands for everybody: `make bench` and `make test`. Both set up what they need.
 PYTHON ?= python3
 VENV := .venv
-BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kernels/native/*)
+BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kernels/c/*)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -74,7 +74,7 @@ test-oldest-bench:  ## tables and reports on the oldest packages that the extra 
 	.venv-oldest-bench/bin/python -m pip install --quiet pytest pytest-xdist playwright \
 		$$(sed -n '/^bench = /,/^]/s/ *"\(.*\)>=\(.*\)",/\1==\2/p' pyproject.toml)
 	.venv-oldest-bench/bin/python -m pip install --quiet --no-deps --editable .
-	.venv-oldest-bench/bin/python -m pytest -n auto -W default tests/data tests/report
+	.venv-oldest-bench/bin/python -m pytest -n auto -W default tests/data tests/tables tests/report
 
 browser:  # the report is tested in Debian's chromium; on a CI machine it is installed
 	@if [ -n "$$CI" ] && ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \

@@ -16,7 +16,7 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-NATIVE = Path("src/torchliquid/kernels/native")
+NATIVE = Path("src/torchliquid/kernels/c")
 TARGET = os.environ.get("TORCHLIQUID_PLATFORM") or sysconfig.get_platform()
 WINDOWS, MAC = TARGET.startswith("win"), TARGET.startswith("macos")
 

@@ -18,15 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from torchliquid import environment
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.scoring import mse
-from torchliquid.bench.running.training import Protocol, train
-from torchliquid.bench.running.windows import predict
+from torchliquid.bench import environment
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.report.article_numbers import CURVES, NUMBERS
+from torchliquid.bench.run.scoring import mse
+from torchliquid.bench.run.training import Protocol, train
+from torchliquid.bench.run.windows import predict
 from torchliquid.bench.tasks.signal_task import article_task
+from torchliquid.bench.tasks.sines import SumOfSines
 from torchliquid.bench.tasks.task import Task
-from torchliquid.data.published import CURVES, NUMBERS
-from torchliquid.data.sines import SumOfSines
 
 SECOND = [(a, w) for a in (0.3, 0.4, 0.5, 0.6) for w in (2.0, 2.5, 3.0, 4.0, 5.0)]
 THIRD = [(0.0, 0.0)] + [(a, w) for a in (0.1, 0.2, 0.3) for w in (5.0, 7.0, 10.0, 13.0)]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from torchliquid.bench.running.store import Run, Store
+from torchliquid.bench.run.store import Run, Store
 from torchliquid.bench.suites.engine import Outcome, on_cores
 
 LANES = 30

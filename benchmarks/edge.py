@@ -22,20 +22,22 @@ from typing import Any
 import numpy as np
 
 from torchliquid import load
-from torchliquid.bench.running.runner import run as train
-from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.report.tables import markdown
+from torchliquid.bench.run.runner import run as train
+from torchliquid.bench.run.training import Protocol
+from torchliquid.bench.tasks.presets import ARTICLE, PRESETS
 from torchliquid.bench.tasks.signal_task import article_task
-from torchliquid.data.presets import ARTICLE, PRESETS
-from torchliquid.data.sines import SumOfSines
-from torchliquid.export import boards, describe, golden, host, to_c
-from torchliquid.export.boards import BOARDS, Sizes, Told
-from torchliquid.export.centring import quantised
-from torchliquid.export.floats import blend
-from torchliquid.export.host import Exported
-from torchliquid.export.samples import by_torch, columns, errors, made_up
-from torchliquid.export.simulate import states
-from torchliquid.export.verify import opened, vectors
-from torchliquid.report.tables import markdown
+from torchliquid.bench.tasks.sines import SumOfSines
+from torchliquid.export import describe, to_c
+from torchliquid.export._samples import by_torch, columns, errors, made_up
+from torchliquid.export._simulate import states
+from torchliquid.export.c import _fixed_point as golden
+from torchliquid.export.c._bias_correction import quantised
+from torchliquid.export.verify import _host as host
+from torchliquid.export.verify import _qemu as boards
+from torchliquid.export.verify._host import Exported
+from torchliquid.export.verify._qemu import BOARDS, Sizes, Told
+from torchliquid.export.verify.verification import opened, vectors
 
 OUT = Path(__file__).parent / "edge.json"
 SOURCES = Path(__file__).parent / "edge"
@@ -215,7 +217,8 @@ def _stock(model: Any) -> float:
     """What a stock quantiser does: weights of 8 bits a row, inputs and states of 8 bits."""
     description, inputs, expected, half = _case(model, None, 1)
     layer = description.layers[0]
-    keep, slope, pull, shift = blend(layer, description.dt / layer.unfolds)
+    blend = layer.cell.blend(layer, description.dt / layer.unfolds)
+    keep, slope, pull, shift = blend.keep, blend.slope, blend.pull, blend.shift
     told = states(description, inputs[:half].astype(float))[0]
 
     def rounded(values: Any, largest: Any) -> Any:

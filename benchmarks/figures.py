@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import torchliquid as tl
-from torchliquid.report.svg import themed
+from torchliquid.bench.report.svg import themed
 
 FIGURES = {
     "answer": "answer",

@@ -17,8 +17,10 @@ from matplotlib.figure import Figure
 from timing import Step, interleaved
 from torch import nn
 
-from torchliquid import LTC, Pack, SequenceModel, environment
-from torchliquid.kernels import VARIABLE, library
+from torchliquid import LTC, Pack, SequenceModel
+from torchliquid.bench import environment
+from torchliquid.kernels import VARIABLE
+from torchliquid.kernels import _library as library
 
 HERE = Path(__file__).parent
 PATIENCE = 1_500.0

@@ -32,7 +32,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from torchliquid import LTC, Pack, SequenceModel, environment
+from torchliquid import LTC, Pack, SequenceModel
+from torchliquid.bench import environment
 from torchliquid.bench.judging.statistics import holm, median_interval, paired_ratio, sign_flip
 from torchliquid.nn import CTRNN, DecayGRU
 

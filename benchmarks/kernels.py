@@ -94,8 +94,8 @@ def main() -> int:
     import torch
     from cases import CASES
 
-    from torchliquid import environment
-    from torchliquid.kernels import library
+    from torchliquid.bench import environment
+    from torchliquid.kernels import _library as library
 
     torch.set_num_threads(1)
     isa = library.loaded().isa

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from torchliquid.report import markdown_results
-from torchliquid.report.answer import contrast
-from torchliquid.report.published import published
-from torchliquid.report.tables import markdown
+from torchliquid.bench.report import markdown_results
+from torchliquid.bench.report.answer import contrast
+from torchliquid.bench.report.published import published
+from torchliquid.bench.report.tables import markdown
 
 ROWS = (
     ("LSTM-16", "carry"),

@@ -16,15 +16,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from torchliquid import environment
+from torchliquid.bench import environment
 from torchliquid.bench.judging.statistics import median_interval, paired_ratio
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.scoring import score
-from torchliquid.bench.running.training import Protocol, train
-from torchliquid.bench.running.windows import predict
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run.scoring import score
+from torchliquid.bench.run.training import Protocol, train
+from torchliquid.bench.run.windows import predict
+from torchliquid.bench.tasks.presets import PRESETS
 from torchliquid.bench.tasks.signal_task import article_task
-from torchliquid.data.presets import PRESETS
-from torchliquid.data.sines import SumOfSines
+from torchliquid.bench.tasks.sines import SumOfSines
 
 HERE = Path(__file__).parent
 SIGMAS = (0.0, 0.01, 0.02, 0.05, 0.1)

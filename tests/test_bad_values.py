@@ -23,7 +23,7 @@ from torch import nn
 
 import torchliquid
 from torchliquid import LTC, Pack, SequenceModel, TorchliquidError, functional, kernels
-from torchliquid.checks import shown
+from torchliquid.messages import short_repr
 
 S, B, L, I, H, O = 2, 3, 4, 2, 5, 1
 
@@ -404,6 +404,17 @@ def gated_walk(call: Callable[..., Any], gates: int) -> Walk:
     return Walk(call, given, fine)
 
 
+def rate_walk(call: Callable[..., Any], gates: int, rate: str) -> Walk:
+    """A gated cell that takes dt, and a rate or time constant of each neuron."""
+    walk = gated_walk(call, gates)
+    given, fine = walk.given | {rate: draw(H).abs(), "dt": draw(B, L)}, dict(walk.fine)
+    fine |= {"x": same, rate: same, "dt": time_of_function}
+    if gates == 1:
+        given["bias"], fine["bias"] = given.pop("bias_ih"), fine.pop("bias_ih")
+        del given["bias_hh"], fine["bias_hh"]
+    return Walk(call, given, fine)
+
+
 def synaptic_walk(call: Callable[..., Any]) -> Walk:
     given: dict[str, Any] = {"x": draw(B, L, I), "h0": draw(B, H)}
     for prefix, count in (("", H * H), ("sensory_", I * H)):
@@ -559,6 +570,8 @@ def walks(folder: Path) -> dict[str, Walk]:
             functional.time_constant, {"gate": draw(B, H), "tau": draw(H)},
             {"gate": broadcast_with(H), "tau": broadcast_with(B, H)},
         ),
+        "functional.ctrnn": rate_walk(functional.ctrnn, 1, "tau"),
+        "functional.decay_gru": rate_walk(functional.decay_gru, 3, "rate"),
     }  # fmt: skip
     for room, functions in (("functional", functional), ("kernels", kernels)):
         found |= {
@@ -579,6 +592,7 @@ NAMES = (
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),
     *("Pack.lane", "Pack.clip_grad_norm_"),
     *("functional.ltc_step", "functional.ltc_time_constants", "functional.time_constant"),
+    *("functional.ctrnn", "functional.decay_gru"),
     *("functional.ltc", "functional.lstm", "functional.gru", "functional.synaptic"),
     *("kernels.ltc", "kernels.lstm", "kernels.gru", "kernels.synaptic"),
 )
@@ -594,7 +608,9 @@ def outputs(value: Any) -> list[torch.Tensor]:
 
 def named(name: str, value: Any) -> str:
     shape = () if getattr(value, "is_nested", False) else getattr(value, "shape", "")
-    return f"{name} = {shown(value)} {type(value).__name__} {shape} {getattr(value, 'dtype', '')}"
+    return (
+        f"{name} = {short_repr(value)} {type(value).__name__} {shape} {getattr(value, 'dtype', '')}"
+    )
 
 
 def trial(walk: Walk, name: str, value: Any) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-import torchliquid.report
+import torchliquid.bench.report
 from torchliquid import __version__
-from torchliquid.bench.running import runner, windows
+from torchliquid.bench.run import runner, windows
 from torchliquid.cli import main
 from torchliquid.install import install_command
 
@@ -36,7 +36,7 @@ def plain(monkeypatch):
         page.write_text(json.dumps(summary))
         return page
 
-    monkeypatch.setattr(torchliquid.report, "write_report", write)
+    monkeypatch.setattr(torchliquid.bench.report, "write_report", write)
 
 
 @pytest.fixture
@@ -301,10 +301,10 @@ def test_progress_is_shown_on_a_terminal(plain, capsys, monkeypatch):
         (["--lr", "1e39"], "learning rate is 1e+39", "up to 1e+30"),
         (["--lr", "fast"], "--lr: invalid float value: 'fast'", "--help"),
         (["--processes", "-1"], "processes is -1", "or 0"),
-        (["--models", "LTM-8"], "model 'LTM-8' is unknown (nearest: LTC-8)", "give LTC-n"),
-        (["--models", ""], "model '' is unknown", "give LTC-n"),
-        (["--models", "LTC-8,"], "model '' is unknown", "give LTC-n"),
-        (["--models", "LTC-8, GRU-4"], "model ' GRU-4' is unknown (nearest: GRU-4)", "give LTC-n"),
+        (["--models", "LTM-8"], "model 'LTM-8' is unknown (nearest: LTC-8)", "LTC-n"),
+        (["--models", ""], "model '' is unknown", "LTC-n"),
+        (["--models", "LTC-8,"], "model '' is unknown", "LTC-n"),
+        (["--models", "LTC-8, GRU-4"], "model ' GRU-4' is unknown (nearest: GRU-4)", "LTC-n"),
         (["--models", "GRU-4,GRU-4"], "GRU-4 is named twice", "once"),
         (["--resume", "--fresh"], "not allowed with argument", "--help"),
         (["--what"], "unrecognized arguments: --what", "--help"),
@@ -522,7 +522,7 @@ def test_one_lane_diverged_is_shown(plain, capsys, monkeypatch):
 @pytest.mark.parametrize("package", ["rich", "matplotlib", "jinja2", "pandas", "scipy"])
 def test_an_extra_that_is_missing(plain, capsys, monkeypatch, package):
     for name in list(sys.modules):
-        if name.partition(".")[0] == package or name.startswith("torchliquid.report"):
+        if name.partition(".")[0] == package or name.startswith("torchliquid.bench.report"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     if package == "pandas":
@@ -543,7 +543,7 @@ def test_info_needs_no_extra(capsys, monkeypatch, package):
 
 
 def test_a_module_of_ours_that_is_missing_is_a_bug(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchliquid.environment", None)
+    monkeypatch.setitem(sys.modules, "torchliquid.bench.environment", None)
     with pytest.raises(ModuleNotFoundError):
         main(["info"])
 

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
+from torchliquid.bench.git import git, is_as_committed
 from torchliquid.bench.suites.planned import planned
-from torchliquid.git import git, is_as_committed
 
 
 def repository(folder, content=b"a = 1\n"):

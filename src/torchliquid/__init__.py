@@ -7,7 +7,10 @@ Recurrent layers defined by differential equations whose time constant follows t
 `torchliquid.functional`.
 """
 
-from torchliquid import export, functional
+import importlib
+import typing
+
+from torchliquid import functional
 from torchliquid.errors import TorchliquidError
 from torchliquid.insight import plot_time_constants, time_constants, watch
 from torchliquid.nn import (
@@ -20,6 +23,9 @@ from torchliquid.nn import (
     load,
     save,
 )
+
+if typing.TYPE_CHECKING:
+    from torchliquid import export
 
 __version__ = "0.1.0"
 
@@ -39,3 +45,10 @@ __all__ = [
     "time_constants",
     "watch",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    # imported where it is used: most who train never export
+    if name == "export":
+        return importlib.import_module("torchliquid.export")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

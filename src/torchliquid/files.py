@@ -3,6 +3,10 @@
 import os
 import stat
 from pathlib import Path
+from typing import Any
+
+from torchliquid.errors import TorchliquidError
+from torchliquid.messages import short_repr
 
 PART = r"\.\d+(-[0-9a-f]+)?\.part"
 """The end of the name of a file that is being written; what a killed process leaves behind."""
@@ -65,3 +69,12 @@ def atomic_write(path: Path, content: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_path(path: Any) -> Path:
+    """A path, from text or what is one."""
+    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
+        raise TorchliquidError(f"folder is {short_repr(path)}: give the path of a folder")
+    if "\0" in os.fspath(path):
+        raise TorchliquidError(f"folder is {short_repr(path)}, with a null character: leave it out")
+    return Path(path)

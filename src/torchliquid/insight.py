@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from torchliquid.checks import check_index, check_size
+from torchliquid._checks import check_index, check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.install import install_command
 from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+__all__ = ["plot_time_constants", "time_constants", "watch"]
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from torchliquid.bench.tasks.signal_task import article_task
+from torchliquid.bench.tasks.sines import SumOfSines
 from torchliquid.bench.tasks.task import Task
-from torchliquid.data.sines import SumOfSines
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench.running.classical import ridge_ar
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.training import Protocol, train
-from torchliquid.bench.running.windows import predict
+from torchliquid.bench.models.classical import ridge_ar
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run.training import Protocol, train
+from torchliquid.bench.run.windows import predict
+from torchliquid.bench.tasks.sunspots import sunspots
 from torchliquid.bench.tasks.table_task import table_task
-from torchliquid.data.sunspots import sunspots
 from torchliquid.nn import Pack
 
 
@@ -54,7 +54,7 @@ def test_the_loss_is_that_of_the_change(task):
 
 
 def test_ridge_shrinks_towards_persistence(task, monkeypatch):
-    monkeypatch.setattr("torchliquid.bench.running.classical.PENALTIES", (1e9,))
+    monkeypatch.setattr("torchliquid.bench.models.classical.PENALTIES", (1e9,))
     carry, reset = ridge_ar(task)[:2]
     mean = np.nanmean((task.targets - task.inputs[:, :, 0])[:, : task.train])
     expected = task.inputs[:, :, 0] + mean

@@ -8,12 +8,12 @@ import pytest
 from torch import nn
 
 from torchliquid.bench.judging import statistics
+from torchliquid.bench.judging.analytic_claims import settled_claims
 from torchliquid.bench.judging.claims import article_claims
-from torchliquid.bench.judging.settled import settled_claims
-from torchliquid.bench.running.probe import AFTER, BEFORE
-from torchliquid.bench.running.store import Run
+from torchliquid.bench.run.probe import AFTER, BEFORE
+from torchliquid.bench.run.store import Run
 from torchliquid.bench.tasks.signal_task import article_task
-from torchliquid.data.sines import SumOfSines
+from torchliquid.bench.tasks.sines import SumOfSines
 
 LANES, NEURONS = 24, 8
 PARAMETERS = {"LTC-8": 105, "LTC-8-euler": 105, "LTC-2": 15, "LSTM-16": 1233, "LSTM-4": 117,

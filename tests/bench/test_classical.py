@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from torchliquid.bench.running import classical
-from torchliquid.bench.running.classical import (
+from torchliquid.bench.models import classical
+from torchliquid.bench.models.classical import (
     ORDERS,
     PENALTIES,
     choices,
@@ -20,7 +20,7 @@ from torchliquid.bench.running.classical import (
 )
 from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.bench.tasks.task import Task
-from torchliquid.data.table import Series
+from torchliquid.tables.reader import Series
 
 
 def autoregressive(steps: int, train: int, sigma: float, seed: int = 0) -> Task:

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from torchliquid.bench.judging.edge import edge
-from torchliquid.bench.running.store import Store
+from torchliquid.bench.judging.device_claims import edge
+from torchliquid.bench.run.store import Store
 from torchliquid.cli import main
 
 TOOLS = shutil.which("qemu-system-arm") and shutil.which("arm-none-eabi-gcc")
@@ -81,7 +81,7 @@ def test_the_sceptic_looks_for_one_that_is_better_in_all(tmp_path):
 def test_missing_tools_are_named(results, monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
     assert main(["bench", "edge", str(results)]) == 2
-    assert "arm-none-eabi-gcc is not there: install" in capsys.readouterr().err
+    assert "arm-none-eabi-gcc is not installed: install" in capsys.readouterr().err
 
 
 def test_a_folder_without_results_is_said(tmp_path, capsys):

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from torchliquid.bench.running.store import Store
-from torchliquid.bench.suites import drive, engine
-from torchliquid.bench.suites.drive import How, run_suite, status
+from torchliquid.bench.report.suite_answers import headlines, verdict_words
+from torchliquid.bench.run.store import Store
+from torchliquid.bench.suites import engine
+from torchliquid.bench.suites import run_suite as drive
 from torchliquid.bench.suites.engine import (
     Outcome,
     attempt,
@@ -24,10 +25,10 @@ from torchliquid.bench.suites.engine import (
     on_dask,
     shard,
 )
+from torchliquid.bench.suites.run_suite import How, run_suite, status
 from torchliquid.bench.suites.suite import read_suite
 from torchliquid.cli import main
 from torchliquid.errors import TorchliquidError
-from torchliquid.report.suite_answers import headlines, verdict_words
 
 OK = functools.partial(Outcome, "ok")
 PATIENCE = 900
@@ -195,7 +196,7 @@ def test_shards_merge_by_copying(suite, tmp_path):
 
 
 def test_a_job_that_is_lost_leaves_its_task_and_is_tried_again(suite, tmp_path, monkeypatch):
-    from torchliquid.bench.suites import drive
+    from torchliquid.bench.suites import run_suite as drive
 
     real = drive.job
 

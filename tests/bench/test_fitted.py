@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from torchliquid.bench.running.classical import ridge_ar
-from torchliquid.bench.running.harmonics import fit_harmonics
-from torchliquid.bench.running.methods import METHODS
-from torchliquid.bench.running.reservoir import PENALTIES, UNITS, _rows, _Settings, fit_reservoir
-from torchliquid.bench.running.scoring import score
+from torchliquid.bench.models.classical import ridge_ar
+from torchliquid.bench.models.harmonics import fit_harmonics
+from torchliquid.bench.models.methods import METHODS
+from torchliquid.bench.models.reservoir import PENALTIES, UNITS, _rows, _Settings, fit_reservoir
+from torchliquid.bench.run.scoring import score
+from torchliquid.bench.tasks.attractors import Attractor
 from torchliquid.bench.tasks.shifts import shifted
 from torchliquid.bench.tasks.signal_task import article_task, attractor_task
+from torchliquid.bench.tasks.sines import SumOfSines
+from torchliquid.bench.tasks.sunspots import sunspots
 from torchliquid.bench.tasks.table_task import table_task
-from torchliquid.data.attractors import Attractor
-from torchliquid.data.sines import SumOfSines
-from torchliquid.data.sunspots import sunspots
 
 SINES = ((1.0, 1.0), (0.5, 2.5))
 
@@ -89,7 +89,7 @@ def test_states_step_by_step():
 
 
 def test_blocks_change_nothing(monkeypatch):
-    from torchliquid.bench.running import reservoir
+    from torchliquid.bench.models import reservoir
 
     task = attractor_task(Attractor("lorenz", steps=120, train=80), 2, 0)
     whole = fit_reservoir(task)(task)

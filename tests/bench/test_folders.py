@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from torchliquid.bench.running import processes, runner
-from torchliquid.bench.running.runner import run
-from torchliquid.bench.running.store import Store, hold
-from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.run import processes, runner
+from torchliquid.bench.run.runner import run
+from torchliquid.bench.run.store import Store, hold
+from torchliquid.bench.run.training import Protocol
 from torchliquid.cli import main
 from torchliquid.errors import TorchliquidError
 
@@ -83,7 +83,7 @@ def test_a_worker_does_not_read_its_settings_from_the_folder(done, small):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from torchliquid.bench.running.store import hold
+from torchliquid.bench.run.store import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(900)
@@ -267,7 +267,7 @@ def test_control_characters_reach_neither_terminal_nor_page(tmp_path, capsys, mo
 
 
 def test_a_table_of_a_hundred_thousand_columns(tmp_path):
-    from torchliquid.data.table import read_table
+    from torchliquid.tables.reader import read_table
 
     count = 100_000
     lines = [",".join(f"c{i}" for i in range(count)), *(",".join(["1.5"] * count),) * 3]

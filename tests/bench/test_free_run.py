@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from torchliquid import Pack
-from torchliquid.bench.running.classical import persistence
-from torchliquid.bench.running.forecast import Forecast
-from torchliquid.bench.running.free_run import FAR, STEPS, of_method, of_pack, runs_free
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.runner import compute
-from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.models.classical import persistence
+from torchliquid.bench.models.fitted import Forecast
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run.free_run import FAR, STEPS, of_method, of_pack, runs_free
+from torchliquid.bench.run.runner import compute
+from torchliquid.bench.run.training import Protocol
+from torchliquid.bench.tasks.attractors import Attractor
 from torchliquid.bench.tasks.signal_task import article_task, attractor_task
-from torchliquid.data.attractors import Attractor
-from torchliquid.data.sines import SumOfSines
+from torchliquid.bench.tasks.sines import SumOfSines
 
 
 @pytest.fixture

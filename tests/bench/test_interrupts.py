@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import torchliquid.report
-from torchliquid.bench.running.processes import interrupts_blocked, signals_kept
+import torchliquid.bench.report
+from torchliquid.bench.run.processes import interrupts_blocked, signals_kept
 from torchliquid.cli import main
 
 MODELS = "persistence,LSTM-2"
@@ -72,7 +72,9 @@ def resume(monkeypatch, capsys):
     """The next call: without workers, and with a report that costs nothing."""
 
     def call(out):
-        monkeypatch.setattr(torchliquid.report, "write_report", lambda store, _: store.folder / "r")
+        monkeypatch.setattr(
+            torchliquid.bench.report, "write_report", lambda store, _: store.folder / "r"
+        )
         code = main(arguments(out, processes=0))
         return code, capsys.readouterr().err
 

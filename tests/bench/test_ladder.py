@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from torchliquid.bench.judging.ladder import equal_error, words
-from torchliquid.bench.running.store import Run
+from torchliquid.bench.judging.parameter_efficiency import equal_error, words
+from torchliquid.bench.run.store import Run
 
 
 def run(name, parameters, error, lanes=30, noise=0.0, seed=0):

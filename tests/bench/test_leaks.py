@@ -8,11 +8,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.runner import compute
-from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run.runner import compute
+from torchliquid.bench.run.training import Protocol
 from torchliquid.bench.tasks.table_task import table_task
-from torchliquid.data.table import Series
+from torchliquid.tables.reader import Series
 
 pytestmark = pytest.mark.filterwarnings("ignore::torchliquid.errors.LongStepWarning")
 MODELS = ("LTC-4", "LTC-4-euler", "LSTM-4", "GRU-4", "ridge-AR", "seasonal")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from torchliquid.bench.running.models import DEFAULT, find
+from torchliquid.bench.models.registry import DEFAULT, find
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import LTC, Pack
 

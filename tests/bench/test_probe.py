@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench.running import probe as module
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.probe import AFTER, BEFORE, JUMP, SPIKE, probe
-from torchliquid.bench.running.training import Protocol, train
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run import probe as module
+from torchliquid.bench.run.probe import AFTER, BEFORE, JUMP, SPIKE, probe
+from torchliquid.bench.run.training import Protocol, train
 from torchliquid.nn import Pack
 
 EVENTS = ("jump_up", "jump_down", "spike_up", "spike_down")

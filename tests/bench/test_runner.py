@@ -10,10 +10,10 @@ import pytest
 
 import torchliquid as tl
 from torchliquid.bench.judging.summary import summarise
-from torchliquid.bench.running import runner
-from torchliquid.bench.running.runner import run
-from torchliquid.bench.running.training import Protocol
-from torchliquid.bench.running.windows import predict
+from torchliquid.bench.run import runner
+from torchliquid.bench.run.runner import run
+from torchliquid.bench.run.training import Protocol
+from torchliquid.bench.run.windows import predict
 from torchliquid.errors import TorchliquidError
 
 MODELS = ("LTC-2", "LSTM-2", "ridge-AR", "persistence")
@@ -64,7 +64,7 @@ def assert_equal_rows(one, other):
 def whole(tmp_path_factory):
     """A run of all kinds of models, and what it was heard to report."""
     from torchliquid.bench.tasks.signal_task import article_task
-    from torchliquid.data.sines import SumOfSines
+    from torchliquid.bench.tasks.sines import SumOfSines
 
     task = article_task(SumOfSines(steps=60, train=40), lanes=3, seed=0)
     heard = []

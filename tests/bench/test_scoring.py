@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from torchliquid.bench.running.scoring import mse, score
+from torchliquid.bench.run.scoring import mse, score
 
 NAN, INF = np.nan, np.inf
 

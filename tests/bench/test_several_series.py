@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench.running import windows
-from torchliquid.bench.running.methods import METHODS
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.probe import probe
-from torchliquid.bench.running.runner import compute
-from torchliquid.bench.running.training import Protocol, train
-from torchliquid.bench.running.windows import later_windows, predict, training_windows
+from torchliquid.bench.models.methods import METHODS
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run import windows
+from torchliquid.bench.run.probe import probe
+from torchliquid.bench.run.runner import compute
+from torchliquid.bench.run.training import Protocol, train
+from torchliquid.bench.run.windows import later_windows, predict, training_windows
 from torchliquid.bench.tasks.table_task import table_task
-from torchliquid.data.table import Series
 from torchliquid.errors import TorchliquidError
+from torchliquid.tables.reader import Series
 
 LENGTHS = (61, 90, 37, 120)
 NAMES = ("LTC-2", "LTC-2-euler", "LSTM-2", "GRU-2")

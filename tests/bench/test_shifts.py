@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.runner import compute
-from torchliquid.bench.running.scoring import mse
-from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run.runner import compute
+from torchliquid.bench.run.scoring import mse
+from torchliquid.bench.run.training import Protocol
 from torchliquid.bench.tasks.shifts import (
     DRAWN_ANEW,
     SHIFTS,
@@ -16,8 +16,8 @@ from torchliquid.bench.tasks.shifts import (
     check_shifts,
     shifted,
 )
+from torchliquid.bench.tasks.sunspots import sunspots
 from torchliquid.bench.tasks.table_task import table_task
-from torchliquid.data.sunspots import sunspots
 from torchliquid.errors import TorchliquidError
 
 VALUES = [name for name, shift in SHIFTS.items() if shift.corrupt is not None]
@@ -177,7 +177,7 @@ def test_rows_of_a_run(small, table, name, kind):
     other, _ = shift(task, "noise", 5, takes_dt=model.takes_dt)
     test = task.steps - task.test
     if pack is not None:
-        from torchliquid.bench.running.windows import predict
+        from torchliquid.bench.run.windows import predict
 
         carry, _ = predict(other, model, pack)
         error = mse(carry[:, test:], other.targets[:, test:])

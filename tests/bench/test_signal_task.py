@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from torchliquid.bench.tasks.attractors import SYSTEMS, Attractor
 from torchliquid.bench.tasks.signal_task import article_task, attractor_task
-from torchliquid.data.attractors import SYSTEMS, Attractor
-from torchliquid.data.sines import SumOfSines
+from torchliquid.bench.tasks.sines import SumOfSines
 from torchliquid.errors import TorchliquidError
 
 SIGNAL = SumOfSines(((1.0, 1.0), (0.5, 2.5)), 0.0, 200, 150, 20.0)

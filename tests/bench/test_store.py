@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from torchliquid.bench.running.store import Run, Store, write_whole
+from torchliquid.bench.run.store import Run, Store, write_whole
 from torchliquid.errors import TorchliquidError
 
 SETTINGS = {"task": {"task": "article", "sigma": 0.05}, "protocol": {"lanes": 3, "seed": 0}}

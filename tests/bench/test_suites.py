@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from torchliquid.bench.running.runner import settings_of
-from torchliquid.bench.running.store import Store
-from torchliquid.bench.suites.drive import How, run_suite, status
+from torchliquid.bench.run.runner import settings_of
+from torchliquid.bench.run.store import Store
 from torchliquid.bench.suites.rows import COLUMNS
+from torchliquid.bench.suites.run_suite import How, run_suite, status
 from torchliquid.bench.suites.suite import read_suite
 from torchliquid.bench.suites.verdicts import judge
 from torchliquid.cli import main
@@ -173,7 +173,7 @@ def test_a_suite_runs_resumes_and_keeps_changed_runs_apart(write, tmp_path, monk
         assert not reason
         assert (folder / "summary.json").exists()
 
-    from torchliquid.bench.suites import drive
+    from torchliquid.bench.suites import run_suite as drive
 
     def fail(*_):
         raise AssertionError("a finished run was repeated")
@@ -241,7 +241,9 @@ def test_commands(write, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "small.toml: A small one (3 tasks, 3 models)\n"
     assert main(["bench", "status", path]) == 0
     assert "sunspots         0 of 3 models finished" in capsys.readouterr().out
-    monkeypatch.setattr("torchliquid.report.write_report", lambda store, summary: store.folder)
+    monkeypatch.setattr(
+        "torchliquid.bench.report.write_report", lambda store, summary: store.folder
+    )
     assert main(["bench", "run", path, "--processes", "0"]) == 0
     said = capsys.readouterr().out
     assert "planned contrasts" in said
@@ -252,7 +254,9 @@ def test_commands(write, tmp_path, monkeypatch, capsys):
 
 def test_commands_that_fail_say_why_in_a_line(write, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("torchliquid.report.write_report", lambda store, summary: store.folder)
+    monkeypatch.setattr(
+        "torchliquid.bench.report.write_report", lambda store, summary: store.folder
+    )
     path = str(write(SUITE.replace("mine.csv", "gone.csv")))
     assert main(["bench", "run", path, "--processes", "0"]) == 2
     err = capsys.readouterr().err

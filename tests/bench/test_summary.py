@@ -8,10 +8,10 @@ import pytest
 
 from torchliquid import __version__
 from torchliquid.bench.judging.summary import summarise
-from torchliquid.bench.running.models import DEFAULT
-from torchliquid.bench.running.runner import run
-from torchliquid.bench.running.store import Run, Store
-from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.models.registry import DEFAULT
+from torchliquid.bench.run.runner import run
+from torchliquid.bench.run.store import Run, Store
+from torchliquid.bench.run.training import Protocol
 
 QUANTILES = {"median", "q10", "q90"}
 MEASURES = ("train_mse", "test_mse_reset", "test_mse_carry")
@@ -42,7 +42,7 @@ def stored(folder, task, rows, lanes=5):
 def real(tmp_path_factory):
     """The summary of a run of the default models, as small as can be."""
     from torchliquid.bench.tasks.signal_task import article_task
-    from torchliquid.data.sines import SumOfSines
+    from torchliquid.bench.tasks.sines import SumOfSines
 
     task = article_task(SumOfSines(steps=40, train=25), lanes=5, seed=0)
     store = run(task, DEFAULT, Protocol(5, 2), tmp_path_factory.mktemp("real"), processes=0)

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from torchliquid.bench.tasks.sunspots import sunspots
 from torchliquid.bench.tasks.table_task import table_task
-from torchliquid.data.sunspots import sunspots
-from torchliquid.data.table import Series, read_table
 from torchliquid.errors import TorchliquidError
+from torchliquid.tables.reader import Series, read_table
 
 ROWS = 200
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench.running.models import DEFAULT, find
-from torchliquid.bench.running.windows import inputs_for
+from torchliquid.bench.models.registry import DEFAULT, find
+from torchliquid.bench.run.windows import inputs_for
 from torchliquid.bench.tasks.signal_task import article_task
-from torchliquid.data.sines import SumOfSines
+from torchliquid.bench.tasks.sines import SumOfSines
 
 
 def test_next_step_from_the_noisy_current_one():

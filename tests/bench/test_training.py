@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench.running import training
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.training import Protocol, train
-from torchliquid.bench.running.windows import inputs_for, predict, training_windows
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run import training
+from torchliquid.bench.run.training import Protocol, train
+from torchliquid.bench.run.windows import inputs_for, predict, training_windows
 from torchliquid.bench.tasks.signal_task import article_task
-from torchliquid.data.sines import SumOfSines
+from torchliquid.bench.tasks.sines import SumOfSines
 from torchliquid.errors import TorchliquidError
 
 NETWORKS = ("LTC-8", "LTC-8-euler", "LSTM-4", "GRU-4")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.runner import compute
-from torchliquid.bench.running.stepping import Steps, cycled
-from torchliquid.bench.running.training import Protocol, Trial, train
-from torchliquid.bench.running.tuning import (
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run.lane_adam import Steps, cycled
+from torchliquid.bench.run.runner import compute
+from torchliquid.bench.run.training import Protocol, Trial, train
+from torchliquid.bench.run.tuning import (
     DECAYS,
     DTS,
     FIRST,
@@ -195,7 +195,7 @@ def test_the_choice_is_the_best_on_validation_and_knows_no_test_part(table, name
 def test_a_liquid_model_finds_the_dt_that_a_task_needs():
     """y[t+1] = f[t], independent: at dt 0.1 a state forgets far too slowly for it."""
     from torchliquid.bench.tasks.table_task import table_task
-    from torchliquid.data.table import Series
+    from torchliquid.tables.reader import Series
 
     f = np.random.default_rng(1).standard_normal(1200)
     values = np.stack([np.concatenate([[0.0], f[:-1]]), f], axis=1)
@@ -253,7 +253,7 @@ def test_the_articles_task_is_tuned_on_draws_of_its_own(small, name):
 
 def test_the_choice_is_that_of_the_mean_over_its_draws(small, monkeypatch):
     """Each trial's error is the geometric mean of its draws', at the median of their epochs."""
-    from torchliquid.bench.running import tuning
+    from torchliquid.bench.run import tuning
 
     found = SimpleNamespace(
         best=np.array([1.0, 1.0, 1.0, 0.1, 0.1, 50.0, 0.5, 0.5, 0.5]),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from torchliquid.data.attractors import SYSTEMS, Attractor
-from torchliquid.data.sampling import drawn_times, even_times
+from torchliquid.bench.tasks.attractors import SYSTEMS, Attractor
+from torchliquid.bench.tasks.sampling import drawn_times, even_times
 from torchliquid.errors import TorchliquidError
 
 
@@ -42,7 +42,7 @@ def test_mackey_glass_step_by_step():
 
     second = solve_ivp(rate, (17, 34), [exact[-1]], t_eval=later, rtol=1e-11, atol=1e-12).y[0]
     wanted = (np.concatenate([exact, second]) - system.mean) / system.scale
-    from torchliquid.data import attractors
+    from torchliquid.bench.tasks import attractors
 
     x, slope = attractors._delayed(system, rngs(1), 340)
     assert x.shape == slope.shape == (341, 1)

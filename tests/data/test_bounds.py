@@ -6,9 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from torchliquid.data import bounds, formats
-from torchliquid.data.formats import read_columns
 from torchliquid.errors import TorchliquidError
+from torchliquid.tables import _bounds as bounds
+from torchliquid.tables import _formats as formats
+from torchliquid.tables._formats import read_columns
 
 openpyxl = pytest.importorskip("openpyxl")
 pa = pytest.importorskip("pyarrow")

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from torchliquid.data.marks import Marks
-from torchliquid.data.table import read_table
 from torchliquid.errors import TorchliquidError
+from torchliquid.tables.dialect import Marks
+from torchliquid.tables.reader import read_table
 
 NAN = np.nan
 

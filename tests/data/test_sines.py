@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from torchliquid.data.sines import SumOfSines
+from torchliquid.bench.tasks.sines import SumOfSines
 from torchliquid.errors import TorchliquidError
 
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from torchliquid.data.sunspots import sunspots
+from torchliquid.bench.tasks.sunspots import sunspots
 
 # Yearly means of the international sunspot number before its revision of 2015, as printed in many
 # places: the first year, minima without a spot, the highest maxima, the last year.
@@ -48,7 +48,7 @@ def test_the_solar_cycle_is_there():
 
 def test_it_needs_no_table_library():
     code = (
-        "import sys; from torchliquid.data.sunspots import sunspots; sunspots(); "
+        "import sys; from torchliquid.bench.tasks.sunspots import sunspots; sunspots(); "
         "print(sorted({'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from torchliquid.data.marks import Marks
-from torchliquid.data.table import read_table
 from torchliquid.errors import TorchliquidError
+from torchliquid.tables.dialect import Marks
+from torchliquid.tables.reader import read_table
 
 NAN = np.nan
 BASE = "t,y,a,b\n1,10,0.1,7\n2,11,,8\n4,12.5,0.3,9\n"

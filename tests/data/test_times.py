@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from torchliquid.bench.tasks.table_task import table_task
-from torchliquid.data.table import Series, read_table
 from torchliquid.errors import TorchliquidError
+from torchliquid.tables.reader import Series, read_table
 
 NAN = np.nan
 HOUR, DAY = 3600, 86_400

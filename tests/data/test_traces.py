@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from torchliquid.bench.tasks.table_task import table_task
-from torchliquid.data.traces import read_traces
+from torchliquid.bench.tasks.traces import read_traces
 from torchliquid.errors import TorchliquidError
 
 

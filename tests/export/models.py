@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from torchliquid import LTC, SequenceModel
-from torchliquid.export.host import Exported
+from torchliquid.export.verify._host import Exported
 from torchliquid.nn import CTRNN, DecayGRU
 
 MODELS = {

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from torchliquid.export import to_c
-from torchliquid.export.folder import DTYPES
-from torchliquid.export.host import STRICT
+from torchliquid.export.c.folder import DTYPES
+from torchliquid.export.verify._host import STRICT
 
 from .models import made
 

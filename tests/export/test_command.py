@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from torchliquid import save
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.runner import run as run_benchmark
-from torchliquid.bench.running.training import Protocol
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run.runner import run as run_benchmark
+from torchliquid.bench.run.training import Protocol
 from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.cli import main
-from torchliquid.data.table import read_table
-from torchliquid.export.host import run
+from torchliquid.export.verify._host import run
 from torchliquid.nn import load
+from torchliquid.tables.reader import read_table
 
 from .models import made, opened
 
@@ -40,7 +40,7 @@ def test_a_benchmarks_model_becomes_c_in_the_units_of_the_table(tmp_path, capsys
     told = run(exported, values, np.ones(len(values), dtype=np.float32))[:, 0]
     assert 20 < told.min() < told.max() < 80
     # what the benchmark itself predicted, in the unit of the table
-    from torchliquid.bench.running.store import Store
+    from torchliquid.bench.run.store import Store
 
     kept = Store.existing(tmp_path / "r").load("LTC-3").arrays["prediction_carry"][1]
     expected = task.offset + task.scale * kept

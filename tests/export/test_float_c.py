@@ -9,11 +9,13 @@ import torch
 
 from torchliquid import LTC, SequenceModel, TorchliquidError
 from torchliquid.export import describe, to_c
-from torchliquid.export.floats import limits, table
-from torchliquid.export.folder import FLOATS, LOOPS
-from torchliquid.export.host import compilers, run
-from torchliquid.export.samples import by_torch, made_up, rounding
-from torchliquid.export.verify import vectors
+from torchliquid.export._samples import by_torch, made_up, rounding
+from torchliquid.export.c._arithmetic import sigmoid_table
+from torchliquid.export.c._float_model import limits
+from torchliquid.export.c._float_units import ENTRIES, REACH
+from torchliquid.export.c.folder import FLOATS, LOOPS
+from torchliquid.export.verify._host import compilers, run
+from torchliquid.export.verify.verification import vectors
 from torchliquid.install import install_command
 from torchliquid.nn import Column, Scaling
 
@@ -138,7 +140,7 @@ def test_small_steps_lose_no_more_than_torch_does(name, tmp_path):
 
 
 def test_the_table_lies_between_its_errors():
-    entries = table()
+    entries = sigmoid_table(ENTRIES, REACH / ENTRIES)
     z = np.linspace(0, 10, 100_001)
     lines = np.interp(z, np.linspace(0, 10, len(entries)), entries)
     off = lines - 1 / (1 + np.exp(-z))
@@ -183,7 +185,7 @@ def test_a_write_that_fails_leaves_no_half_folder(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("torchliquid.export.folder._table", full)
+    monkeypatch.setattr("torchliquid.export.c.folder._table", full)
     with pytest.raises(TorchliquidError, match="No space left"):
         to_c(made("ltc"), tmp_path / "c")
     assert not list(tmp_path.iterdir())

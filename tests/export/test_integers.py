@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from torchliquid import LTC, SequenceModel, TorchliquidError
-from torchliquid.export import describe, golden, to_c
-from torchliquid.export.centring import quantised
-from torchliquid.export.host import call, run
-from torchliquid.export.integers import ONE, quantise, table
-from torchliquid.export.samples import MADE_UP_REACH, by_torch, columns, made_up
-from torchliquid.export.simulate import states
+from torchliquid.export import describe, to_c
+from torchliquid.export._samples import MADE_UP_REACH, by_torch, columns, made_up
+from torchliquid.export._simulate import states
+from torchliquid.export.c import _arithmetic as arithmetic
+from torchliquid.export.c import _fixed_point as golden
+from torchliquid.export.c._arithmetic import ONE, table
+from torchliquid.export.c._bias_correction import quantised
+from torchliquid.export.c._quantize import quantise
+from torchliquid.export.verify._host import call, run
 from torchliquid.nn import Column, Scaling
 
 from .models import MODELS, made, opened
@@ -111,7 +114,7 @@ def test_rounding_together_is_better_than_rounding_each(monkeypatch):
     def each(exact, spread, top):
         return np.clip(np.rint(exact), -top, top).astype(np.int64)
 
-    monkeypatch.setattr("torchliquid.export.integers._rounded", each)
+    monkeypatch.setattr("torchliquid.export.c._quantize._rounded", each)
     assert together < off(model, 1.0, 8)
 
 
@@ -135,9 +138,9 @@ def test_biases_bring_means_back():
 def test_the_table_is_sigmoid():
     z = np.arange(-60_000, 60_001)
     exact = 1 / (1 + np.exp(-z / 4096))
-    assert np.abs(golden.sigmoid(z) / ONE - exact).max() < 7e-5
-    assert (golden.sigmoid(z) + golden.sigmoid(-z) == ONE)[z != 0].all()
-    assert (np.diff(golden.sigmoid(z)) >= 0).all()
+    assert np.abs(arithmetic.sigmoid(z) / ONE - exact).max() < 7e-5
+    assert (arithmetic.sigmoid(z) + arithmetic.sigmoid(-z) == ONE)[z != 0].all()
+    assert (np.diff(arithmetic.sigmoid(z)) >= 0).all()
     assert table().max() < ONE
 
 

@@ -11,7 +11,7 @@ import torch
 from torchliquid import LTC, SequenceModel, TorchliquidError, save
 from torchliquid.cli import main
 from torchliquid.export import describe, to_onnx
-from torchliquid.export.onnx_graph import state_names
+from torchliquid.export.onnx._nodes import state_names
 from torchliquid.install import install_command
 from torchliquid.nn import Column, Scaling
 
@@ -113,7 +113,7 @@ def test_files_take_and_give_physical_units(change, tmp_path):
 
 
 def test_a_file_that_is_not_the_model_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("torchliquid.export.onnx_graph.SMALL", 40.0)  # a series far out of reach
+    monkeypatch.setattr("torchliquid.export.cells.ltc.SMALL", 40.0)  # a series far out of reach
     with pytest.raises(TorchliquidError, match="off torch by"):
         to_onnx(made("exponential"), tmp_path / "o", dt=5.0)
     assert not list(tmp_path.iterdir())

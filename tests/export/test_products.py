@@ -13,8 +13,8 @@ from torch import nn
 from torchliquid import LTC, SequenceModel, TorchliquidError, save
 from torchliquid.cli import main
 from torchliquid.export import to_c, verify
-from torchliquid.export.folder import DTYPES
-from torchliquid.export.host import call, run
+from torchliquid.export.c.folder import DTYPES
+from torchliquid.export.verify._host import call, run
 from torchliquid.nn import Column, DecayGRU, Scaling
 
 from .models import made, opened
@@ -223,7 +223,7 @@ def test_the_products_flags_are_used(tmp_path, capsys):
 
 
 def test_every_odd_time_is_tried(tmp_path):
-    from torchliquid.export.verify import _fuzzed
+    from torchliquid.export.verify.verification import _fuzzed
 
     exported = opened(to_c(made("ltc"), tmp_path / "c", variable_dt=True))
     _, dt = _fuzzed(exported, 5000)

@@ -13,9 +13,9 @@ from torch import nn
 from torchliquid import LTC, SequenceModel, TorchliquidError
 from torchliquid.cli import main
 from torchliquid.export import describe, to_c, verify
-from torchliquid.export.boards import BOARDS
-from torchliquid.export.costs import operations
-from torchliquid.export.folder import DTYPES
+from torchliquid.export._costs import operations
+from torchliquid.export.c.folder import DTYPES
+from torchliquid.export.verify._qemu import BOARDS
 
 from .models import made
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from torchliquid import functional, kernels
-from torchliquid.functional.synaptic_cell import all_pairs
+from torchliquid.functional.synaptic import all_pairs
 
 B, L, I, H = 3, 5, 2, 4
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 USE = """
 import torch, torchliquid
 from pathlib import Path
-from torchliquid.environment import describe
+from torchliquid.bench.environment import describe
 print(Path(torchliquid.__file__).parent)
 print(describe()["native"])
 layer, x = torchliquid.LTC(2, 5), torch.randn(7, 3, 2)
@@ -89,7 +89,7 @@ def test_a_source_distribution_builds(tmp_path):
 
 def test_the_narrower_instruction_sets_compute_the_same(tmp_path):
     """Each one compiled, in a process of its own: it is chosen once, at load."""
-    from torchliquid.kernels import library
+    from torchliquid.kernels import _library as library
 
     found, why = library.find()
     if found is None:

@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 from torchliquid import LTC, Pack, SequenceModel, functional, kernels
-from torchliquid.kernels import library, torch_gru, torch_lstm, torch_ltc
+from torchliquid.kernels import _library as library
+from torchliquid.kernels._torch import gru as torch_gru
+from torchliquid.kernels._torch import lstm as torch_lstm
+from torchliquid.kernels._torch import ltc as torch_ltc
 
 D = torch.float64
 # torch's own forward mode loads decompositions that it scripts

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from torchliquid import functional, kernels
-from torchliquid.kernels import library
+from torchliquid.kernels import _library as library
 
 pytestmark = pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])
 CALLS = int(os.environ.get("TORCHLIQUID_FUZZ", "300"))

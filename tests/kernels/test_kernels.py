@@ -4,15 +4,14 @@ import pytest
 import torch
 
 from torchliquid import LTC, Pack, SequenceModel, TorchliquidError, functional, kernels
-from torchliquid.kernels import (
-    library,
-    native_gated,
-    native_linear,
-    native_ltc,
-    torch_gru,
-    torch_lstm,
-    torch_ltc,
-)
+from torchliquid.functional._projection import project
+from torchliquid.kernels import _library as library
+from torchliquid.kernels._bindings import gated as native_gated
+from torchliquid.kernels._bindings import linear as native_linear
+from torchliquid.kernels._bindings import ltc as native_ltc
+from torchliquid.kernels._torch import gru as torch_gru
+from torchliquid.kernels._torch import lstm as torch_lstm
+from torchliquid.kernels._torch import ltc as torch_ltc
 
 B, L, I, H = 2, 7, 3, 5
 LANES = [(), (3,)]
@@ -99,7 +98,7 @@ def test_native_model(lanes):
     def slow(x, h0, wi, wh, b, raw, target, dt, solver, unfolds, readout, bias):
         tau = torch.nn.functional.softplus(raw)
         states, last = functional.ltc(x, h0, wi, wh, b, tau, target, dt, solver, unfolds)
-        return functional.projection.project(states, readout, bias), last
+        return project(states, readout, bias), last
 
     arguments = (x, h0, *weights, tau.log(), target, dt, "semi_implicit", 2, readout, bias)
     assert_equal_with_gradients(native_ltc.model, slow, arguments)
@@ -111,7 +110,7 @@ def test_native_linear():
         return lambda x, w, b: (function(x, w, b),) * 2
 
     arguments = draw(5, B, L, I), draw(5, 2, I), draw(5, 2)
-    slow = with_state(functional.projection.project)
+    slow = with_state(project)
     assert_equal_with_gradients(with_state(native_linear.linear), slow, arguments)
 
 

@@ -5,8 +5,9 @@ import torch
 from torch.library import opcheck
 
 from torchliquid import TorchliquidError, functional, kernels
-from torchliquid.functional.synaptic_cell import all_pairs
-from torchliquid.kernels import library, native_synaptic
+from torchliquid.functional.synaptic import all_pairs
+from torchliquid.kernels import _library as library
+from torchliquid.kernels._bindings import synaptic as native_synaptic
 
 pytestmark = pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])
 

@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch.library import opcheck
 
-from torchliquid.kernels import library, native_gated, native_linear, native_ltc
+from torchliquid.kernels import _library as library
+from torchliquid.kernels._bindings import gated as native_gated
+from torchliquid.kernels._bindings import linear as native_linear
+from torchliquid.kernels._bindings import ltc as native_ltc
 
 pytestmark = pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])
 B, L, I, H = 3, 7, 2, 5

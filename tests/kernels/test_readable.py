@@ -15,8 +15,12 @@ from torchliquid import (
     save,
 )
 from torchliquid.export import describe
-from torchliquid.functional import synaptic_cell
-from torchliquid.kernels import library, native_gated, native_linear, native_ltc, native_synaptic
+from torchliquid.functional.synaptic import all_pairs
+from torchliquid.kernels import _library as library
+from torchliquid.kernels._bindings import gated as native_gated
+from torchliquid.kernels._bindings import linear as native_linear
+from torchliquid.kernels._bindings import ltc as native_ltc
+from torchliquid.kernels._bindings import synaptic as native_synaptic
 
 pytestmark = pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])
 B, L, I, H, S, O = 2, 5, 3, 4, 3, 2
@@ -284,8 +288,8 @@ def test_a_freed_tensor_is_refused():
 @pytest.mark.parametrize("lazy", [torch._neg_view, zero])
 def test_lists_of_synapses_are_read_as_they_are_meant(lazy):
     arguments = synaptic_arguments()
-    pairs = synaptic_cell.all_pairs(H, H)
-    sensors = synaptic_cell.all_pairs(I, H)
+    pairs = all_pairs(H, H)
+    sensors = all_pairs(I, H)
     if lazy is zero:
         pairs, sensors = torch.zeros_like(pairs), torch.zeros_like(sensors)
     truth = [*arguments[:15], pairs, sensors, *arguments[17:]]

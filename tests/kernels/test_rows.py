@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from torchliquid import LTC, Pack, SequenceModel, functional
-from torchliquid.functional.projection import project
-from torchliquid.kernels import library, native_gated, native_ltc
+from torchliquid.functional._projection import project
+from torchliquid.kernels import _library as library
+from torchliquid.kernels._bindings import gated as native_gated
+from torchliquid.kernels._bindings import ltc as native_ltc
 
 pytestmark = pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])
 SIZES = [

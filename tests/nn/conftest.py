@@ -3,7 +3,7 @@
 import pytest
 
 from torchliquid import kernels
-from torchliquid.kernels import library
+from torchliquid.kernels import _library as library
 
 BACKENDS = [
     "reference",

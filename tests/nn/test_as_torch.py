@@ -1,14 +1,18 @@
 """What users of `nn.LSTM` do without a thought: views, `hx=`, print, long times, subclasses."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
 from torchliquid import LTC, Pack, SequenceModel, TorchliquidError, functional, kernels
-from torchliquid.bench.running import models
+from torchliquid.bench.models import registry as models
+from torchliquid.bench.tasks.sunspots import sunspots
+from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.export import describe
-from torchliquid.nn import CELLS, CTRNN, DecayGRU
+from torchliquid.nn import CELLS, CTRNN, DecayGRU, register
 
 LAYERS = [LTC, CTRNN, DecayGRU]
 each_layer = pytest.mark.parametrize("cell", LAYERS)
@@ -120,14 +124,16 @@ def test_a_cell_that_is_registered_but_has_no_export(monkeypatch):
     class MGU(CTRNN):
         pass
 
-    monkeypatch.setitem(CELLS, "MGU", CELLS["CTRNN"]._replace(layer=MGU))
-    with pytest.raises(TorchliquidError, match="MGU cannot be exported yet: only LTC"):
+    made = dataclasses.replace(CELLS["CTRNN"], name="MGU", layer=MGU)
+    monkeypatch.setitem(CELLS, "MGU", made)
+    with pytest.raises(TorchliquidError, match="MGU cannot be exported yet: only"):
         describe(SequenceModel(MGU(1, 2), 1))
     with pytest.raises(TorchliquidError, match="cannot export a Sub"):
         describe(SequenceModel(type("Sub", (LTC,), {})(1, 2), 1))
     assert models.find(["CTRNN-4"])
-    with pytest.raises(TorchliquidError, match="model 'MGU-4' is unknown"):
-        models.find(["MGU-4"])
+    assert isinstance(models.find(["MGU-4"])[0].build(table_task(sunspots())).layer, MGU)
+    with pytest.raises(TorchliquidError, match="a cell named 'CTRNN' is registered already"):
+        register(dataclasses.replace(made, name="CTRNN"))
 
 
 def test_fx_is_told_to_leave_the_layer_whole():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from torchliquid import LTC, LiquidLayer, Pack, SequenceModel, TorchliquidError
-from torchliquid.nn.seeding import Seeded
+from torchliquid.nn.packs._seeding import Seeded
 
 
 def ltc(seed=0, **options):

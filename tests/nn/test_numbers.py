@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from torchliquid import LTC, Pack, SequenceModel, TorchliquidError, functional
 from torchliquid.errors import LongStepWarning
-from torchliquid.functional.ltc_cell import decayed
+from torchliquid.functional.ltc import decayed
 
 SOLVERS = functional.SOLVERS
 EXPLICIT = ("euler", "rk4")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from torchliquid import LTC, Pack, SequenceModel, kernels
-from torchliquid.kernels import library
+from torchliquid.kernels import _library as library
 
 pytestmark = pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1])
 

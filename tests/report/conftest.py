@@ -10,14 +10,15 @@ import pytest
 from matplotlib.figure import Figure
 
 from torchliquid.bench.judging.summary import summarise
-from torchliquid.bench.running.models import DEFAULT, find
-from torchliquid.bench.running.probe import AFTER, BEFORE
-from torchliquid.bench.running.store import Run, Store
+from torchliquid.bench.models.registry import DEFAULT, find
+from torchliquid.bench.report import figure_writer as pictures
+from torchliquid.bench.report import write_report
+from torchliquid.bench.report.figure_data import Picture
+from torchliquid.bench.run.probe import AFTER, BEFORE
+from torchliquid.bench.run.store import Run, Store
 from torchliquid.bench.tasks.signal_task import article_task
+from torchliquid.bench.tasks.sines import SumOfSines
 from torchliquid.bench.tasks.task import Task
-from torchliquid.data.sines import SumOfSines
-from torchliquid.report import pictures, write_report
-from torchliquid.report.material import Picture
 
 Case = tuple[Store, dict[str, Any]]
 

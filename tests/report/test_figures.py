@@ -9,14 +9,23 @@ import pytest
 from matplotlib.backends.backend_agg import RendererAgg
 
 from torchliquid.bench.judging.statistics import quantiles_along
-from torchliquid.bench.running.models import DEFAULT
-from torchliquid.bench.running.probe import BEFORE
-from torchliquid.data.published import CURVES
-from torchliquid.report.figures_differences import paired_differences
-from torchliquid.report.figures_prediction import prediction, thin
-from torchliquid.report.labels import place_labels
-from torchliquid.report.material import Material, Omitted
-from torchliquid.report.style import DARK, LIGHT, NARROW, WIDE, drawing, look, new_figure, settle
+from torchliquid.bench.models.registry import DEFAULT
+from torchliquid.bench.report.article_numbers import CURVES
+from torchliquid.bench.report.figure_data import Material, Omitted
+from torchliquid.bench.report.figures_differences import paired_differences
+from torchliquid.bench.report.figures_prediction import prediction, thin
+from torchliquid.bench.report.labels import place_labels
+from torchliquid.bench.report.style import (
+    DARK,
+    LIGHT,
+    NARROW,
+    WIDE,
+    drawing,
+    look,
+    new_figure,
+    settle,
+)
+from torchliquid.bench.run.probe import BEFORE
 
 CASES = ("article", "table", "diverged", "classical", "all-diverged", "long-names")
 

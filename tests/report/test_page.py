@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from torchliquid.report import page as page_module
-from torchliquid.report import write_report
+from torchliquid.bench.report import page as page_module
+from torchliquid.bench.report import write_report
 
 CASES = (
     "article",
@@ -154,10 +154,10 @@ def test_names_from_a_users_file_are_text_not_markup(case):
 
 
 def test_a_column_name_with_markup_or_dollars_draws_as_it_is(case):
-    from torchliquid.report.figures_training import loss_curves
-    from torchliquid.report.material import Material
-    from torchliquid.report.style import drawing
-    from torchliquid.report.svg import for_page, to_svg
+    from torchliquid.bench.report.figure_data import Material
+    from torchliquid.bench.report.figures_training import loss_curves
+    from torchliquid.bench.report.style import drawing
+    from torchliquid.bench.report.svg import for_page, to_svg
 
     store, summary = case("table")
     changed = json.loads(json.dumps(summary))

@@ -7,13 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from torchliquid.bench.running.store import Store
-from torchliquid.bench.suites.drive import How, run_suite
+from torchliquid.bench.report import write_suite_report
+from torchliquid.bench.report.suite_answers import headlines, who_wins
+from torchliquid.bench.report.suite_figures import ladder_figure, overall_figure, shift_figure
+from torchliquid.bench.run.store import Store
 from torchliquid.bench.suites.planned import planned
+from torchliquid.bench.suites.run_suite import How, run_suite
 from torchliquid.bench.suites.suite import read_suite
-from torchliquid.report import write_suite_report
-from torchliquid.report.suite_answers import headlines, who_wins
-from torchliquid.report.suite_figures import ladder_figure, overall_figure, shift_figure
 
 SUITE = """
 title = "Small & <quick>"

@@ -7,10 +7,10 @@ import re
 import pytest
 from rich.console import Console
 
-from torchliquid.report import markdown_results, tables, terminal_tables
-from torchliquid.report.answer import answers, contrast
-from torchliquid.report.numbers import MISSING
-from torchliquid.report.tables import claim_rows, columns, rows, tally
+from torchliquid.bench.report import markdown_results, tables, terminal_tables
+from torchliquid.bench.report.answer import answers, contrast
+from torchliquid.bench.report.number_format import MISSING
+from torchliquid.bench.report.tables import claim_rows, columns, rows, tally
 
 
 def printed(summary, width=100):

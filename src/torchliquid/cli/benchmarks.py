@@ -12,7 +12,7 @@ from torchliquid.cli.terminal import open_console, progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from torchliquid.bench.running.training import Protocol
+    from torchliquid.bench.run.training import Protocol
     from torchliquid.bench.tasks.task import Task
 
 
@@ -30,9 +30,9 @@ def add_benchmarks(tasks: Any) -> None:
 
 
 def _article(options: argparse.Namespace) -> "Task":
+    from torchliquid.bench.tasks.presets import PRESETS
     from torchliquid.bench.tasks.signal_task import article_task
-    from torchliquid.data.presets import PRESETS
-    from torchliquid.data.sines import SumOfSines
+    from torchliquid.bench.tasks.sines import SumOfSines
 
     preset = PRESETS[options.preset]
     if options.lr is None and options.trials == 1:
@@ -65,8 +65,7 @@ def _pairs(sines: str) -> tuple[tuple[float, float], ...]:
 
 def _csv(options: argparse.Namespace) -> "Task":
     from torchliquid.bench.tasks.table_task import table_task
-    from torchliquid.data.marks import Marks
-    from torchliquid.data.table import read_table
+    from torchliquid.tables import Marks, read_table
 
     features = tuple(
         name for given in options.features for name in given.split(",") if name.strip()
@@ -103,8 +102,8 @@ def _csv(options: argparse.Namespace) -> "Task":
 
 
 def _sunspots(options: argparse.Namespace) -> "Task":
+    from torchliquid.bench.tasks.sunspots import sunspots
     from torchliquid.bench.tasks.table_task import table_task
-    from torchliquid.data.sunspots import sunspots
 
     options.out = options.out or Path("results/sunspots")
     return table_task(sunspots(), **_split(options))
@@ -119,12 +118,12 @@ def _bench(options: argparse.Namespace) -> int:
     import json
 
     from torchliquid.bench.judging.summary import summarise
-    from torchliquid.bench.running.models import DEFAULT, DEFAULT_OF_TABLES
-    from torchliquid.bench.running.runner import check, run, training_seconds
-    from torchliquid.bench.running.store import hold, write_whole
-    from torchliquid.bench.running.tuning import passes
-    from torchliquid.report import terminal_tables, write_report
-    from torchliquid.report.outline import gap_words, outline, time_words
+    from torchliquid.bench.models.registry import DEFAULT, DEFAULT_OF_TABLES
+    from torchliquid.bench.report import terminal_tables, write_report
+    from torchliquid.bench.report.task_text import gap_words, outline, time_words
+    from torchliquid.bench.run.runner import check, run, training_seconds
+    from torchliquid.bench.run.store import hold, write_whole
+    from torchliquid.bench.run.tuning import passes
 
     task: Task = options.task(options)
     default = DEFAULT if task.is_articles else DEFAULT_OF_TABLES
@@ -173,8 +172,8 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _protocol(options: argparse.Namespace) -> "Protocol":
     """How to train; what the user gave, and all of it without a validation part, is not tuned."""
-    from torchliquid.bench.running.training import Protocol
-    from torchliquid.bench.running.tuning import FIRST
+    from torchliquid.bench.run.training import Protocol
+    from torchliquid.bench.run.tuning import FIRST
 
     rate = FIRST.learning_rate if options.lr is None else options.lr
     protocol = Protocol(options.lanes, options.epochs, rate, options.seed, trials=1, tuned=())

@@ -6,7 +6,7 @@ from typing import Any
 
 from torchliquid import TorchliquidError
 from torchliquid.cli.terminal import open_console
-from torchliquid.export.verify import MAX_ERROR
+from torchliquid.export import MAX_ERROR
 from torchliquid.files import exists
 
 
@@ -79,7 +79,7 @@ def _export(options: argparse.Namespace) -> int:
         return _export_onnx(model, options)
     calibrate, test, times = None, None, None
     if options.test is not None or options.calibrate is not None:
-        from torchliquid.data.inputs import read_inputs
+        from torchliquid.tables import read_inputs
 
         names = [column.name for column in describe(model).scaling.inputs]
         if options.calibrate is not None:
@@ -141,9 +141,9 @@ def _measure_edge(options: argparse.Namespace) -> int:
     import json
 
     from torchliquid.bench.judging.summary import summarise
-    from torchliquid.bench.running.edge import measure
-    from torchliquid.bench.running.store import Store, hold, write_whole
-    from torchliquid.report import write_report
+    from torchliquid.bench.report import write_report
+    from torchliquid.bench.run.device_costs import measure
+    from torchliquid.bench.run.store import Store, hold, write_whole
 
     console = open_console()
     store = Store.existing(options.folder)

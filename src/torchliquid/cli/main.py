@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from torchliquid import TorchliquidError, __version__
-from torchliquid.checks import shown, visible
 from torchliquid.cli.benchmarks import add_benchmarks
 from torchliquid.cli.exports import add_edge, add_exports
 from torchliquid.cli.suites import add_suites
 from torchliquid.install import install_command
+from torchliquid.messages import escape_control, short_repr
 
 BAD_INPUT = 2
 """Exit codes besides 0."""
@@ -26,13 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:] if arguments is None else arguments
         for argument in arguments:
             if "\0" in argument:
-                raise TorchliquidError(f"{shown(argument)} holds a null character: leave it out")
+                raise TorchliquidError(
+                    f"{short_repr(argument)} holds a null character: leave it out"
+                )
         options = _parser().parse_args(arguments)
         with _signals():
             code = options.command(options)
             sys.stdout.flush()
     except TorchliquidError as error:
-        text = visible(" ".join(str(error).splitlines()))
+        text = escape_control(" ".join(str(error).splitlines()))
         print(f"torchliquid: error: {text}", file=sys.stderr)
         return BAD_INPUT
     except ModuleNotFoundError as error:
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except OSError as error:
         if error.filename is not None:  # a path that the system refuses
-            name = shown(str(error.filename))
+            name = short_repr(str(error.filename))
             print(f"torchliquid: error: {name}: {error.strerror}: give another", file=sys.stderr)
             return BAD_INPUT
         if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
@@ -113,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _info(_: argparse.Namespace) -> int:
-    from torchliquid.environment import describe
+    from torchliquid.bench.environment import describe
 
     for name, value in describe().items():
         print(f"{name:12} {value}")

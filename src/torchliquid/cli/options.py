@@ -45,7 +45,7 @@ def _add_protocol(
 
 def add_article(parser: argparse.ArgumentParser) -> None:
     """Of the article's task."""
-    from torchliquid.data.presets import ARTICLE, PRESETS
+    from torchliquid.bench.tasks.presets import ARTICLE, PRESETS
 
     group = parser.add_argument_group("task")
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())

@@ -49,11 +49,11 @@ def add_suites(tasks: Any) -> None:
 
 
 def _run_suite(options: argparse.Namespace) -> int:
-    from torchliquid.bench.suites.drive import How, run_suite
+    from torchliquid.bench.report import write_report, write_suite_report
+    from torchliquid.bench.report.suite_answers import headlines
+    from torchliquid.bench.report.tables import suite_tables
+    from torchliquid.bench.suites.run_suite import How, run_suite
     from torchliquid.bench.suites.suite import read_suite
-    from torchliquid.report import write_report, write_suite_report
-    from torchliquid.report.suite_answers import headlines
-    from torchliquid.report.tables import suite_tables
 
     suite = read_suite(options.suite)
     out = options.out or Path("results") / suite.name
@@ -93,7 +93,7 @@ def _run_suite(options: argparse.Namespace) -> int:
 
 
 def _suite_status(options: argparse.Namespace) -> int:
-    from torchliquid.bench.suites.drive import status
+    from torchliquid.bench.suites.run_suite import status
     from torchliquid.bench.suites.suite import read_suite
 
     suite = read_suite(options.suite)
@@ -107,8 +107,8 @@ def _suite_status(options: argparse.Namespace) -> int:
 
 
 def _compare_suites(options: argparse.Namespace) -> int:
+    from torchliquid.bench.report.tables import compared_table
     from torchliquid.bench.suites.compare import compare
-    from torchliquid.report.tables import compared_table
 
     rows = compare(options.first, options.second)
     console = open_console()

@@ -1,8 +1,26 @@
 """Trained models elsewhere: C for microcontrollers, and what proves that it is the same model."""
 
-from torchliquid.export.description import Description, Layer, describe
-from torchliquid.export.folder import to_c
-from torchliquid.export.onnx_file import to_onnx
-from torchliquid.export.verify import Rung, verify
+from torchliquid.export.c.folder import to_c
+from torchliquid.export.cells import register_export
+from torchliquid.export.cells.base import CellExport, Layer
+from torchliquid.export.description import Description, describe
+from torchliquid.export.onnx.writer import to_onnx
+from torchliquid.export.verify.measuring import CORES, Measurement, check_tools, measure
+from torchliquid.export.verify.verification import MAX_ERROR, Rung, verify
 
-__all__ = ["Description", "Layer", "Rung", "describe", "to_c", "to_onnx", "verify"]
+__all__ = [
+    "CORES",
+    "MAX_ERROR",
+    "CellExport",
+    "Description",
+    "Layer",
+    "Measurement",
+    "Rung",
+    "check_tools",
+    "describe",
+    "measure",
+    "register_export",
+    "to_c",
+    "to_onnx",
+    "verify",
+]

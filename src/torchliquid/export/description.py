@@ -10,89 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
-from torchliquid.checks import check_interval, count
+from torchliquid._checks import check_interval
 from torchliquid.errors import TorchliquidError
-from torchliquid.functional.ltc_cell import positive_tau
-from torchliquid.nn.cells import CELLS
+from torchliquid.export.cells import export_of
+from torchliquid.export.cells.base import Layer, Numbers
+from torchliquid.functional.ltc import positive_tau
+from torchliquid.messages import plural
+from torchliquid.nn._registry import CELLS
+from torchliquid.nn._weights import weights_of
+from torchliquid.nn.io.saving import layer_name
+from torchliquid.nn.io.scaling import Column, Scaling
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.model import Recurrent, SequenceModel
-from torchliquid.nn.saving import layer_name
-from torchliquid.nn.scaling import Column, Scaling
-from torchliquid.nn.weights import weights_of
-
-Numbers = NDArray[np.float64]
-
-GATES = {"LTC": 1, "LSTM": 4, "GRU": 3, "CTRNN": 1, "DecayGRU": 3}
-"""Rows of weights for each neuron, in the order of the equations in `torchliquid.functional`."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One recurrent layer of H neurons with I inputs and G gates.
-
-    Args:
-        cell: a name of `torchliquid.nn.CELLS`.
-        w_in: ``(G, H, I)``.
-        w_rec: ``(G, H, H)``.
-        bias: ``(G, H)``; zeros where the layer has none.
-        bias_rec: ``(G, H)``, added to ``w_rec h`` alone (GRU, whose reset gate scales it).
-        tau: ``(H,)`` leak time constants (LTC, CTRNN), or None.
-        target: A, ``(H,)`` (LTC), or None.
-        rate: ``(H,)`` decay between samples (DecayGRU), or None.
-        solver: of an LTC layer.
-        unfolds: sub-steps for one sample.
-    """
-
-    cell: str
-    w_in: Numbers
-    w_rec: Numbers
-    bias: Numbers
-    bias_rec: Numbers | None = None
-    tau: Numbers | None = None
-    target: Numbers | None = None
-    rate: Numbers | None = None
-    solver: str = ""
-    unfolds: int = 1
-
-    @property
-    def inputs(self) -> int:
-        """I."""
-        return int(self.w_in.shape[2])
-
-    @property
-    def hidden(self) -> int:
-        """H."""
-        return int(self.w_in.shape[1])
-
-    @property
-    def takes_dt(self) -> bool:
-        """Whether time between samples plays a part."""
-        return CELLS[self.cell].takes_dt
-
-    def states(self, index: int) -> tuple[str, ...]:
-        """Names of its state's arrays as the layer at this place, the output first."""
-        first = "x" if self.cell in ("LTC", "CTRNN") else "h"
-        names = (first, "c") if self.cell == "LSTM" else (first,)
-        return tuple(f"{name}{index}" for name in names)
-
-    def ends(self) -> tuple[Numbers, Numbers]:
-        """The least and the largest that each neuron can tell, ``(H,)``, from a state of zero.
-
-        LTC: theorem 2 of Hasani et al. 2021, the state stays between 0 and A; CTRNN: within tau;
-        the output of LSTM and GRU is within 1.
-        """
-        if self.cell == "LTC":
-            target = known(self.target)
-            return np.minimum(target, 0), np.maximum(target, 0)
-        most = known(self.tau) if self.cell == "CTRNN" else np.ones(self.hidden)
-        return -most, most
-
-    def bound(self) -> Numbers:
-        """The largest ``|state|`` of each neuron, ``(H,)``."""
-        return np.maximum(*map(np.abs, self.ends()))
 
 
 @dataclass(frozen=True)
@@ -135,8 +65,8 @@ class Description:
     @property
     def title(self) -> str:
         """In a few words, such as ``LTC, 1 input, 8 neurons, 1 output``."""
-        sizes = " + ".join(f"{layer.cell} of {layer.hidden} neurons" for layer in self.layers)
-        return f"{count(self.inputs, 'input')}, {sizes}, {count(self.outputs, 'output')}"
+        sizes = " + ".join(f"{layer.cell.name} of {layer.hidden} neurons" for layer in self.layers)
+        return f"{plural(self.inputs, 'input')}, {sizes}, {plural(self.outputs, 'output')}"
 
 
 def check_times(description: Description, *, variable_dt: bool) -> None:
@@ -171,15 +101,9 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
                 f"{key} holds values that are not finite: the model has diverged, train it anew"
             )
     numbers = {key: np.asarray(value.numpy()) for key, value in weights.items()}
-    if name not in GATES:
-        raise TorchliquidError(
-            f"{name} cannot be exported yet: only {', '.join(GATES)} can; "
-            "torch.export writes any layer as a program of torch's operations"
-        )
+    export_of(name)  # before the layer's options: it may not be exportable at all
     _check_one_way(name, layer)
-    layers = _liquid(name, layer, weights) if isinstance(layer, LiquidLayer) else _gated(
-        name, layer, numbers
-    )  # fmt: skip
+    layers = _layers(name, layer, weights)
     w_out = numbers["readout.weight"] if whole else None
     b_out = numbers.get("readout.bias", np.zeros(len(w_out))) if w_out is not None else None
     outputs = layers[-1].hidden if w_out is None else len(w_out)
@@ -221,50 +145,18 @@ def _check_columns(scaling: Scaling) -> None:
             )
 
 
-def known(numbers: Numbers | None) -> Numbers:
-    """Numbers that a layer of this cell has."""
-    if numbers is None:
-        raise ValueError("the layer has no such numbers")
-    return numbers
-
-
-def _by_gate(numbers: Numbers, gates: int) -> Numbers:
-    return numbers.reshape(gates, -1, *numbers.shape[1:])
-
-
-def _liquid(name: str, layer: LiquidLayer, weights: dict[str, torch.Tensor]) -> tuple[Layer, ...]:
-    gates, H = GATES[name], layer.hidden_size
-
-    def take(key: str) -> Numbers | None:
-        return np.asarray(weights[key].numpy()) if key in weights else None
-
-    def positive(key: str) -> Numbers | None:
+def _layers(name: str, layer: Recurrent, weights: dict[str, torch.Tensor]) -> tuple[Layer, ...]:
+    def positive(key: str, raw: torch.Tensor) -> Numbers:
         # as the model has it: in its own precision, which is single at least in what is exported
-        if key not in weights:
-            return None
         own = getattr(layer, key).dtype
-        raw = weights[key].to(own if own == torch.float64 else torch.float32)
+        raw = raw.to(own if own == torch.float64 else torch.float32)
         return np.asarray(positive_tau(raw).double().numpy())
 
-    zeros = np.zeros((gates, H))
-    layers = []
-    for k in range(layer.num_layers):
-        bias = take(f"bias_ih_l{k}" if name == "DecayGRU" else f"bias_l{k}")
-        bias_rec = take(f"bias_hh_l{k}")
-        own = Layer(
-            name,
-            _by_gate(known(take(f"weight_ih_l{k}")), gates),
-            _by_gate(known(take(f"weight_hh_l{k}")), gates),
-            zeros if bias is None else _by_gate(bias, gates),
-            None if bias_rec is None else _by_gate(bias_rec, gates),
-            tau=positive(f"raw_tau_l{k}"),
-            target=take(f"target_l{k}"),
-            rate=positive(f"raw_rate_l{k}"),
-            solver=getattr(layer, "solver", ""),
-            unfolds=getattr(layer, "unfolds", 1),
-        )
-        layers.append(own)
-    return tuple(layers)
+    cell = export_of(name)
+    values = {key: np.asarray(value.numpy()) for key, value in weights.items()}
+    of_raw = {key: positive(key, w) for key, w in weights.items() if key.startswith("raw_")}
+    depth, hidden = layer.num_layers, layer.hidden_size
+    return tuple(cell.read(values, of_raw, k, hidden, layer) for k in range(depth))
 
 
 def _check_one_way(name: str, layer: Recurrent) -> None:
@@ -275,19 +167,3 @@ def _check_one_way(name: str, layer: Recurrent) -> None:
         )
     if layer.proj_size:
         raise TorchliquidError(f"the {name} has proj_size {layer.proj_size}: train one without")
-
-
-def _gated(name: str, layer: nn.LSTM | nn.GRU, numbers: dict[str, Numbers]) -> tuple[Layer, ...]:
-    gates, H = GATES[name], layer.hidden_size
-    layers = []
-    for k in range(layer.num_layers):
-        zeros = np.zeros((gates, H))
-        bias = _by_gate(numbers[f"bias_ih_l{k}"], gates) if layer.bias else zeros
-        bias_rec = _by_gate(numbers[f"bias_hh_l{k}"], gates) if layer.bias else zeros
-        w_in = _by_gate(numbers[f"weight_ih_l{k}"], gates)
-        w_rec = _by_gate(numbers[f"weight_hh_l{k}"], gates)
-        if name == "LSTM":
-            layers.append(Layer(name, w_in, w_rec, bias + bias_rec))
-        else:
-            layers.append(Layer(name, w_in, w_rec, bias, bias_rec))
-    return tuple(layers)

@@ -5,19 +5,23 @@ runs one model, with one it runs a pack of ``S`` models that never mix. Input an
 batch first: ``(*S, B, L, features)``.
 """
 
-from torchliquid.functional.gru_cell import gru
-from torchliquid.functional.lstm_cell import lstm
-from torchliquid.functional.ltc_cell import (
+from torchliquid.functional.ctrnn import ctrnn
+from torchliquid.functional.decay_gru import decay_gru
+from torchliquid.functional.gru import gru
+from torchliquid.functional.lstm import lstm
+from torchliquid.functional.ltc import (
     SOLVERS,
     ltc,
     ltc_step,
     ltc_time_constants,
     time_constant,
 )
-from torchliquid.functional.synaptic_cell import synaptic
+from torchliquid.functional.synaptic import synaptic
 
 __all__ = [
     "SOLVERS",
+    "ctrnn",
+    "decay_gru",
     "gru",
     "lstm",
     "ltc",

@@ -1,20 +1,28 @@
-"""Layers, models and packs: parameters, initialisation and the interface of `torch.nn.LSTM`."""
+"""Layers, models and packs: parameters, initialisation and the interface of `torch.nn.LSTM`.
 
-from torchliquid.nn.cells import CELLS
+Modules without an underscore hold what users call. Each cell has one, which registers it.
+"""
+
+import importlib
+import pkgutil
+
+from torchliquid.nn._registry import CELLS, CellType, register
+from torchliquid.nn.ctrnn import CTRNN
+from torchliquid.nn.decay_gru import DecayGRU
+from torchliquid.nn.io.saving import load, save
+from torchliquid.nn.io.scaling import Column, Scaling
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.ltc import LTC
 from torchliquid.nn.missing import fill_missing
 from torchliquid.nn.model import SequenceModel
-from torchliquid.nn.pack import Pack
-from torchliquid.nn.rivals import CTRNN, DecayGRU
-from torchliquid.nn.saving import load, save
-from torchliquid.nn.scaling import Column, Scaling
+from torchliquid.nn.packs.pack import Pack
 from torchliquid.nn.timestamps import dt_from_timestamps
 
 __all__ = [
     "CELLS",
     "CTRNN",
     "LTC",
+    "CellType",
     "Column",
     "DecayGRU",
     "LiquidLayer",
@@ -24,5 +32,9 @@ __all__ = [
     "dt_from_timestamps",
     "fill_missing",
     "load",
+    "register",
     "save",
 ]
+
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)  # every cell registers itself, also a new one

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from torchliquid import kernels
-from torchliquid.checks import (
+from torchliquid._checks import (
     autocast_type,
     check_flag,
     check_index,
@@ -26,11 +26,12 @@ from torchliquid.checks import (
     check_width,
 )
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn import calls, streams
-from torchliquid.nn.interface import Interface, initial_state
-from torchliquid.nn.parameters import new_parameter
-from torchliquid.nn.ragged import packed_like, unpacked
-from torchliquid.nn.stack import Stack, name_at
+from torchliquid.nn import _forward as calls
+from torchliquid.nn import _streams as streams
+from torchliquid.nn._interface import Interface, initial_state
+from torchliquid.nn._padding import packed_like, unpacked
+from torchliquid.nn._parameters import new_parameter
+from torchliquid.nn._stack import Stack, name_at
 
 _ABLATED: ContextVar[frozenset[object]] = ContextVar("ablated", default=frozenset())
 """Which ablations are in force in this thread or task; see `LiquidLayer.ablate`."""
@@ -54,8 +55,8 @@ class LiquidLayer(Watched, nn.Module, ABC):
 
     A subclass says what one layer in one direction is: `weight_names` and `shapes` of its weights,
     how they start (`draw`), and `scan`, the cell over a batch-first sequence with the weights it is
-    handed. Layers, directions and projections are run in `torchliquid.nn.stack`, layout, initial
-    state and time in `torchliquid.nn.interface`, each once for every cell.
+    handed. Layers, directions and projections are run in `torchliquid.nn._stack`, layout, initial
+    state and time in `torchliquid.nn._interface`, each once for every cell.
 
     Weights are read as attributes, as `nn.LSTM` reads its own: pruning, parametrisations, weight
     norm or a hypernetwork may put a computed tensor where a parameter was.
@@ -148,9 +149,9 @@ class LiquidLayer(Watched, nn.Module, ABC):
         return torch.stack(kept).prod(0) if kept else None
 
     def _register(self, device: Any, dtype: torch.dtype | None) -> None:
-        told = (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
+        outputs = self.output_size * (2 if self.bidirectional else 1)
         for suffix in self.stack(self.training).places():
-            features = self.input_size if suffix.startswith("l0") else told
+            features = self.input_size if suffix.startswith("l0") else outputs
             shapes = self.shapes(features, self.proj_size or self.hidden_size)
             if self.proj_size:
                 shapes["weight_hr_l0"] = (self.proj_size, self.hidden_size)
@@ -159,6 +160,11 @@ class LiquidLayer(Watched, nn.Module, ABC):
                 wanted = self.bias or not name.startswith("bias")
                 parameter = new_parameter(held, shape, device, dtype) if wanted else None
                 self.register_parameter(held, parameter)
+
+    @property
+    def output_size(self) -> int:
+        """Features that one direction outputs: P where they are projected, else H."""
+        return self.proj_size or self.hidden_size
 
     @abstractmethod
     def shapes(self, features: int, fed_back: int) -> dict[str, tuple[int, ...]]:
@@ -253,6 +259,23 @@ class LiquidLayer(Watched, nn.Module, ABC):
         states ``(*S, B, L, H)`` and the last state ``(*S, B, H)``.
         """
 
+    def emit(self, weights: Mapping[str, Tensor], states: Tensor) -> Tensor:
+        """Return the outputs ``(*S, B, L, F)`` of states ``(*S, B, L, H)``.
+
+        Here they are the states. A cell that outputs something else overrides it, and
+        `output_size` with it.
+        """
+        return states
+
+    def mute(self, weights: Mapping[str, Tensor], kept: Tensor) -> Mapping[str, Tensor]:
+        """Return weights with which neurons whose ``kept (H,)`` is 0 feed nothing back.
+
+        Here columns of ``weight_hh_l0`` become 0. A cell whose neurons act on each other otherwise
+        overrides it.
+        """
+        hh = weights["weight_hh_l0"]
+        return {**weights, "weight_hh_l0": hh * kept.to(hh)}
+
     def scan_and_read(
         self,
         weights: Mapping[str, Tensor],
@@ -268,7 +291,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         does both at once overrides it.
         """
         states, last = self.scan(weights, x, state, dt)
-        return kernels.linear(states, readout, readout_bias), last
+        return kernels.linear(self.emit(weights, states), readout, readout_bias), last
 
     @abstractmethod
     def scan_time_constants(
@@ -278,7 +301,8 @@ class LiquidLayer(Watched, nn.Module, ABC):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments that build a layer of this shape, JSON types only."""
-        return {name: getattr(self, name) for name in _options_of(type(self))}
+        values = {name: getattr(self, name) for name in _options_of(type(self))}
+        return {n: v.to_json() if hasattr(v, "to_json") else v for n, v in values.items()}
 
     def weights(self) -> dict[str, Tensor]:
         """The weights of all places by name."""
@@ -403,7 +427,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
             if done is not None:
                 return done
         with torch.no_grad():
-            return streams.step(self, self._run, x, state, interval, out)
+            return self._step(x, state, interval, out)
 
     def step_many(self, x: Tensor, states: Tensor, dt: float | Tensor | None = None) -> Tensor:
         """One sample of each of B streams, their states updated in place; no autograd.
@@ -424,7 +448,10 @@ class LiquidLayer(Watched, nn.Module, ABC):
         if not isinstance(dt, Tensor):
             return self.step(x, states, dt, out=states)
         with torch.no_grad():
-            return streams.step(self, self._run, x, states, dt, states)
+            return self._step(x, states, dt, states)
+
+    def _step(self, x: Any, state: Any, dt: Any, out: Any) -> Tensor:
+        return streams.step(self.interface(), self.bidirectional, self._run, x, state, dt, out)
 
     def quick_call(
         self, weights: Mapping[str, Any], readout: Any, x: Any, h0: Any, dt: Any

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from torchliquid import functional, kernels
-from torchliquid.checks import check_unfolds, shown
+from torchliquid._checks import check_unfolds
 from torchliquid.errors import LongStepWarning, TorchliquidError
-from torchliquid.functional.ltc_cell import RK4_LIMIT, positive_tau
+from torchliquid.functional.ltc import RK4_LIMIT, positive_tau
+from torchliquid.messages import short_repr
+from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
+from torchliquid.nn._stack import name_at
 from torchliquid.nn.layer import LiquidLayer
-from torchliquid.nn.stack import name_at
 
 _STABLE = {"euler": 2.0, "rk4": RK4_LIMIT}
 """Step over tau_sys up to which a solver is stable."""
@@ -122,7 +124,7 @@ class LTC(LiquidLayer):
     def solver(self, value: str) -> None:
         if not isinstance(value, str) or value not in functional.SOLVERS:
             known = ", ".join(functional.SOLVERS)
-            raise TorchliquidError(f"solver is {shown(value)}: expected one of {known}")
+            raise TorchliquidError(f"solver is {short_repr(value)}: expected one of {known}")
         self._solver = value
 
     @property
@@ -293,3 +295,15 @@ def _arguments(
         positive_tau(weights["raw_tau_l0"]),
         weights["target_l0"],
     )
+
+
+register(
+    CellType(
+        name="LTC",
+        layer=LTC,
+        is_liquid=True,
+        takes_dt=True,
+        options=LIQUID_OPTIONS | {"solver": str, "unfolds": int},
+        about="liquid time constants",
+    )
+)

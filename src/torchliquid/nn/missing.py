@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchliquid.checks import check_device, check_flag, check_tensor
+from torchliquid._checks import check_device, check_flag, check_tensor
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn.interface import Arranged, Interface
+from torchliquid.nn._interface import Arranged, Interface
 
 
 def fill_missing(

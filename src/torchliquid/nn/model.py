@@ -7,13 +7,14 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from torchliquid import kernels
-from torchliquid.checks import autocast_type, check_size
+from torchliquid._checks import autocast_type, check_size
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn import gated
-from torchliquid.nn.interface import Interface, State, initial_state
+from torchliquid.nn._interface import Interface, State, initial_state
+from torchliquid.nn._stack import run_and_read
+from torchliquid.nn._torch_cells import interface_of as interface_of_torch
+from torchliquid.nn._torch_cells import output_size_of
+from torchliquid.nn.io.scaling import Scaling
 from torchliquid.nn.layer import LiquidLayer
-from torchliquid.nn.scaling import Scaling
-from torchliquid.nn.stack import run_and_read
 
 Recurrent = LiquidLayer | nn.LSTM | nn.GRU
 
@@ -45,7 +46,8 @@ class SequenceModel(nn.Module):
             raise TorchliquidError(
                 f"layer is a {type(layer).__name__}: expected a liquid layer, nn.LSTM or nn.GRU"
             )
-        width = (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
+        one = layer.output_size if isinstance(layer, LiquidLayer) else output_size_of(layer)
+        width = one * (2 if layer.bidirectional else 1)
         output_size = check_size("output_size", output_size)
         weight = interface_of(layer).weight
         self.layer = layer
@@ -169,4 +171,4 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 
 def interface_of(layer: Recurrent) -> Interface:
     """What calls of a layer must look like."""
-    return layer.interface() if isinstance(layer, LiquidLayer) else gated.interface_of(layer)
+    return layer.interface() if isinstance(layer, LiquidLayer) else interface_of_torch(layer)

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchliquid.checks import check_interval, check_tensor, shown
+from torchliquid._checks import check_interval, check_tensor
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn.parameters import DTYPES
+from torchliquid.messages import short_repr
+from torchliquid.nn._parameters import DTYPES
 
 NANOSECONDS = {
     "ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9, "m": 6e10, "h": 3.6e12, "D": 8.64e13, "W": 6.048e14
@@ -62,10 +63,10 @@ def dt_from_timestamps(
         dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
     if not isinstance(dtype, torch.dtype) or dtype not in DTYPES:
         raise TorchliquidError(
-            f"dtype is {shown(dtype)}: give a floating-point type of torch, e.g. torch.float32"
+            f"dtype is {short_repr(dtype)}: give a floating-point type of torch, e.g. torch.float32"
         )
     if not isinstance(dim, Integral) or isinstance(dim, bool):
-        raise TorchliquidError(f"dim is {shown(dim)}: give the number of a dimension of t")
+        raise TorchliquidError(f"dim is {short_repr(dim)}: give the number of a dimension of t")
     times, scale = _numbers(t, unit)
     if times.ndim == 0 or not -times.ndim <= dim < times.ndim or times.shape[dim] == 0:
         raise TorchliquidError(
@@ -103,12 +104,12 @@ def _numbers(t: Any, unit: str | None) -> tuple[np.ndarray[Any, np.dtype[Any]], 
             raise TorchliquidError("t holds dates that are missing (NaT): mend or drop them")
         if not isinstance(unit, str) or unit not in NANOSECONDS:
             raise TorchliquidError(
-                f"unit is {shown(unit)}: give one of a fixed length: {', '.join(NANOSECONDS)} (m: "
-                "minutes)"
+                f"unit is {short_repr(unit)}: give one of a fixed length: {', '.join(NANOSECONDS)} "
+                "(m: minutes)"
             )
         return array.astype("datetime64[ns]").astype(np.int64), NANOSECONDS[unit]
     if unit is not None:
-        raise TorchliquidError(f"unit is {shown(unit)}, but t holds numbers: leave it out")
+        raise TorchliquidError(f"unit is {short_repr(unit)}, but t holds numbers: leave it out")
     if array.dtype.kind not in "iuf":
         raise TorchliquidError(f"t holds {array.dtype}: expected {_EXPECTED}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -135,4 +136,4 @@ def _array(t: Any) -> np.ndarray[Any, np.dtype[Any]]:
             t = getattr(clock, "dt", clock).tz_localize(None)
         return np.asarray(t)
     except Exception as error:  # whatever somebody's own object raises when it is read
-        raise TorchliquidError(f"t is {shown(t)}: expected {_EXPECTED}") from error
+        raise TorchliquidError(f"t is {short_repr(t)}: expected {_EXPECTED}") from error

@@ -1,7 +1,7 @@
 """What is claimed of liquid networks, each with a verdict computed from the rows.
 
-What a formula settles is in `torchliquid.bench.judging.settled`. The contrasts, thresholds and
-margins below are fixed before any run (see ``docs/method.md``).
+What a formula settles is in `torchliquid.bench.judging.analytic_claims`. The contrasts, thresholds
+and margins below are fixed before any run (see ``docs/method.md``).
 A claim holds if the whole interval lies where the claim says, does not hold if the whole interval
 lies elsewhere, and otherwise nobody can tell.
 """
@@ -19,7 +19,7 @@ from torchliquid.bench.judging.statistics import (
     paired_ratio,
     verdict,
 )
-from torchliquid.bench.running.store import BEFORE, Run
+from torchliquid.bench.run.store import BEFORE, Run
 
 Runs = Mapping[str, Run]
 

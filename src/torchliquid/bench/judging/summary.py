@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.bench.environment import describe
+from torchliquid.bench.judging.analytic_claims import settled_claims
 from torchliquid.bench.judging.claims import article_claims
-from torchliquid.bench.judging.edge import edge
-from torchliquid.bench.judging.settled import settled_claims
+from torchliquid.bench.judging.device_claims import edge
 from torchliquid.bench.judging.statistics import (
     BOUND,
     finite,
@@ -18,12 +19,11 @@ from torchliquid.bench.judging.statistics import (
     paired_ratio,
     quantiles,
 )
-from torchliquid.bench.running.methods import METHODS
-from torchliquid.bench.running.models import DEFAULT_OF_TABLES, REFERENCES
-from torchliquid.bench.running.scoring import per_lane, score
-from torchliquid.bench.running.store import Run, Store
+from torchliquid.bench.models.methods import METHODS
+from torchliquid.bench.models.registry import DEFAULT_OF_TABLES, REFERENCES
+from torchliquid.bench.run.scoring import per_lane, score
+from torchliquid.bench.run.store import Run, Store
 from torchliquid.bench.tasks.task import Task
-from torchliquid.environment import describe
 
 SCHEMA = 1
 _MEASURES = ("train_mse", "test_mse_reset", "test_mse_carry")

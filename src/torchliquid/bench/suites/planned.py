@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from torchliquid.git import git, is_as_committed
+from torchliquid.bench.git import git, is_as_committed
 
 
 def planned(path: Path, first_run: str | None) -> dict[str, Any]:

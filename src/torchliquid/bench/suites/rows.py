@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from torchliquid.bench.running.store import Run, write_whole
+from torchliquid.bench.run.store import Run, write_whole
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import check_regular
 

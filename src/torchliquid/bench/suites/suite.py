@@ -5,7 +5,7 @@
     title = "Quick look"
     models = ["LTC-8", "LSTM-16", "ridge-AR", "persistence"]
 
-    [protocol]               # see torchliquid.bench.running.training.Protocol
+    [protocol]               # see torchliquid.bench.run.training.Protocol
     lanes = 8
     epochs = 300
     trials = 6
@@ -50,18 +50,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torchliquid.bench.running.models import find
-from torchliquid.bench.running.stepping import check_schedule
-from torchliquid.bench.running.training import Protocol
-from torchliquid.bench.running.tuning import TUNABLE
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run.lane_adam import check_schedule
+from torchliquid.bench.run.training import Protocol
+from torchliquid.bench.run.tuning import TUNABLE
+from torchliquid.bench.tasks.attractors import SYSTEMS, Attractor
+from torchliquid.bench.tasks.presets import ARTICLE
 from torchliquid.bench.tasks.shifts import SEVERITIES, SHIFTS, check_shifts
 from torchliquid.bench.tasks.signal_task import article_task, attractor_task
+from torchliquid.bench.tasks.sines import SumOfSines
+from torchliquid.bench.tasks.sunspots import sunspots
 from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.bench.tasks.task import Task
-from torchliquid.data.attractors import SYSTEMS, Attractor
-from torchliquid.data.presets import ARTICLE
-from torchliquid.data.sines import SumOfSines
-from torchliquid.data.sunspots import sunspots
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import read_file
 
@@ -106,7 +106,7 @@ class Contrast:
 
 @dataclasses.dataclass(frozen=True)
 class Ladder:
-    """Two cells at several sizes each: see `torchliquid.bench.judging.ladder`.
+    """Two cells at several sizes each: see `torchliquid.bench.judging.parameter_efficiency`.
 
     Args:
         first: names of models, whose errors are to be equalled.
@@ -416,7 +416,7 @@ def _attractor(entry: TaskEntry, protocol: Protocol) -> Task:
 
 
 def _traces(entry: TaskEntry, protocol: Protocol) -> Task:
-    from torchliquid.data.traces import read_traces
+    from torchliquid.bench.tasks.traces import read_traces
 
     options = dict(entry.options)
     folder, target = options.pop("folder"), options.pop("target")
@@ -429,7 +429,7 @@ def _sunspots(entry: TaskEntry, protocol: Protocol) -> Task:
 
 
 def _table_file(entry: TaskEntry, protocol: Protocol) -> Task:
-    from torchliquid.data.table import read_table
+    from torchliquid.tables import read_table
 
     options = dict(entry.options)
     file, target = options.pop("file"), options.pop("target")

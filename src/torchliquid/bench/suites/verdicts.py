@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.judging.ladder import equal_error
-from torchliquid.bench.judging.overview import Runs
+from torchliquid.bench.judging.aggregate import Runs
+from torchliquid.bench.judging.parameter_efficiency import equal_error
 from torchliquid.bench.judging.statistics import (
     finite,
     holm,
@@ -17,7 +17,7 @@ from torchliquid.bench.judging.statistics import (
     share_below,
     sign_flip,
 )
-from torchliquid.bench.running.store import Run
+from torchliquid.bench.run.store import Run
 from torchliquid.bench.suites.suite import Contrast, Suite
 
 LEAST_LANES = 6

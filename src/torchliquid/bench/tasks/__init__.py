@@ -1,1 +1,1 @@
-"""What is to be predicted: data, split, and the rules that made them."""
+"""What is to be predicted: signals, tables, their split, and the rules that made them."""

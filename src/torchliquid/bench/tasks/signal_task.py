@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.bench.tasks.attractors import Attractor
+from torchliquid.bench.tasks.sampling import drawn_times, even_times
+from torchliquid.bench.tasks.sines import SumOfSines
 from torchliquid.bench.tasks.task import Task
-from torchliquid.data.attractors import Attractor
-from torchliquid.data.sampling import drawn_times, even_times
-from torchliquid.data.sines import SumOfSines
 from torchliquid.errors import TorchliquidError
 
 Values = NDArray[np.float64]

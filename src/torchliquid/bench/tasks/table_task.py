@@ -1,63 +1,42 @@
 """A table as a task: split in time order, scaled by the training part alone, missing values ruled.
 
+How rows become scaled inputs is the recipe's to say (`torchliquid.tables.Recipe`).
+
 Rows and steps. A series of N rows gives T = N - horizon steps. At step t a model sees row t and
 predicts the target of row t + horizon.
 
-Features that are known beforehand (`Series.future`: a plan, the calendar) are those of row
-t + horizon instead.
-
 Split. The first steps are for training, the next for validation, the rest for testing. A target
 counts only if its own row lies in the same part as its step, so the last ``horizon`` targets of the
-training part, and of the validation part, are NaN: no number of a later part is learnt or chosen
-on.
+training part, and of the validation part, are NaN: no value of a later part is learnt or chosen
+on. A missing target is NaN too, and counts in no loss or error.
 
 Several series. Each is cut into its steps by itself; split in time, each has all three parts.
 With ``split="series"`` whole series are drawn for each part, so that the test asks about series
 that no model has met. Mean, scale and median gap are those of all training rows together.
-
-Scaling. Mean and standard deviation of each column come from the values seen in the training rows.
-
-Missing values. A missing input is the last value seen before it; before the first one, the training
-mean. The models get no mark that a value is such a copy: one feature more for every column would
-change the models' sizes, and the time since it was seen is best told by leaving out the row.
-A missing target is NaN, and counts in no loss or error.
-
-Gaps. Where rows are missing from an even grid (each gap is a whole number of median gaps), and at
-most a tenth as many as there are, they are put in: their inputs are missing values, their targets
-too. So a lost hour is an hour without values, and the horizon keeps its length in time.
-
-Spacing. It is regular where no gap of the whole table is off the median training gap by a
-fiftieth; then every step takes ``dt``. Else each step takes the gap before its row, in median
-training gaps times ``dt`` (the first step, which has none, the median). The horizon counts rows,
-whatever the gaps.
 """
 
 import hashlib
 import json
 import math
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.tasks.table_rules import (
+from torchliquid.bench.tasks.task import Array, Task
+from torchliquid.errors import TorchliquidError
+from torchliquid.messages import plural
+from torchliquid.tables import (
     Rows,
-    carried_forward,
-    filled,
-    known_beforehand,
+    Series,
+    learn,
     missing_notes,
-    rows_ahead,
-    rows_of,
+    open_rows,
     sentinel_notes,
-    spacing,
     still_note,
 )
-from torchliquid.bench.tasks.task import Array, Task
-from torchliquid.checks import count
-from torchliquid.data.table import Series
-from torchliquid.data.times import Numbers
-from torchliquid.errors import TorchliquidError
+
+Numbers = NDArray[np.float64]
 
 LEAST_TRAIN, LEAST_VALID, LEAST_TEST = 30, 10, 10
 """Targets that must be there in each part."""
@@ -85,7 +64,7 @@ def table_task(
         valid: fraction of the steps for validation; 0: none, the last epoch counts.
         window: training sequences are at most this long; None: one sequence.
         dt: what liquid layers get as time between two rows one (median) gap apart; None: 1, to be
-            tuned (see `torchliquid.bench.running.tuning`).
+            tuned (see `torchliquid.bench.run.tuning`).
         predict: ``"change"``: models predict the change from the current value, in its training
             standard deviations, so that persistence is where they start; ``"level"``: the value.
         split: of several series: ``"time"``: each is split in time; ``"series"``: whole series are
@@ -99,7 +78,7 @@ def table_task(
             constant in the training part, a feature without any value there, or values too large
             to scale.
 
-    >>> from torchliquid.data.sunspots import sunspots
+    >>> from torchliquid.bench.tasks.sunspots import sunspots
     >>> task = table_task(sunspots())
     >>> task.inputs.shape, task.train, task.valid, task.test, task.dt
     ((1, 308, 1), 184, 62, 62, 1.0)
@@ -110,10 +89,7 @@ def table_task(
     if split not in SPLITS:
         raise TorchliquidError(f"split is {split!r}: give 'time' or 'series'")
     window = None if window is None else int(window)  # JSON knows no NumPy integers
-    rows, filled_notes = filled(series, rows_of(series), train)
-    horizon = rows_ahead(horizon, series, rows)
-    later = [series.columns.index(name) for name in series.future]
-    rows = [known_beforehand(own, later, horizon) for own in rows]
+    rows, horizon, fills, filled_notes = open_rows(series, horizon, train)
     lengths = [max(len(own.values) - horizon, 0) for own in rows]
     if split == "time":
         parts = [_parts_in_time(steps, train, valid) for steps in lengths]
@@ -127,19 +103,19 @@ def table_task(
     target = np.concatenate(targets)[order]
     _check_counts(series, np.split(target, np.cumsum(sizes)[:-1]), train, valid, horizon)
 
-    raw = np.concatenate([own.values[:n] for own, n in zip(rows, lengths, strict=True)])[order]
-    mean, scale, constant = _learn_scaling(series, raw[:in_train])
-    gaps, gap_notes = spacing(series, rows, [int((own == 0).sum()) for own in parts])
-    seen = [carried_forward(own.values, mean)[:n] for own, n in zip(rows, lengths, strict=True)]
-    inputs = _scaled(np.concatenate(seen)[order], mean, scale, series)[None]
-    scaled = _scaled(target, mean[0], scale[0], series)[None]
+    training = [own == 0 for own in parts]
+    recipe, constant, gap_notes = learn(series, rows, training, horizon, fills=fills)
+
+    seen = [part.first(n) for part, n in zip(recipe.moved(rows), lengths, strict=True)]
+    inputs = np.concatenate([recipe.inputs(own) for own in seen])[order][None]
+    scaled = recipe.scaled(target, 0)[None]
     # never 0, though the target be a copy of the current value throughout the training part
     changes = float(np.nanstd((scaled - inputs[:, :, 0])[:, :in_train])) or 1.0
     unit = 1.0 if dt is None else float(dt)
     before: float | Array = unit
-    if gaps is not None:
-        each = np.concatenate([own[:n] for own, n in zip(gaps, lengths, strict=True)])[order]
-        before = (unit * each).astype(np.float32)
+    if not recipe.even:
+        gaps = [own for part in seen if (own := recipe.intervals(part)) is not None]
+        before = (unit * np.concatenate(gaps)[order]).astype(np.float32)
     return Task(
         name=series.name,
         spec={
@@ -166,10 +142,11 @@ def table_task(
         valid=in_valid,
         window=window,
         change=changes if predict == "change" else None,
-        offset=float(mean[0]),
-        scale=float(scale[0]),
+        offset=recipe.mean[0],
+        scale=recipe.scale[0],
         unit=series.columns[0],
-        columns=tuple(zip(series.columns, mean.tolist(), scale.tolist(), strict=True)),
+        columns=tuple(zip(recipe.columns, recipe.mean, recipe.scale, strict=True)),
+        recipe=recipe.to_json(),
         notes=(
             *series.notes,
             *missing_notes(series),
@@ -220,7 +197,7 @@ def _series_notes(rows: list[Rows], parts: list[NDArray[np.int8]], split: str) -
         return []
     lengths = [len(part) for part in parts]
     words = (
-        f"{count(len(rows), 'series').removesuffix('s')} of {min(lengths):,} to {max(lengths):,} "
+        f"{plural(len(rows), 'series').removesuffix('s')} of {min(lengths):,} to {max(lengths):,} "
         "steps: no state, window or lag runs from one into another; all are scaled alike."
     )
     if split == "series":
@@ -271,46 +248,6 @@ def _check_counts(
         f"table with more rows or fewer missing targets, {nearer}or fractions other than train "
         f"{train:g} and valid {valid:g}"
     )
-
-
-def _learn_scaling(series: Series, rows: Numbers) -> tuple[Numbers, Numbers, list[str]]:
-    """Mean and scale of each column in the training rows, and notes on constant features."""
-    mean, scale, notes = np.zeros(len(series.columns)), np.ones(len(series.columns)), []
-    for place, name in enumerate(series.columns):
-        seen = rows[:, place]
-        seen = seen[~np.isnan(seen)]
-        if not len(seen):
-            raise TorchliquidError(
-                f"feature {name!r} has no value in the training part ({len(rows)} rows): "
-                "leave it out, or give train a larger fraction"
-            )
-        if seen.min() < seen.max():
-            with np.errstate(over="ignore", invalid="ignore"):
-                mean[place], scale[place] = seen.mean(), seen.std()
-            continue
-        mean[place] = seen[0]
-        if place == 0:
-            raise TorchliquidError(
-                f"target {name!r} is constant ({seen[0]:g}) in the training part ({len(rows)}"
-                " rows): nothing to learn; choose another target or a larger fraction for train"
-            )
-        notes.append(
-            f"Feature {name!r} is constant ({seen[0]:g}) in the training part: it is shifted to 0 "
-            "there, not scaled."
-        )
-    return mean, scale, notes
-
-
-def _scaled(values: Numbers, mean: Any, scale: Any, series: Series) -> Array:
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        scaled: Array = ((values - mean) / scale).astype(np.float32)
-    if np.isinf(scaled).any() or not np.all(np.isfinite(mean) & np.isfinite(scale) & (scale > 0)):
-        largest = float(np.nanmax(np.abs(series.values)))
-        raise TorchliquidError(
-            f"{series.name} holds numbers too far apart to scale (up to {largest:g}): leave cells "
-            "empty where such a number stands for a missing value, or give another unit"
-        )
-    return scaled
 
 
 def _fingerprint(series: Series) -> str:

@@ -49,6 +49,7 @@ class Task:
         dated: whether ``times`` are moments in UTC, in seconds since 1970.
         member: ``(T,)``, which series each step is of; None: there is one.
         labels: names of the series.
+        recipe: what made the inputs of a table's rows (`torchliquid.tables.Recipe`), JSON types.
         tuning: gives other draws of the task, so many, with their later steps for validation: what
             a network tries its settings on, and no lane is trained or tested on. None: settings are
             tried on the task itself, if it has a validation part.
@@ -76,6 +77,7 @@ class Task:
     dated: bool = False
     member: Steps | None = None
     labels: tuple[str, ...] = ()
+    recipe: dict[str, Any] | None = None
     tuning: "Callable[[int], Task] | None" = None
     faster: "Callable[[float], Task] | None" = None
 

@@ -1,0 +1,1 @@
+"""What a benchmark compares: networks, and methods that are fitted without epochs."""

@@ -1,0 +1,103 @@
+"""Regression on sines of unknown frequencies: the floor where a series is a sum of sines.
+
+Sines are added one by one, each where the periodogram of what is left has its peak; after each, all
+frequencies are refined together. How many are kept is chosen by a criterion of Schwarz's kind
+(Djuric, "A model selection rule for sinusoids in white Gaussian noise", 1996). The forecast is the
+sum, extrapolated: it never looks at the test stretch.
+"""
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.bench.models.fitted import Forecast, Method
+from torchliquid.bench.tasks.task import Task
+
+MOST = 6
+"""Sines that are tried at most."""
+LONGEST = 2_000
+"""Training steps that are looked at, the last ones."""
+FINER = 4
+"""Frequencies of the periodogram for each one that the stretch can tell apart."""
+
+_Values = NDArray[np.float64]
+
+
+def fit_harmonics(task: Task) -> Method:
+    """Frequencies, amplitudes and phases from the training part of each lane with its own data."""
+    if task.member is not None:
+        return _mean_of_series
+    when = _when(task)[: task.train]
+    curves = [_fit_curve(when, y[: task.train]) for y in task.targets.astype(np.float64)]
+
+    def forecast(task: Task) -> Forecast:
+        carry = np.stack([_design(w, _when(task)) @ b for w, b in curves]).astype(np.float32)
+        counts = sorted({len(w) for w, _ in curves})
+        words = " or ".join(map(str, counts))
+        return Forecast(
+            carry,
+            carry[:, task.steps - task.test :],
+            int(np.median([3 * len(w) + 1 for w, _ in curves])),
+            (f"{words} sines were found; it never looks at the test stretch",),
+        )
+
+    return forecast
+
+
+def _mean_of_series(task: Task) -> Forecast:
+    from torchliquid.bench.models.classical import mean
+
+    note = "several series have no phase in common: it repeats the mean"
+    return mean(task)._replace(notes=(note,))
+
+
+def _when(task: Task) -> _Values:
+    """When each target is, in median training gaps."""
+    dt = np.broadcast_to(np.asarray(task.dt, dtype=np.float64), (task.steps,))
+    return np.asarray(np.cumsum(dt) / np.median(dt[: task.train]) + task.spec.get("horizon", 1))
+
+
+def _fit_curve(when: _Values, y: _Values) -> tuple[_Values, _Values]:
+    """Frequencies ``(k,)`` and coefficients ``(2 k + 1,)`` of a stretch."""
+    from scipy.optimize import least_squares
+    from scipy.signal import lombscargle
+
+    there = np.flatnonzero(~np.isnan(y))[-LONGEST:]
+    when, y = when[there], y[there]
+    found = np.empty(0)
+    best = (_criterion(0, y - y.mean()), found, np.array([y.mean()]))
+    # up to the highest frequency that even samples tell; from half a period in the stretch
+    span = when[-1] - when[0]
+    grid = np.linspace(np.pi / span, np.pi, max(8, int(FINER * span)))
+    for _ in range(MOST):
+        left = _residual(found, when, y)
+        if np.ptp(left) <= 1e-9 * np.abs(y).max() or len(y) < 4 * (len(found) + 2):
+            break
+        peak = grid[np.argmax(lombscargle(when, left - left.mean(), grid))]
+        run = partial(_residual, when=when, y=y)
+        refined = least_squares(run, np.append(found, peak), x_scale=1 / span, max_nfev=50)
+        found = np.abs(refined.x)
+        criterion = _criterion(len(found), refined.fun)
+        if criterion < best[0]:
+            best = (criterion, found, _coefficients(found, when, y))
+    return best[1:]
+
+
+def _criterion(sines: int, left: _Values) -> float:
+    """A frequency counts three times: it is told ever better in a longer stretch (Djuric 1996)."""
+    error = np.mean(left**2) + np.finfo(float).tiny
+    return float(len(left) * np.log(error) + (5 * sines + 1) * np.log(len(left)))
+
+
+def _design(frequencies: _Values, when: _Values) -> _Values:
+    angles = when[:, None] * frequencies
+    return np.concatenate([np.ones((len(when), 1)), np.sin(angles), np.cos(angles)], axis=1)
+
+
+def _coefficients(frequencies: _Values, when: _Values, y: _Values) -> _Values:
+    return np.asarray(np.linalg.lstsq(_design(frequencies, when), y, rcond=1e-10)[0])
+
+
+def _residual(frequencies: _Values, when: _Values, y: _Values) -> _Values:
+    return np.asarray(y - _design(frequencies, when) @ _coefficients(frequencies, when, y))

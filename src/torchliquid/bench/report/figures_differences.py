@@ -1,0 +1,116 @@
+"""Paired differences: how many times as large one model's error is as another's, lane by lane."""
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from torchliquid.bench.report.figure_data import STATES, Material, Omitted, Picture
+from torchliquid.bench.report.forest import FAR, draw_ratio, is_far
+from torchliquid.bench.report.number_format import interval, number
+from torchliquid.bench.report.style import INK, NARROW, SOFT, log_axis, look, new_figure
+
+_TITLE = "Paired differences"
+
+
+def paired_differences(material: Material) -> Picture | Omitted:
+    """Forest plot of error ratios between models, pair by pair."""
+    rows = [row for row in material.summary["differences"] if row["ratio"] is not None]
+    # A liquid model against each of the others is what was asked; the page's table has every pair.
+    rows = [row for row in rows if row["first"] in material.kind("liquid")] or rows
+    if not rows:
+        return Omitted(_TITLE, "there are no two models to compare")
+    panels = {s: [row for row in rows if row["measure"] == f"test_mse_{s}"] for s in STATES}
+    panels = {state: found for state, found in panels.items() if found}
+    caption = (
+        "Median over lanes of the first model's test MSE divided by the second's in the same lane, "
+        "with a bootstrap 95 % interval, on a logarithmic scale. Left of 1 the first model is "
+        "better. Filled: the interval leaves out 1; hollow: it holds 1, or there are too few lanes "
+        "for one, so nobody can tell."
+    )
+    if any(is_far(row["ratio"]) for row in rows):
+        caption += " Arrowheads at an edge: ratios far outside, because lanes diverged."
+    alt = "Forest plots of MSE ratios. " + " ".join(
+        f"{STATES[state]}: "
+        + ", ".join(f"{r['first']} to {r['second']} {_ratio_words(r)}" for r in found)
+        + "."
+        for state, found in panels.items()
+    )
+
+    def draw(wide: bool) -> Figure:
+        heights = [len(found) + 0.6 for found in panels.values()]
+        lines = 0 if wide else _lines_above(rows)
+        each = 25 + 17 * lines
+        figure = new_figure(wide, 30 + 42 * len(heights) + sum(heights) * each)
+        axes = figure.subplots(
+            len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+        )
+        for panel, (state, found) in zip(axes.flat, panels.items(), strict=True):
+            _forest(panel, found, lines)
+            panel.set_title(STATES[state])
+        last = axes.flat[-1]
+        last.set_xlabel("ratio of test MSE, first to second model")
+        ends = [end for row in rows for end in (row["ratio"], *row["interval"])]
+        near = [end for end in ends if end is not None and not is_far(end)]
+        low, high = min([*near, 0.8]) / 1.1, max([*near, 1.25]) * 1.1
+        last.set_xscale("log")
+        last.set_xlim(low, high)
+        for panel in axes.flat:
+            log_axis(panel.xaxis, low, high)
+        return figure
+
+    return Picture("differences", _TITLE, caption, alt, draw)
+
+
+def _ratio_words(row: dict[str, Any]) -> str:
+    if is_far(row["ratio"]):
+        return f"beyond {FAR:,}" if row["ratio"] > 1 else f"below {1 / FAR}"
+    return f"{number(row['ratio'])} {interval(row['interval'])}".strip()
+
+
+def _pair(row: dict[str, Any]) -> str:
+    return f"{row['first']} / {row['second']}"
+
+
+def _lines_above(rows: list[dict[str, Any]]) -> int:
+    """How many lines the words above a row of the narrow figure need."""
+    longest = max(len(_pair(row)) + len(_ratio_words(row)) for row in rows)
+    return 1 if longest * 7.1 < NARROW - 10 else 2
+
+
+def _forest(panel: Axes, rows: list[dict[str, Any]], lines: int) -> None:
+    """Points and intervals; the words beside them, or in so many lines above."""
+    panel.axvline(1, color=INK, linewidth=1)
+    for place, row in enumerate(reversed(rows)):
+        draw_ratio(panel, place, row["ratio"], row["interval"], look(row["first"]), 8)
+        if not lines:
+            _beside(panel, _pair(row), (0, place), (-8, 0), "right")
+            _beside(panel, _ratio_words(row), (1, place), (8, 0), "left")
+        else:
+            _beside(panel, _pair(row), (0, place), (0, 16 * lines), "left")
+            _beside(panel, _ratio_words(row), (1, place), (0, 16), "right", SOFT)
+    panel.set_ylim(-0.5, len(rows) - (0.2 if lines else 0.5))
+    panel.set_yticks([])
+    panel.grid(visible=False, axis="y")
+    panel.spines["left"].set_visible(False)
+
+
+def _beside(
+    panel: Axes,
+    words: str,
+    place: tuple[float, float],
+    offset: tuple[float, float],
+    align: str,
+    colour: str = INK,
+) -> None:
+    """Words at a row: ``place`` is (share of the panel's width, row), ``offset`` in points."""
+    panel.annotate(
+        words,
+        place,
+        xycoords=("axes fraction", "data"),
+        xytext=offset,
+        textcoords="offset points",
+        ha=align,
+        va="center",
+        color=colour,
+    )

@@ -1,0 +1,46 @@
+"""A ratio and its interval on a logarithmic axis at 1, one row a model or a pair."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from torchliquid.bench.report.style import PAPER
+
+FAR = 1000
+"""A ratio beyond this, either way, comes of lanes that diverged."""
+
+
+def is_far(ratio: float) -> bool:
+    """Whether a ratio is too far out to be drawn where it is."""
+    return not 1 / FAR < ratio < FAR
+
+
+def draw_ratio(
+    panel: Axes,
+    place: float,
+    ratio: float,
+    ends: Sequence[float | None],
+    style: dict[str, Any],
+    size: float,
+) -> None:
+    """The ratio's mark, filled where its interval leaves out 1, and the interval as a line.
+
+    A ratio far out is an arrowhead at the panel's edge.
+    """
+    low, high = ends
+    told = False
+    if low is not None and high is not None:
+        told = not low <= 1 <= high
+        panel.plot([low, high], [place] * 2, color=style["color"], linewidth=size - 6)
+    far = is_far(ratio)
+    panel.plot(
+        (0.99 if ratio > 1 else 0.01) if far else ratio,
+        place,
+        transform=panel.get_yaxis_transform() if far else panel.transData,
+        marker=(">" if ratio > 1 else "<") if far else style["marker"],
+        markersize=size,
+        color=style["color"],
+        markerfacecolor=style["color"] if told else PAPER,
+        markeredgewidth=1.6,
+    )

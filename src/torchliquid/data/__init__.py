@@ -1,1 +1,0 @@
-"""Generators, loaders and splits: numbers in arrays, knowing nothing of models."""

@@ -1,0 +1,60 @@
+"""The report for the engineer: what a model costs and how far it is off, beside another's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torchliquid.export._text import render
+
+CLOCK = 64
+"""MHz, for sample rates."""
+CYCLES = (1.0, 2.0)
+"""In an instruction, at least and at most."""
+DIVISION = 13
+"""Cycles of a Cortex-M4F's division beyond the first."""
+
+Facts = Mapping[str, Any]
+
+
+def report(facts: Facts, beside: Sequence[Facts] = ()) -> str:
+    """The report in Markdown.
+
+    Args:
+        facts: of ``report.json``.
+        beside: of other exports, for columns of their own.
+    """
+    every = [facts, *beside]
+    cores = []
+    for rung in facts.get("verified", []):
+        measured = [_of_core(one, rung["name"]) for one in every]
+        if "instructions" in rung["facts"]:
+            cores.append(
+                {
+                    "name": rung["name"],
+                    "of": [one for one in measured if one is not None],
+                    "compiler": rung["facts"]["compiler"],
+                    "flags": rung["facts"]["flags"],
+                }
+            )
+    return render("report.md.j2", f={"verified": []} | dict(facts), all=every, cores=cores,
+                  clock=CLOCK)  # fmt: skip
+
+
+def _of_core(facts: Facts, core: str) -> dict[str, Any] | None:
+    """What a core takes for a model, as far as it was measured."""
+    for rung in facts.get("verified", []):
+        if rung["name"] == core and "instructions" in rung["facts"]:
+            least, most = cycles(rung["facts"]["instructions"], core, facts)
+            own = {
+                "name": facts["name"],
+                "dtype": facts["options"]["dtype"],
+                "cycles": (least, most),
+                "rate": CLOCK * 1e6 / most,
+            }
+            return dict(rung["facts"]) | own
+    return None
+
+
+def cycles(instructions: float, core: str, facts: Facts) -> tuple[float, float]:
+    """An estimate of cycles, at least and at most."""
+    more = DIVISION * facts["operations"]["divisions"] if core == "Cortex-M4F" else 0
+    return CYCLES[0] * instructions + more, CYCLES[1] * instructions + more

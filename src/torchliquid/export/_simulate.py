@@ -1,0 +1,35 @@
+"""A description run in double precision by NumPy: what quantising is fitted to."""
+
+import numpy as np
+
+from torchliquid.export.cells.base import Layer, Numbers
+from torchliquid.export.description import Description
+
+
+def states(description: Description, inputs: Numbers) -> list[Numbers]:
+    """What each layer tells at each sample, ``(T, H)`` a layer, at the description's own dt.
+
+    Args:
+        description: of the model.
+        inputs: ``(T, I)``, scaled as in training.
+    """
+    found, below = [], inputs
+    for layer in description.layers:
+        below = run_layer(layer, below, description.dt)
+        found.append(below)
+    return found
+
+
+def run_layer(layer: Layer, inputs: Numbers, dt: float) -> Numbers:
+    """What a layer tells ``(T, H)`` of inputs ``(T, I)``, from a state of zero."""
+    drive = np.einsum("ghi,ti->tgh", layer.w_in, inputs) + layer.bias
+    h, c = np.zeros(layer.hidden), np.zeros(layer.hidden)
+    fading = layer.cell.log_decay(layer, dt)
+    fades = None if fading is None else np.exp(fading)
+    told = []
+    for own in drive:
+        if fades is not None:
+            h = h * fades
+        h, c = layer.cell.sample(layer, own, h, c, dt)
+        told.append(h)
+    return np.array(told)

@@ -1,0 +1,1 @@
+"""A model as C, in single precision and in integers."""

@@ -1,0 +1,377 @@
+"""What an exporter knows of a layer, and what a cell tells the exporters.
+
+A cell is one file in this folder: a subclass of `CellExport` and its registration. It holds all
+that differs between cells; the writers of C, integers and ONNX hold what is common.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.export.onnx._graph import Graph
+
+Numbers = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+NO_COUNTS: Counts = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One recurrent layer of H neurons with I inputs and G gates.
+
+    Args:
+        cell: what the exporters know of its cell.
+        w_in: ``(G, H, I)``.
+        w_rec: ``(G, H, H)``.
+        bias: ``(G, H)``; zeros where the layer has none.
+        bias_rec: ``(G, H)``, added to ``w_rec h`` alone (GRU, whose reset gate scales it).
+        tau: ``(H,)`` leak time constants (LTC, CTRNN), or None.
+        target: A, ``(H,)`` (LTC), or None.
+        rate: ``(H,)`` decay between samples (DecayGRU), or None.
+        solver: of a layer that has several.
+        unfolds: sub-steps for one sample.
+    """
+
+    cell: "CellExport"
+    w_in: Numbers
+    w_rec: Numbers
+    bias: Numbers
+    bias_rec: Numbers | None = None
+    tau: Numbers | None = None
+    target: Numbers | None = None
+    rate: Numbers | None = None
+    solver: str = ""
+    unfolds: int = 1
+
+    @property
+    def inputs(self) -> int:
+        """I."""
+        return int(self.w_in.shape[2])
+
+    @property
+    def hidden(self) -> int:
+        """H."""
+        return int(self.w_in.shape[1])
+
+    @property
+    def gates(self) -> int:
+        """G."""
+        return int(self.w_in.shape[0])
+
+    @property
+    def takes_dt(self) -> bool:
+        """Whether time between samples matters."""
+        return self.cell.takes_dt
+
+    def states(self, index: int) -> tuple[str, ...]:
+        """Names of the arrays of its state, the output first; ``index`` numbers the layer."""
+        return tuple(f"{name}{index}" for name in self.cell.states)
+
+    def ends(self) -> tuple[Numbers, Numbers]:
+        """The least and the largest output of each neuron, ``(H,)``, from a state of zero."""
+        return self.cell.state_range(self)
+
+    def bound(self) -> Numbers:
+        """The largest ``|state|`` of each neuron, ``(H,)``."""
+        return np.maximum(*map(np.abs, self.ends()))
+
+
+def require(values: Numbers | None) -> Numbers:
+    """Return values that every layer of a cell has."""
+    if values is None:
+        raise ValueError("the layer has no such values")
+    return values
+
+
+def sigmoid(z: Numbers) -> Numbers:
+    """``1 / (1 + exp(-z))``, without a warning where it is 0."""
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * z))
+
+
+@dataclass(frozen=True)
+class Array:
+    """A constant array of the C: its values, and what its indices are."""
+
+    name: str
+    values: Numbers
+    indices: str
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """A layer as the template of single precision wants it.
+
+    Args:
+        of: the layer it is.
+        index: its number, from 0.
+        arrays: its constants.
+        form: which of the cell's equations the C computes.
+        step: time of a sub-step, where it is fixed; else None.
+        columns: whether weights are ordered [from][to], which wide registers want.
+    """
+
+    of: Layer
+    index: int
+    arrays: tuple[Array, ...]
+    form: str
+    step: float | None
+    columns: bool
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the arrays of its state, the output first."""
+        return self.of.states(self.index)
+
+    def at(self, name: str, row: str = "own") -> str:
+        """Return C that reads neuron j's element of a constant; ``row`` points to the neuron."""
+        if self.columns:
+            return f"layer_{self.index}_is.{name}[j]"
+        return f"{row}->{name}" if row else f"layer_{self.index}_is[j].{name}"
+
+
+@dataclass(frozen=True)
+class IntLayer:
+    """A layer in integers.
+
+    Args:
+        of: the layer it is.
+        index: its number, from 0.
+        w_in: ``(G, H, I)``.
+        w_rec: ``(G, H, H)``.
+        bias: ``(G, H)``, 32 bits.
+        bias_rec: ``(H,)``, of a GRU's candidate, 32 bits.
+        factor: ``(G, H)``: ``z = ((sum >> before) factor) >> after``.
+        before: see there.
+        after: see there.
+        slope: ``(H,)``, see `Blend`; empty where there is none.
+        pull: ``(H,)``.
+        leak: ``(H,)``.
+        shift: of slope, pull and leak.
+        wide: whether 32 bits of the state are kept.
+        unit: ``(H,)``, of what rows see of the state.
+        fold: bits that a GRU's share of the state gives up before the reset gate scales it, so
+            that the product fits whatever the counts are.
+    """
+
+    of: Layer
+    index: int
+    w_in: Counts
+    w_rec: Counts
+    bias: Counts
+    bias_rec: Counts
+    factor: Counts
+    before: int
+    after: int
+    slope: Counts
+    pull: Counts
+    leak: Counts
+    shift: int
+    wide: bool
+    unit: Numbers
+    fold: int = 0
+
+    @property
+    def states(self) -> tuple[tuple[str, str], ...]:
+        """Types and names of the arrays of its state, the output first."""
+        kinds = ("int32_t" if self.wide else "int16_t", "int32_t")
+        return tuple(zip(kinds, self.of.states(self.index), strict=False))
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A sub-step of the form ``x' = keep x + g (slope x + pull)``, all ``(H,)``.
+
+    The gate g is ``sigmoid(z + shift)``, or ``tanh(z)`` where the cell's gate is one.
+    """
+
+    keep: Numbers
+    slope: Numbers
+    pull: Numbers
+    shift: Numbers
+
+
+class CellExport(ABC):
+    """How one kind of cell is exported. Subclasses are registered by `register_export`."""
+
+    name: ClassVar[str]
+    """Of the cell, as in `torchliquid.nn.CELLS`."""
+    takes_dt: ClassVar[bool] = False
+    """Whether time between samples matters."""
+    gates: ClassVar[int]
+    """Rows of weights for each neuron, in the order of the equations."""
+    tanh_gates: ClassVar[tuple[int, ...]] = ()
+    """Gates whose function is tanh; that of the others is sigmoid."""
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    """Names of the arrays of its state, the output first."""
+    split_candidate: ClassVar[bool] = False
+    """Whether another gate scales what the state adds to the last gate, as in a GRU."""
+    is_blend: ClassVar[bool] = False
+    """Whether a sub-step has the form of `Blend` where its solver has; see `blend`."""
+    sigmoids: ClassVar[int]
+    """Sigmoids of a neuron in a step."""
+    tanhs: ClassVar[int]
+    """Tanhs of a neuron in a step."""
+    products: ClassVar[int]
+    """Products of a neuron in a step besides those of its rows, in single precision."""
+    float_equations: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Lines for the head of the C in single precision, by form."""
+    int_equations: ClassVar[tuple[str, ...]]
+    """Lines for the head of the C in integers."""
+    int_arrays: ClassVar[tuple[str, ...]] = ()
+    """Constants of a neuron in integers, besides bias, factors and weights."""
+    int_locals: ClassVar[str] = ""
+    """Names of 32-bit variables that `int_update` uses."""
+
+    def read(
+        self,
+        weights: Mapping[str, Numbers],
+        positive: Mapping[str, Numbers],
+        k: int,
+        hidden: int,
+        options: Any,
+    ) -> Layer:
+        """Return layer k of a module.
+
+        Args:
+            weights: of the module, by name.
+            positive: those whose softplus counts, after it.
+            k: number of the layer.
+            hidden: H.
+            options: the module, whose ``solver`` and ``unfolds`` are read where it has them.
+        """
+        bias = weights.get(f"bias_l{k}", weights.get(f"bias_ih_l{k}"))
+        bias_rec = weights.get(f"bias_hh_l{k}")
+        return Layer(
+            self,
+            self.by_gate(weights[f"weight_ih_l{k}"]),
+            self.by_gate(weights[f"weight_hh_l{k}"]),
+            np.zeros((self.gates, hidden)) if bias is None else self.by_gate(bias),
+            None if bias_rec is None else self.by_gate(bias_rec),
+            tau=positive.get(f"raw_tau_l{k}"),
+            target=weights.get(f"target_l{k}"),
+            rate=positive.get(f"raw_rate_l{k}"),
+            solver=getattr(options, "solver", ""),
+            unfolds=getattr(options, "unfolds", 1),
+        )
+
+    def by_gate(self, values: Numbers) -> Numbers:
+        """Reshape rows ``(G H, ...)`` to ``(G, H, ...)``."""
+        return values.reshape(self.gates, -1, *values.shape[1:])
+
+    def state_range(self, layer: Layer) -> tuple[Numbers, Numbers]:
+        """Return the least and the largest output of each neuron, ``(H,)``, from a zero state."""
+        return -np.ones(layer.hidden), np.ones(layer.hidden)
+
+    def log_decay(self, layer: Layer, dt: float) -> Numbers | None:
+        """Return the logarithm of what multiplies the state before a sample, ``(H,)``, or None."""
+        return None
+
+    # NumPy, in double precision
+
+    @abstractmethod
+    def sample(
+        self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float
+    ) -> tuple[Numbers, Numbers]:
+        """Return the state after one sample, as two arrays ``(H,)``; the second may be unused.
+
+        ``drive (G, H)`` is what the input adds to each gate's argument, with the bias; ``h`` is
+        after the decay.
+        """
+
+    # C in single precision
+
+    def fold(
+        self, layer: Layer, h: float | None, gate_table: bool
+    ) -> tuple[str, list[Array], Numbers | float]:
+        """Return the form of a step, the cell's own constants, and what is added to z.
+
+        ``h`` is the time of a sub-step where it is fixed, else None.
+
+        Raises:
+            TorchliquidError: the layer's step has no such form.
+        """
+        return self.name, [], 0.0
+
+    def helpers(self, form: str, step: float | None) -> set[str]:
+        """Return which functions the C of a form calls: sigmoid, tanh, decay, quotient, limited."""
+        return {"sigmoid", "tanh"}
+
+    def float_about(self, layer: FloatLayer) -> str:
+        """Return the end of the layer's first line in the C, such as its solver."""
+        return ""
+
+    def float_before(self, layer: FloatLayer, timed: bool) -> str:
+        """Return C that sets ``before`` from the state; ``timed``: h is an argument."""
+        return f"memcpy(before, {layer.states[0]}, sizeof before);"
+
+    @abstractmethod
+    def float_update(
+        self, layer: FloatLayer, gate_table: bool, timed: bool, t: Sequence[str], again: str
+    ) -> str:
+        """Return C that sets neuron j's state.
+
+        Args:
+            layer: with its form, constants and states.
+            gate_table: whether sigmoid comes from a table.
+            timed: whether the time h of a sub-step is an argument.
+            t: C for the argument of each gate.
+            again: C for what the state adds to the last gate, where it is split.
+        """
+
+    def divisions(self, layer: Layer, gate_table: bool, variable_dt: bool) -> int:
+        """Return how many divisions a neuron's sub-step has in single precision."""
+        return 0 if gate_table else self.sigmoids + self.tanhs
+
+    def largest_factor(self, layer: Layer, dt: float) -> float:
+        """Return the largest value that a step of this dt multiplies a power of two by."""
+        return 2.0
+
+    # C in integers
+
+    def blend(self, layer: Layer, h: float) -> Blend:
+        """Return a sub-step of time h as a `Blend`, for cells that are one.
+
+        Raises:
+            TorchliquidError: the solver's step is not of this form, or unstable.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def int_step(self, layer: IntLayer, drive: Counts, state: dict[str, Counts]) -> None:
+        """Update a state by one sub-step, in integers, as `int_update` does in C."""
+
+    def int_before(self, layer: IntLayer) -> str:
+        """Return C that changes the state before a sample; empty where nothing does."""
+        return ""
+
+    @abstractmethod
+    def int_update(self, layer: IntLayer) -> str:
+        """Return C that sets neuron j's state: from ``sum``, or from ``z[k]`` of several gates."""
+
+    # ONNX
+
+    @abstractmethod
+    def onnx(
+        self, graph: Graph, name: str, layer: Layer, drive: str, states: Sequence[str], h: str
+    ) -> list[str]:
+        """Add the nodes of one sub-step; return the names of the states after it.
+
+        Args:
+            graph: to add to.
+            name: prefix of the layer's constants.
+            layer: its values.
+            drive: node of what the input adds, with the bias, ``(B, G H)``.
+            states: nodes of the state's arrays, ``(B, H)`` each.
+            h: node of the time of a sub-step.
+        """
+
+
+def recurrent(graph: Graph, name: str, layer: Layer, state: str) -> str:
+    """Add the node of what a state ``(B, H)`` adds to all gates, ``(B, G H)``."""
+    rows = np.concatenate(list(layer.w_rec), axis=0).T
+    return graph("MatMul", state, graph.constant(f"{name}.w_rec", rows))

@@ -1,0 +1,73 @@
+"""ONNX graphs from the description of a model: a step with explicit state, and a whole sequence.
+
+The sequence is one Scan node around the same step, so its length stays symbolic. Nothing of torch
+is traced: neither lengths nor paths of this machine can leak into the file.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from torchliquid.export.cells.base import Layer
+from torchliquid.export.description import Description
+from torchliquid.export.onnx._graph import Graph
+
+OPSET = 17
+
+
+def state_names(description: Description) -> list[tuple[str, int]]:
+    """Names and widths of the state's arrays, as in the C."""
+    return [
+        (name, layer.hidden)
+        for index, layer in enumerate(description.layers)
+        for name in layer.states(index)
+    ]
+
+
+def step(
+    graph: Graph, description: Description, sample: str, states: Sequence[str], dt: str | None
+) -> tuple[str, list[str]]:
+    """One sample ``(B, I)``: the output ``(B, O)`` and the states after it, ``(B, H)`` each."""
+    scaling = description.scaling
+    offset = graph.constant("input_offset", [column.offset for column in scaling.inputs])
+    scale = graph.constant("input_scale", [column.scale for column in scaling.inputs])
+    scaled = graph("Div", graph("Sub", sample, offset), scale)
+    after: list[str] = []
+    seen, left = scaled, list(states)
+    for k, layer in enumerate(description.layers):
+        many = len(layer.cell.states)
+        own, left = left[:many], left[many:]
+        own = _layer(graph, f"layer{k}", layer, seen, own, dt, description.dt)
+        seen, after = own[0], after + own
+    y = seen
+    if description.w_out is not None and description.b_out is not None:
+        w_out = graph.constant("w_out", description.w_out.T)
+        y = graph("Add", graph("MatMul", seen, w_out), graph.constant("b_out", description.b_out))
+    if scaling.change is not None:
+        first = graph("Slice", scaled, *graph.integers(0, 1, 1))
+        y = graph("Add", first, graph("Mul", y, graph.number(scaling.change)))
+    offset = graph.constant("output_offset", [column.offset for column in scaling.outputs])
+    scale = graph.constant("output_scale", [column.scale for column in scaling.outputs])
+    return graph("Add", graph("Mul", y, scale), offset), after
+
+
+def _layer(
+    graph: Graph,
+    name: str,
+    layer: Layer,
+    seen: str,
+    states: list[str],
+    dt: str | None,
+    fixed: float,
+) -> list[str]:
+    bias = graph.constant(f"{name}.bias", layer.bias.reshape(-1))
+    w_in = graph.constant(f"{name}.w_in", np.concatenate(list(layer.w_in), axis=0).T)
+    drive = graph("Add", graph("MatMul", seen, w_in), bias)
+    h = ""
+    if layer.takes_dt:
+        h = dt or graph.number(fixed / layer.unfolds)
+        if dt and layer.unfolds > 1:
+            h = graph("Div", dt, graph.number(layer.unfolds))
+    for _ in range(layer.unfolds):
+        states = layer.cell.onnx(graph, name, layer, drive, states, h)
+    return states

@@ -1,0 +1,1 @@
+"""Evidence that an exported model is the model that was trained."""

@@ -1,0 +1,1 @@
+"""The C kernels as functions of tensors: one file a kernel."""

@@ -1,0 +1,86 @@
+"""A call from what the caller gave to what the caller gets: for layers and packs, once.
+
+Padding is masked, arguments are laid out, samples that did not arrive are skipped; then the stack
+runs, and all of it is taken back.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchliquid.nn._interface import Interface, State
+from torchliquid.nn._padding import masked
+from torchliquid.nn._stack import (
+    Cell,
+    Stack,
+    Timed,
+    Weights,
+    initial_outputs,
+    run,
+    run_time_constants,
+)
+from torchliquid.nn.missing import check_observed, skip
+
+
+def outputs(
+    cell: Cell,
+    interface: Interface,
+    stack: Stack,
+    weights: Weights,
+    x: Any,
+    h0: Any,
+    dt: Any,
+    lengths: Any,
+    observed: Any,
+) -> tuple[Tensor, State]:
+    """Outputs laid out like x, 0 at padded steps, and the last state, shaped like h0.
+
+    Args:
+        cell: of the layer, or of every lane.
+        interface: what the call must look like.
+        stack: the places at which the cell runs.
+        weights: of all places, by name.
+        x: see the layer, as all that follow.
+        h0: the state before the first sample.
+        dt: the time before each sample.
+        lengths: how many samples of each row are real.
+        observed: which samples, or features, arrived.
+    """
+    rows = masked(interface, x, h0, dt, lengths)
+    given = interface.arrange(rows.x, h0, rows.dt)
+    if observed is None:
+        told, last = run(cell, stack, weights, given, rows.ends)
+    else:
+        skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
+        told, last = run(cell, stack, weights, skipped.given, skipped.ends)
+        told = skipped.spread(told, initial_outputs(cell, stack, weights, given))
+    dims = x.dim()
+    return rows.blank(interface.restore(told, dims)), interface.restore_state(last, dims)
+
+
+def time_constants(
+    cell: Timed,
+    interface: Interface,
+    stack: Stack,
+    weights: Weights,
+    x: Any,
+    h0: Any,
+    dt: Any,
+    lengths: Any,
+    observed: Any,
+) -> Tensor:
+    """System time constants laid out like x, NaN at padded steps and where nothing arrived.
+
+    Where there are several places they lead, after the lanes. Arguments as of `outputs`.
+    """
+    rows = masked(interface, x, h0, dt, lengths)
+    given = interface.arrange(rows.x, h0, rows.dt)
+    if observed is None:
+        found = run_time_constants(cell, stack, weights, given, rows.ends)
+    else:
+        skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
+        found = run_time_constants(cell, stack, weights, skipped.given, skipped.ends)
+        found = skipped.at_samples(found)
+    found = rows.blank(interface.restore(found, x.dim()), torch.nan)
+    return found if interface.depth > 1 else found.squeeze(0 if interface.lanes is None else 1)

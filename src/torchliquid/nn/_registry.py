@@ -1,0 +1,88 @@
+"""The registry of cells: saving, packs, exports, benchmarks and reports read it.
+
+A cell registers itself where its layer is defined. A new one is four files: its equation in
+`torchliquid.functional`, its layer with the call of `register`, its export in
+`torchliquid.export.cells`, and a test that inherits the contract class.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from torchliquid.errors import TorchliquidError
+
+Options = dict[str, Any]
+
+TORCH_OPTIONS: Options = {
+    "input_size": int,
+    "hidden_size": int,
+    "num_layers": int,
+    "bias": bool,
+    "batch_first": bool,
+    "dropout": float,
+    "bidirectional": bool,
+}
+"""Arguments that every recurrent layer takes."""
+LIQUID_OPTIONS: Options = TORCH_OPTIONS | {"proj_size": int, "dt": float}
+"""Arguments that every `torchliquid.LiquidLayer` takes."""
+
+
+@dataclass(frozen=True)
+class CellType:
+    """A kind of recurrent layer.
+
+    Args:
+        name: what configurations, benchmarks and reports call it.
+        layer: its class.
+        is_liquid: whether its time constants depend on the input; it has solvers then.
+        takes_dt: whether it takes a time for each sample.
+        options: arguments of its constructor that a saved model keeps, and a function that makes
+            each from its JSON value; for plain JSON types, the type. A class other than those has
+            ``to_json``, and its function is its ``from_json``.
+        about: half a line for the reader of a table.
+    """
+
+    name: str
+    layer: type[Any]
+    is_liquid: bool
+    takes_dt: bool
+    options: Options
+    about: str
+
+
+CELLS: dict[str, CellType] = {}
+"""The registered cells, by name."""
+
+
+def register(cell: CellType) -> None:
+    """Add a cell to `CELLS`.
+
+    Raises:
+        TorchliquidError: another layer has its name.
+    """
+    if cell.name in CELLS and CELLS[cell.name].layer is not cell.layer:
+        raise TorchliquidError(f"a cell named {cell.name!r} is registered already: rename yours")
+    CELLS[cell.name] = cell
+
+
+register(
+    CellType(
+        name="LSTM",
+        layer=nn.LSTM,
+        is_liquid=False,
+        takes_dt=False,
+        options=TORCH_OPTIONS | {"proj_size": int},
+        about="torch's nn.LSTM",
+    )
+)
+register(
+    CellType(
+        name="GRU",
+        layer=nn.GRU,
+        is_liquid=False,
+        takes_dt=False,
+        options=TORCH_OPTIONS,
+        about="torch's nn.GRU",
+    )
+)

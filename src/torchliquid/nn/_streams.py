@@ -1,0 +1,61 @@
+"""One sample of a stream as a sequence of one: where no kernel takes the step."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from torchliquid._checks import check_tensor
+from torchliquid.errors import TorchliquidError
+from torchliquid.nn._interface import Interface
+
+Run = Callable[[Tensor, Tensor | None, Any], tuple[Tensor, Tensor]]
+
+
+def step(
+    interface: Interface,
+    bidirectional: bool,
+    run: Run,
+    x: Any,
+    state: Any,
+    dt: Any,
+    out: Any,
+) -> Tensor:
+    """Run one sample and return the state after it; see `LiquidLayer.step`.
+
+    ``run`` is the layer over sequences, as its call is; ``dt`` may be one for each stream.
+    """
+    I, (H,), D = interface.input_size, interface.widths, interface.depth
+    check_tensor("x", x, f"(I,) or (B, I) with I = {I}")
+    if x.dim() not in (1, 2) or x.shape[-1] != I:
+        raise TorchliquidError(
+            f"x has shape {tuple(x.shape)}: expected one sample (I,) or (B, I) with I = {I}"
+        )
+    if bidirectional:
+        raise TorchliquidError(
+            "the layer is bidirectional: it needs the samples to come, call it with the whole "
+            "sequence, or build it with bidirectional=False"
+        )
+    shape = (*(() if D == 1 else (D,)), *x.shape[:-1], H)
+    for name, given in (("state", state), ("out", out)):
+        if given is None:
+            continue
+        check_tensor(name, given, f"{shape}")
+        if given.shape != shape or given.dtype != x.dtype or given.device != x.device:
+            raise TorchliquidError(
+                f"{name} is {tuple(given.shape)} of {given.dtype} on {given.device}: expected "
+                f"{shape} of {x.dtype} on {x.device}"
+            )
+    time = 1 if interface.batch_first and x.dim() == 2 else 0
+    if isinstance(dt, Tensor) and dt.dim():
+        check_tensor("dt", dt, f"{tuple(x.shape[:-1])}")
+        if dt.shape != x.shape[:-1]:
+            raise TorchliquidError(
+                f"dt has shape {tuple(dt.shape)}: expected a number or {tuple(x.shape[:-1])}"
+            )
+        dt = dt.unsqueeze(time)
+    if state is not None:
+        state = state.reshape(D, *shape[-x.dim() :])
+    _, last = run(x.unsqueeze(time), state, dt)
+    last = last.view(shape)
+    return last if out is None else out.copy_(last)

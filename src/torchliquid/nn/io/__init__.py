@@ -1,0 +1,1 @@
+"""Models on disk, and what their inputs and outputs mean."""
