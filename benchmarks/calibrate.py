@@ -8,21 +8,20 @@ benchmarks/calibration.json; draws and seeds are none of the benchmark's own.
 """
 
 import itertools
-import json
 import math
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from record import write_record
 
-from torchliquid.bench import environment
+from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.report.article_numbers import CURVES, NUMBERS
 from torchliquid.bench.run.scoring import mse
-from torchliquid.bench.run.training import Protocol, train
+from torchliquid.bench.run.training import train
 from torchliquid.bench.run.windows import predict
 from torchliquid.bench.tasks.signal_task import article_task
 from torchliquid.bench.tasks.sines import SumOfSines
@@ -125,17 +124,14 @@ def main() -> int:
     easy = ranked([Candidate(((1.0, 1.0), (0.5, 2.5)), 0.05, 0.01)], FINE, SEED + 1)
     for value, candidate, row in fine + easy:
         print(f"{value:.3f} {candidate} " + _words(row))
-    file = {
-        "schema": 1,
-        "date": datetime.now(UTC).date().isoformat(),
-        "environment": environment.describe(),
-        "article": {"numbers": [[*k, v] for k, v in NUMBERS.items()], "curves": CURVES},
-        "grid": len(grid),
-        "nearest": [{"score": s} | c._asdict() | row for s, c, row in fine],
-        "easy": [{"score": s} | c._asdict() | row for s, c, row in easy],
-        "coarse": [{"score": s} | c._asdict() for s, c, _ in coarse[:100]],
-    }
-    (Path(__file__).parent / "calibration.json").write_text(json.dumps(file, indent=1) + "\n")
+    write_record(
+        Path(__file__).parent / "calibration.json",
+        article={"numbers": [[*k, v] for k, v in NUMBERS.items()], "curves": CURVES},
+        grid=len(grid),
+        nearest=[{"score": s} | c._asdict() | row for s, c, row in fine],
+        easy=[{"score": s} | c._asdict() | row for s, c, row in easy],
+        coarse=[{"score": s} | c._asdict() for s, c, _ in coarse[:100]],
+    )
     return 0
 
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from torchliquid import load
+from torchliquid.bench.config import Protocol
 from torchliquid.bench.report.tables import markdown
 from torchliquid.bench.run.runner import run as train
-from torchliquid.bench.run.training import Protocol
 from torchliquid.bench.tasks.presets import ARTICLE, PRESETS
 from torchliquid.bench.tasks.signal_task import article_task
 from torchliquid.bench.tasks.sines import SumOfSines

@@ -4,16 +4,15 @@ Forward and backward pass by wall time, contenders interleaved, 1 and 2 threads;
 docs/_static/growth.png and benchmarks/growth.json.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from record import today, write_record
 from timing import Step, interleaved
 from torch import nn
 
@@ -135,16 +134,14 @@ def main() -> int:
     if list(results) != list(AXES):
         return 0
     about = environment.describe()
-    date = datetime.now(UTC).date().isoformat()
     sizes = ", ".join(f"{name} {size}" for name, size in SIZES.items())
     note = (
         f"Other sizes: {sizes}.\n{about['cpu']}, {about['cores']} cores,\n"
-        f"{library.loaded().isa}, torch {about['torch']}, {date}.\nWall time, median; the machine "
-        "is shared."
+        f"{library.loaded().isa}, torch {about['torch']}, {today()}.\n"
+        "Wall time, median; the machine is shared."
     )
     draw(results, note)
-    file = {"schema": 1, "date": date, "sizes": SIZES, "environment": about, "axes": results}
-    (HERE / "growth.json").write_text(json.dumps(file, indent=1) + "\n")
+    write_record(HERE / "growth.json", sizes=SIZES, axes=results)
     return 0
 
 

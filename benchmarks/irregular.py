@@ -23,17 +23,16 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from record import write_record
 from torch import Tensor, nn
 
 from torchliquid import LTC, Pack, SequenceModel
-from torchliquid.bench import environment
 from torchliquid.bench.judging.statistics import holm, median_interval, paired_ratio, sign_flip
 from torchliquid.nn import CTRNN, DecayGRU
 
@@ -332,14 +331,7 @@ def main() -> int:
     for name, (folder, read) in SETS.items():
         if options.only in (None, name):
             held[name] = run(name, read(options.data / folder))
-    file = {
-        "schema": 1,
-        "date": datetime.now(UTC).date().isoformat(),
-        "environment": environment.describe(),
-        "lanes": LANES,
-        "sets": held,
-    }
-    options.out.write_text(json.dumps(file, indent=1) + "\n")
+    write_record(options.out, lanes=LANES, sets=held)
     if set(held) == set(SETS):
         draw(held)
     return 0

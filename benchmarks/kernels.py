@@ -5,11 +5,9 @@ machine has AVX-512, a second table is made with AVX2 for both contenders: kerne
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +91,7 @@ def main() -> int:
     os.environ["TORCHLIQUID_BACKEND"] = "native"
     import torch
     from cases import CASES
+    from record import write_record
 
     from torchliquid.bench import environment
     from torchliquid.kernels import _library as library
@@ -113,9 +112,7 @@ def main() -> int:
     about = environment.describe()
     show(rows, f"{isa} for both, {about['cpu']}, one thread, processor time")
     if not options.ids and not red:
-        date = datetime.now(UTC).date().isoformat()
-        result = {"schema": 1, "date": date, "isa": isa, "threads": 1, "environment": about}
-        options.output.write_text(json.dumps(result | {"cases": rows}, indent=1) + "\n")
+        write_record(options.output, isa=isa, threads=1, cases=rows)
     narrower = 0
     if isa == "avx512" and "TORCHLIQUID_ISA" not in os.environ:
         narrow = options.output.with_name(f"{options.output.stem}-avx2.json")

@@ -4,10 +4,8 @@ Paired ratio of test MSE (state carried over), the article's liquid network agai
 lanes a cell, 1,000 epochs. Writes docs/_static/verdicts.png and benchmarks/verdicts.json.
 """
 
-import json
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from record import write_record
 
-from torchliquid.bench import environment
+from torchliquid.bench.config import Protocol
 from torchliquid.bench.judging.statistics import median_interval, paired_ratio
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.run.scoring import score
-from torchliquid.bench.run.training import Protocol, train
+from torchliquid.bench.run.training import train
 from torchliquid.bench.run.windows import predict
 from torchliquid.bench.tasks.presets import PRESETS
 from torchliquid.bench.tasks.signal_task import article_task
@@ -90,15 +89,7 @@ def main() -> int:
                 found = cell(preset, sigma, rate)
                 results[preset].append(found)
                 print(preset, found, f"{time.perf_counter() - start:.1f} s", flush=True)
-    file = {
-        "schema": 1,
-        "date": datetime.now(UTC).date().isoformat(),
-        "environment": environment.describe(),
-        "lanes": LANES,
-        "epochs": EPOCHS,
-        "cells": results,
-    }
-    (HERE / "verdicts.json").write_text(json.dumps(file, indent=1) + "\n")
+    write_record(HERE / "verdicts.json", lanes=LANES, epochs=EPOCHS, cells=results)
     draw(results)
     return 0
 

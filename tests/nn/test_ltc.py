@@ -9,7 +9,7 @@ from torch import nn
 from torchliquid import LTC
 from torchliquid.functional import SOLVERS, ltc
 
-from .contract import Cell, CellContract
+from ..laws.contract import Cell, CellContract
 
 PROVEN = ("semi_implicit", "euler", "exponential")
 

@@ -1,117 +1,75 @@
-"""`torchliquid bench article`, `csv` and `sunspots`."""
+"""`torchliquid bench article`, `csv`, `sunspots` and the other tasks."""
 
 import argparse
-from dataclasses import asdict, replace
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchliquid import TorchliquidError
-from torchliquid.cli.options import add_article, add_csv, add_sunspots
+from torchliquid.cli.flags import to_flags
 from torchliquid.cli.terminal import open_console, progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from torchliquid.bench.run.training import Protocol
+    from torchliquid.bench.config import Protocol
     from torchliquid.bench.tasks.task import Task
 
 
 def add_benchmarks(tasks: Any) -> None:
-    """The commands that run one benchmark."""
-    about = {
-        "article": ("the article's noisy sum of sines", add_article, _article),
-        "csv": ("your own table: CSV, Parquet, Excel and others", add_csv, _csv),
-        "sunspots": ("yearly sunspot numbers, 1700 to 2008", add_sunspots, _sunspots),
-    }
-    for name, (words, add, task) in about.items():
-        parser = tasks.add_parser(name, help=words)
-        add(parser)
-        parser.set_defaults(command=_bench, task=task)
+    """Add the commands that run one benchmark: one for each kind of task."""
+    from torchliquid.bench.config import Protocol, add_arguments
+    from torchliquid.bench.tasks.kinds import KINDS
 
-
-def _article(options: argparse.Namespace) -> "Task":
-    from torchliquid.bench.tasks.presets import PRESETS
-    from torchliquid.bench.tasks.signal_task import article_task
-    from torchliquid.bench.tasks.sines import SumOfSines
-
-    preset = PRESETS[options.preset]
-    if options.lr is None and options.trials == 1:
-        options.lr = preset.learning_rate
-    options.out = options.out or Path("results") / options.preset
-    series = SumOfSines.of_preset(
-        options.preset,
-        sines=None if options.sines is None else _pairs(options.sines),
-        sigma=options.sigma,
-        steps=options.steps,
-        train=options.train,
-        span=options.span,
-    )
-    if options.lanes < 1 or options.seed < 0:
-        raise TorchliquidError("--lanes must be at least 1 and --seed at least 0")
-    return article_task(series, options.lanes, options.seed, window=options.window)
-
-
-def _pairs(sines: str) -> tuple[tuple[float, float], ...]:
-    try:
-        return tuple(
-            (float(amplitude), float(frequency))
-            for amplitude, _, frequency in (pair.partition(":") for pair in sines.split(","))
+    for kind in KINDS.values():
+        parser = tasks.add_parser(
+            kind.command,
+            help=kind.about,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=f"example:\n  torchliquid bench {kind.command} {kind.example}",
         )
-    except ValueError as error:
-        raise TorchliquidError(
-            f"--sines is {sines!r}: give amplitude:frequency pairs such as 1:1,0.5:2.5"
-        ) from error
+        add_arguments(parser, kind.options, "task", **kind.defaults)
+        add_arguments(parser, Protocol, "training", **kind.defaults)
+        training = parser.add_argument_group("comparison")
+        training.add_argument(
+            "--models",
+            nargs="+",
+            metavar="NAME",
+            help="such as LTC-8 LTC-32-euler LSTM-16 ridge-AR",
+        )
+        training.add_argument("--processes", type=int, help="workers (one a core, if worth it)")
+        store = parser.add_argument_group("results")
+        store.add_argument("--out", type=Path, metavar="DIR", help="(results/NAME)")
+        again = store.add_mutually_exclusive_group()
+        again.add_argument(
+            "--resume", action="store_true", help="continue what DIR holds (default)"
+        )
+        again.add_argument("--fresh", action="store_true", help="delete what DIR holds")
+        store.add_argument("--show-task", action="store_true", help="show the plan, and stop")
+        store.add_argument("--json", action="store_true", help="with --show-task: as JSON")
+        parser.set_defaults(command=_bench, kind=kind)
 
 
-def _csv(options: argparse.Namespace) -> "Task":
-    from torchliquid.bench.tasks.table_task import table_task
-    from torchliquid.tables import Marks, read_table
+def _given(kind: Any, given: argparse.Namespace) -> tuple[Any, "Protocol"]:
+    """The options of the task, and the protocol, of what was given and the command's defaults."""
+    from torchliquid.bench.config import Protocol, arguments_of, make_protocol
+    from torchliquid.bench.run.lane_adam import check_schedule
+    from torchliquid.bench.tasks.shifts import SHIFTS, check_shifts
 
-    features = tuple(
-        name for given in options.features for name in given.split(",") if name.strip()
-    )
-    future = [name.strip() for name in (options.future or "").split(",") if name.strip()]
-    series = read_table(
-        options.file,
-        options.target,
-        (*features, *(name for name in future if name not in features)),
-        options.time,
-        missing=options.missing,
-        marks=Marks(
-            options.decimal,
-            options.thousands,
-            options.encoding,
-            {"tab": "\t", "\\t": "\t"}.get(options.sep, options.sep),
-            options.comment,
-            options.skip_rows,
-            options.skip_footer,
-        ),
-        time_format=options.time_format,
-        sort=options.sort,
-        duplicates=options.duplicates,
-        series=options.series,
-        zone=options.time_zone,
-        every=options.every,
-        future=future,
-        calendar=[kind for kind in (options.calendar or "").split(",") if kind],
-    )
-    options.out, options.table = options.out or Path("results") / options.file.stem, series
-    if options.split == "series" and options.series is None:
-        raise TorchliquidError("--split series needs --series COLUMN, which tells them apart")
-    return table_task(series, split=options.split, **_split(options))
-
-
-def _sunspots(options: argparse.Namespace) -> "Task":
-    from torchliquid.bench.tasks.sunspots import sunspots
-    from torchliquid.bench.tasks.table_task import table_task
-
-    options.out = options.out or Path("results/sunspots")
-    return table_task(sunspots(), **_split(options))
-
-
-def _split(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("horizon", "train", "valid", "window", "dt", "predict")
-    return {name: getattr(options, name) for name in names}
+    names = {field.name for field in dataclasses.fields(kind.options)}
+    defaults = [{k: v for k, v in kind.defaults.items() if (k in names) == own} for own in (1, 0)]
+    options = kind.options(**defaults[0] | arguments_of(kind.options, given))
+    training = arguments_of(Protocol, given)
+    if training.get("shifts") == ("all",):
+        training["shifts"] = tuple(SHIFTS)
+    fixed = ["dt"] if getattr(options, "dt", None) is not None else []
+    protocol = make_protocol(training, defaults[1], fixed)
+    rate = kind.learning_rate(options)
+    if rate is not None and "learning_rate" not in training and protocol.trials == 1:
+        protocol = dataclasses.replace(protocol, learning_rate=rate)
+    check_shifts(protocol.shifts, protocol.severities)
+    check_schedule(protocol.schedule, protocol.weight_decay)
+    return options, protocol
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -124,19 +82,25 @@ def _bench(options: argparse.Namespace) -> int:
     from torchliquid.bench.run.runner import check, run, training_seconds
     from torchliquid.bench.run.store import hold, write_whole
     from torchliquid.bench.run.tuning import passes
+    from torchliquid.bench.tasks.kinds import protocol_for
 
-    task: Task = options.task(options)
+    wanted, protocol = _given(options.kind, options)
+    made = options.kind.make(wanted, Path(), protocol.lanes, protocol.seed)
+    notes = tuple(to_flags(note) for note in made.task.notes)
+    task, table = dataclasses.replace(made.task, notes=notes), made.table
+    protocol = protocol_for(task, protocol)
+    options.out = options.out or Path("results") / made.name
     default = DEFAULT if task.is_articles else DEFAULT_OF_TABLES
     models = default if options.models is None else ",".join(options.models).split(",")
-    protocol = _protocol(options)
     chosen = check(models, protocol, options.processes)
     if options.show_task and options.json:
         print(json.dumps(task.spec, indent=2))
         return 0
-    table = getattr(options, "table", None)
     if options.show_task:
         seconds = training_seconds(task, chosen, protocol)
-        for name, words in outline(task, models, asdict(protocol), options.out, seconds, table):
+        for name, words in outline(
+            task, models, dataclasses.asdict(protocol), options.out, seconds, table
+        ):
             print(f"{name:11} {words}")
         return 0
     if options.json:
@@ -158,30 +122,16 @@ def _bench(options: argparse.Namespace) -> int:
                 fresh=options.fresh,
                 processes=options.processes,
                 report=report,
-                notify=lambda text: console.print(text, soft_wrap=True),
+                notify=lambda text: console.print(to_flags(text), soft_wrap=True),
             )
         summary = summarise(store)
         write_whole(options.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
         page = write_report(store, summary)
-        for table in terminal_tables(summary):
-            console.print(table, soft_wrap=isinstance(table, str))
+        for lines in terminal_tables(summary):
+            console.print(lines, soft_wrap=isinstance(lines, str))
         console.print(f"report: {page}", soft_wrap=True)
         _say_what_went_wrong(summary["models"], protocol, task, console)
     return 0
-
-
-def _protocol(options: argparse.Namespace) -> "Protocol":
-    """How to train; what the user gave, and all of it without a validation part, is not tuned."""
-    from torchliquid.bench.run.training import Protocol
-    from torchliquid.bench.run.tuning import FIRST
-
-    rate = FIRST.learning_rate if options.lr is None else options.lr
-    protocol = Protocol(options.lanes, options.epochs, rate, options.seed, trials=1, tuned=())
-    names = (("learning_rate", options.lr), ("dt", getattr(options, "dt", None)))
-    open_ = tuple(name for name, given in names if given is None)
-    if options.trials != 1 and getattr(options, "valid", True) and open_:
-        return replace(protocol, trials=options.trials, tuned=open_)
-    return protocol
 
 
 def _say_what_went_wrong(

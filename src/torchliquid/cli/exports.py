@@ -10,10 +10,18 @@ from torchliquid.export import MAX_ERROR
 from torchliquid.files import exists
 
 
+def _example(arguments: str) -> dict[str, Any]:
+    epilog = f"example:\n  torchliquid {arguments}"
+    return {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": epilog}
+
+
 def add_exports(commands: Any) -> None:
     """The commands that write trained models elsewhere, and prove them."""
-    _add_export(commands.add_parser("export", help="write a trained model as C or ONNX"))
-    verify = commands.add_parser("verify", help="prove that exported C is the model")
+    export = _example("export results/sunspots/models/LTC-8/lane-000 --out firmware --name pump")
+    _add_export(commands.add_parser("export", help="write a trained model as C or ONNX", **export))
+    verify = commands.add_parser(
+        "verify", help="prove that exported C is the model", **_example("verify firmware")
+    )
     verify.add_argument("folder", type=Path, metavar="DIR", help="what export wrote")
     verify.add_argument(
         "--beside",
@@ -38,7 +46,11 @@ def add_exports(commands: Any) -> None:
 
 def add_edge(tasks: Any) -> None:
     """The command that measures what a finished benchmark's models take on a core."""
-    edge = tasks.add_parser("edge", help="what the models of a finished benchmark cost on a core")
+    edge = tasks.add_parser(
+        "edge",
+        help="what the models of a finished benchmark cost on a core",
+        **_example("bench edge results/article"),
+    )
     edge.add_argument("folder", type=Path, metavar="RESULTS", help="such as results/article")
     edge.set_defaults(command=_measure_edge)
 

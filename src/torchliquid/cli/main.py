@@ -11,7 +11,9 @@ from typing import NoReturn
 
 from torchliquid import TorchliquidError, __version__
 from torchliquid.cli.benchmarks import add_benchmarks
+from torchliquid.cli.completion import add_completion
 from torchliquid.cli.exports import add_edge, add_exports
+from torchliquid.cli.flags import learn_flags, to_flags
 from torchliquid.cli.suites import add_suites
 from torchliquid.install import install_command
 from torchliquid.messages import escape_control, short_repr
@@ -29,12 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise TorchliquidError(
                     f"{short_repr(argument)} holds a null character: leave it out"
                 )
-        options = _parser().parse_args(arguments)
+        parser = _parser()
+        learn_flags(parser)
+        if not arguments:
+            parser.print_help()
+            return 0
+        options = parser.parse_args(arguments)
         with _signals():
             code = options.command(options)
             sys.stdout.flush()
     except TorchliquidError as error:
-        text = escape_control(" ".join(str(error).splitlines()))
+        text = escape_control(" ".join(to_flags(str(error)).splitlines()))
         print(f"torchliquid: error: {text}", file=sys.stderr)
         return BAD_INPUT
     except ModuleNotFoundError as error:
@@ -98,7 +105,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="torchliquid", description="Liquid neural networks, measured honestly.")
+    parser = _Parser(
+        prog="torchliquid",
+        description="Liquid neural networks, measured honestly.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  torchliquid bench sunspots --lanes 8 --epochs 300\n"
+        "  torchliquid bench csv room.csv --target CO2 --time date\n"
+        "  torchliquid export results/sunspots/models/LTC-8/lane-000 --out firmware\n"
+        "  torchliquid verify firmware",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
@@ -111,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     add_suites(tasks)
     add_edge(tasks)
     add_exports(commands)
+    add_completion(commands, parser)
     return parser
 
 

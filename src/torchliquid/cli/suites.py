@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from torchliquid import TorchliquidError
+from torchliquid.cli.flags import to_flags
 from torchliquid.cli.terminal import open_console
+
+EXAMPLES = {
+    "run": "suites/quick.toml --processes 2",
+    "status": "suites/quick.toml",
+    "list": "suites",
+    "compare": "results/before results/after",
+    "export": "suites/quick.toml --parquet quick.parquet",
+}
 
 
 def add_suites(tasks: Any) -> None:
@@ -18,7 +27,12 @@ def add_suites(tasks: Any) -> None:
         "export": ("every error of every lane as one table", _export_suite),
     }
     for name, (words, command) in about.items():
-        parser = tasks.add_parser(name, help=words)
+        parser = tasks.add_parser(
+            name,
+            help=words,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=f"example:\n  torchliquid bench {name} {EXAMPLES[name]}",
+        )
         parser.set_defaults(command=command)
         if name == "list":
             parser.add_argument(
@@ -65,7 +79,7 @@ def _run_suite(options: argparse.Namespace) -> int:
         suite,
         out,
         how,
-        say=lambda text: console.print(text, soft_wrap=True),
+        say=lambda text: console.print(to_flags(text), soft_wrap=True),
         draw=None if options.no_reports else write_report,
     )
     if options.shard is not None:

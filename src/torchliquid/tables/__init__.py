@@ -1,13 +1,13 @@
 """People's tables, read: numbers, times and notes, knowing nothing of models."""
 
 from torchliquid.tables._rows import Rows, missing_notes, sentinel_notes, still_note
-from torchliquid.tables.dialect import Marks
+from torchliquid.tables.dialect import CsvDialect
 from torchliquid.tables.inputs import read_inputs
 from torchliquid.tables.reader import Series, read_table
 from torchliquid.tables.recipe import Recipe, learn, open_rows
 
 __all__ = [
-    "Marks",
+    "CsvDialect",
     "Recipe",
     "Rows",
     "Series",

@@ -74,7 +74,7 @@ def _in_utc(stamps: pd.Series, zone: str | None) -> Stamps:
     except (ValueError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
         raise TorchliquidError(
-            f"times cannot be read by the clocks of {zone!r} ({reason}): give --time-zone a name "
+            f"times cannot be read by the clocks of {zone!r} ({reason}): give `time_zone` a name "
             "such as Europe/Berlin, or times with their offset"
         ) from error
     return np.asarray(local.tz_convert("UTC").tz_localize(None))
@@ -128,7 +128,7 @@ def _day_and_month(words: pd.Series) -> tuple[str, str, str]:
         return "%m", "%d", "%Y"
     first, mark = words.iloc[0], parts[1].iloc[0]
     raise TorchliquidError(
-        f"{first!r} may name the day or the month first: give --time-format, beginning with "
+        f"{first!r} may name the day or the month first: give `time_format`, beginning with "
         f"%d{mark}%m{mark}%Y or %m{mark}%d{mark}%Y"
     )
 
@@ -193,7 +193,7 @@ def calendar_columns(
         if kind not in CALENDAR:
             raise TorchliquidError(f"calendar is {kind!r}: give some of {', '.join(CALENDAR)}")
     if dates is None:
-        raise TorchliquidError("--calendar needs dates: give the column that holds them, --time")
+        raise TorchliquidError("`calendar` needs dates: give the column that holds them, `time`")
     local = pd.to_datetime(dates, unit="s", utc=True)
     local = local if zone is None else local.tz_convert(zone)
     hours = local.hour + local.minute / 60 + local.second / 3600

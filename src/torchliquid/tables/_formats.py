@@ -20,7 +20,7 @@ from torchliquid.files import read_file
 from torchliquid.tables._bounds import check_size
 from torchliquid.tables._text_file import Columns, read_text
 from torchliquid.tables._values import Say
-from torchliquid.tables.dialect import Marks
+from torchliquid.tables.dialect import CsvDialect
 
 LARGEST_FILE = 2**31
 """Bytes that a table may have, unpacked: more does not fit beside what is made of it."""
@@ -32,7 +32,9 @@ SUFFIXES = (
 )
 
 
-def read_columns(path: Path, marks: Marks | None = None, say: Say = lambda text: None) -> Columns:
+def read_columns(
+    path: Path, dialect: CsvDialect | None = None, say: Say = lambda text: None
+) -> Columns:
     """All columns of a table file, in order, as pairs of name and cells.
 
     - ``.csv``, ``.tsv``, ``.txt``, ``.dat``, ``.data``, ``.asc``: text in UTF-8 whose first line
@@ -49,7 +51,7 @@ def read_columns(path: Path, marks: Marks | None = None, say: Say = lambda text:
     Raises:
         TorchliquidError: the file cannot be read, is empty, or is none of these.
     """
-    text = functools.partial(read_text, marks=marks or Marks(), say=say)
+    text = functools.partial(read_text, dialect=dialect or CsvDialect(), say=say)
     readers: dict[str, Callable[[bytes], Columns]] = dict.fromkeys(TEXT, text)
     readers |= dict.fromkeys((".parquet", ".pq"), _read_parquet) | {".npy": _read_numpy}
     readers |= {".feather": _read_feather, ".jsonl": _read_lines, ".xlsx": _read_excel}

@@ -130,8 +130,8 @@ def _rows_of_time(horizon: str, series: Series, parts: list[Rows]) -> int:
     gaps = np.concatenate([part.gaps() for part in parts])
     if series.time_unit != "seconds" or np.abs(gaps / np.median(gaps) - 1).max() >= REGULAR:
         raise TorchliquidError(
-            f"horizon is {horizon}, but the rows are not evenly spaced dates (--time): give rows, "
-            "or resample with --every"
+            f"horizon is {horizon}, but the rows are not evenly spaced dates (`time`): give rows, "
+            "or resample with `every`"
         )
     rows = seconds / float(np.median(gaps))
     if round(rows) < 1 or abs(rows - round(rows)) > REGULAR:
@@ -192,7 +192,7 @@ def spacing(
         notes.append(
             f"The longest gap, {relative[where][longest]:.6g} times the median, lies before data "
             f"row {longest + 2}{of}: if the rows around it have little to do with each other, give "
-            "them as two series, told apart by a column (--series)."
+            "them as two series, told apart by a column (`series`)."
         )
     return median, False, notes
 
@@ -239,6 +239,6 @@ def sentinel_notes(series: Series) -> list[str]:
                 notes.append(
                     f"{name} is {extreme:g} in {100 * share:.1f} % of the rows, further from all "
                     "other values than these lie apart: if it stands for a missing value, give "
-                    f"--missing {extreme:g}."
+                    f"`missing={extreme:g}`."
                 )
     return notes

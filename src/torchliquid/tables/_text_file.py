@@ -15,7 +15,7 @@ import numpy as np
 from torchliquid.errors import TorchliquidError
 from torchliquid.tables._bounds import check_size
 from torchliquid.tables._values import MISSING, Say
-from torchliquid.tables.dialect import Marks
+from torchliquid.tables.dialect import CsvDialect
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ BLANKS = r"\s+"
 SAMPLED_ROWS = 20
 
 
-def read_text(content: bytes, marks: Marks, say: Say) -> Columns:
+def read_text(content: bytes, dialect: CsvDialect, say: Say) -> Columns:
     """All columns of a text file, in order; see `torchliquid.tables._formats.read_columns`.
 
     Raises:
@@ -34,7 +34,7 @@ def read_text(content: bytes, marks: Marks, say: Say) -> Columns:
     """
     import pandas as pd
 
-    text, separator = _head(_decoded(content, marks), marks, say)
+    text, separator = _head(_decoded(content, dialect), dialect, say)
     separator = separator or _separator(text)
     if separator != BLANKS:
         check_size(1, text.partition("\n")[0].count(separator) + 1)
@@ -55,12 +55,12 @@ def read_text(content: bytes, marks: Marks, say: Say) -> Columns:
         skipinitialspace=True,
         # Only where there is one column can an empty line be a missing value.
         skip_blank_lines=len(names) > 1,
-        comment=marks.comment,
+        comment=dialect.comment,
         low_memory=False,
     )
-    given = marks.decimal is not None or marks.thousands is not None
+    given = dialect.decimal is not None or dialect.thousands is not None
     try:
-        table = read(io.StringIO(text), decimal=marks.decimal or ".", thousands=marks.thousands)
+        table = read(io.StringIO(text), decimal=dialect.decimal or ".", thousands=dialect.thousands)
     except pd.errors.ParserError as error:
         raise TorchliquidError(_in_our_words(str(error), separator)) from error
     table = _without_foot(table, say)
@@ -84,7 +84,7 @@ def _in_our_words(error: str, separator: str) -> str:
         return (
             f"has {cells[3]} cells in line {cells[2]} (counted from the names), but its header "
             f"names {cells[1]}: quote cells that hold {separator!r}; of lines that are no rows, "
-            "see --comment and --skip-footer"
+            "see `comment` and `skip_footer`"
         )
     quote = re.search(r"EOF inside string starting at row (\d+)", error)
     if quote:
@@ -92,18 +92,18 @@ def _in_our_words(error: str, separator: str) -> str:
     return f"cannot be read as a table ({' '.join(error.split())}): mend the file"
 
 
-def _decoded(content: bytes, marks: Marks) -> str:
+def _decoded(content: bytes, dialect: CsvDialect) -> str:
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = content.decode(marks.encoding or ("utf-16" if wide else "utf-8-sig"))
+        text = content.decode(dialect.encoding or ("utf-16" if wide else "utf-8-sig"))
     except (UnicodeDecodeError, LookupError) as error:
-        named = marks.encoding or "UTF-8"
+        named = dialect.encoding or "UTF-8"
         raise TorchliquidError(
-            f"is not text in {named}: save it in UTF-8, or give --encoding, such as latin-1"
+            f"is not text in {named}: save it in UTF-8, or give `encoding`, such as latin-1"
         ) from error
     if "\0" in text[:1000]:
         raise TorchliquidError(
-            "holds NUL characters in its first lines, as UTF-16 does: give --encoding utf-16-le"
+            "holds NUL characters in its first lines, as UTF-16 does: give `encoding=utf-16-le`"
         )
     text = text.lstrip("\ufeff")
     if "\r" in text:  # every kind of line end
@@ -111,18 +111,18 @@ def _decoded(content: bytes, marks: Marks) -> str:
     return text.lstrip(" \n")
 
 
-def _head(text: str, marks: Marks, say: Say) -> tuple[str, str | None]:
+def _head(text: str, dialect: CsvDialect, say: Say) -> tuple[str, str | None]:
     """The text from its header on, and the separator that a line above it or the user names."""
-    for _ in range(marks.skip_rows):
+    for _ in range(dialect.skip_rows):
         text = text.partition("\n")[2]
-    if marks.skip_footer:
-        lines = text.rstrip("\n").rsplit("\n", marks.skip_footer)
+    if dialect.skip_footer:
+        lines = text.rstrip("\n").rsplit("\n", dialect.skip_footer)
         text = lines[0] + "\n"
-    text, separator = text.lstrip(" \n"), marks.separator
+    text, separator = text.lstrip(" \n"), dialect.sep
     named = re.match(r"sep=(.)\n", text)
     if named:
         separator, text = separator or named[1], text[named.end() :]
-    mark = marks.comment or "#"
+    mark = dialect.comment or "#"
     above: list[str] = []
     while text.startswith(mark):
         line, _, text = text.partition("\n")
@@ -247,7 +247,7 @@ def _or_ambiguous(
         cells.attrs["ambiguous"] = (
             f"holds {words[marked].iloc[0]!r} and "
             + (repr(words[~marked].iloc[0]) if beside else "another column decimal points")
-            + f": thousands or decimals? Give --thousands {mark} or --decimal {mark}"
+            + f": thousands or decimals? Give `thousands={mark}` or `decimal={mark}`"
         )
     return cells
 
@@ -275,5 +275,5 @@ def _fit_names(header: list[str], rows: list[list[str]], separator: str) -> list
     raise TorchliquidError(
         f"has {len(row)} cells in data row {number}, but its header names {len(header)}: name every"
         f" column in the first line, and quote cells that hold {separator!r}; where the first "
-        "lines are no table, give --skip-rows"
+        "lines are no table, give `skip_rows`"
     )

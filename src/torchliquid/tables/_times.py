@@ -52,7 +52,7 @@ def moments(
         raise TorchliquidError(
             f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1} ({len(wrong)} "
             "such rows): give finite numbers, dates and times like 2015-02-04T17:51:00, or "
-            "--time-format, such as '%d.%m.%Y %H:%M'"
+            "`time_format`, such as '%d.%m.%Y %H:%M'"
         )
     return stamps if dates else numbers
 
@@ -87,7 +87,7 @@ def resampled(ordered: NDArray[Any], table: Numbers, every: str) -> tuple[NDArra
     rows = int(places[-1] - places[0] + 1)
     if rows > MOST_ROWS * len(ordered):
         raise TorchliquidError(
-            f"--every {every} makes {rows:,} rows of {len(ordered):,}, most of them empty: give a "
+            f"`every={every}` makes {rows:,} rows of {len(ordered):,}, most of them empty: give a "
             "longer interval"
         )
     starts = np.flatnonzero(np.diff(places, prepend=places[0] - 1))
@@ -114,9 +114,9 @@ def _width(every: str, *, dated: bool) -> float | int:
         width = pd.Timedelta(every).value if dated else float(every)
     except ValueError as error:
         wanted = "such as 15min, 1h or 1D" if dated else "a number, as the times are numbers"
-        raise TorchliquidError(f"--every is {every!r}: give {wanted}") from error
+        raise TorchliquidError(f"`every` is {every!r}: give {wanted}") from error
     if not width > 0:
-        raise TorchliquidError(f"--every is {every!r}: give an interval above 0")
+        raise TorchliquidError(f"`every` is {every!r}: give an interval above 0")
     return width
 
 
@@ -141,13 +141,13 @@ def check_order(ordered: NDArray[Any], cells: pd.Series, what: str, apart: str) 
         raise TorchliquidError(
             f"{what} is {before} in data row {row} and {after} in data row {row + 1}, the same "
             f"time ({repeated} such rows{f', {back} run back' if back else ''}): give "
-            "--duplicates first, last or mean; if the hour repeats as clocks are put back, give "
-            f"--time-zone; {apart}"
+            "`duplicates`: first, last or mean; if the hour repeats as clocks are put back, give "
+            f"`time_zone`; {apart}"
         )
     raise TorchliquidError(
         f"{what} goes back from {before} in data row {row} to {after} in data row {row + 1} "
         f"({back} such rows{f', {repeated} repeat a time' if repeated else ''}): sort the table by "
-        f"time, or give --sort; {apart}"
+        f"time, or give `sort`; {apart}"
     )
 
 
@@ -157,7 +157,7 @@ def merged(ordered: NDArray[Any], table: Numbers, keep: str) -> tuple[NDArray[An
         return ordered, table
     late = np.flatnonzero(ordered[1:] < ordered[:-1])
     if len(late):
-        raise TorchliquidError(f"the times run back in {len(late)} rows: give --sort as well")
+        raise TorchliquidError(f"the times run back in {len(late)} rows: give `sort` as well")
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     ends = np.append(starts[1:], len(ordered))
     if keep == "first":

@@ -6,14 +6,14 @@ from torchliquid.errors import TorchliquidError
 
 
 @dataclass(frozen=True)
-class Marks:
+class CsvDialect:
     """How numbers are written in a text file, where it can be read in two ways.
 
     Args:
         decimal: mark before the decimals; None: found column by column.
         thousands: mark between groups of three digits; None: there is none.
         encoding: of the text; None: UTF-8, or UTF-16 where the file begins with its mark.
-        separator: mark between cells; a blank stands for any number of blanks; None: found.
+        sep: mark between cells; a blank stands for any number of blanks; None: found.
         comment: mark from which on a line is left out; None: ``#``, above the names alone.
         skip_rows: lines above the names.
         skip_footer: lines below the table.
@@ -22,7 +22,7 @@ class Marks:
     decimal: str | None = None
     thousands: str | None = None
     encoding: str | None = None
-    separator: str | None = None
+    sep: str | None = None
     comment: str | None = None
     skip_rows: int = 0
     skip_footer: int = 0
@@ -32,7 +32,7 @@ class Marks:
             mark = getattr(self, name)
             if mark is not None and (len(mark) != 1 or mark.isalnum() or mark in "+-\n\r"):
                 raise TorchliquidError(f"{name} is {mark!r}: give one character, such as ','")
-        for name in ("separator", "comment"):
+        for name in ("sep", "comment"):
             mark = getattr(self, name)
             if mark is not None and (len(mark) != 1 or mark.isalnum()):
                 raise TorchliquidError(

@@ -27,7 +27,7 @@ from torchliquid.tables._times import (
     resampled,
 )
 from torchliquid.tables._values import Say, categories, numbers
-from torchliquid.tables.dialect import Marks
+from torchliquid.tables.dialect import CsvDialect
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,9 +79,9 @@ def read_table(
     time: str | None = None,
     *,
     missing: Sequence[str] = (),
-    marks: Marks | None = None,
+    dialect: CsvDialect | None = None,
     time_format: str | None = None,
-    zone: str | None = None,
+    time_zone: str | None = None,
     sort: bool = False,
     duplicates: str = "refuse",
     every: str | None = None,
@@ -110,10 +110,10 @@ def read_table(
             are joined by a blank; None: rows in order, equally spaced.
         missing: further cells of target and features that stand for a missing value, such as
             ``"-200"`` or ``"?"``; a number means all cells of its value.
-        marks: how a text file is written, where it can be read in two ways.
+        dialect: how a text file is written, where it can be read in two ways.
         time_format: how times are written, in `strptime`'s codes, such as ``"%d/%m/%Y %H.%M"``;
             None: found.
-        zone: where clocks show the times that name no zone, such as ``"Europe/Berlin"``: an hour
+        time_zone: where clocks show the times that name no zone, as ``"Europe/Berlin"``: an hour
             that comes twice as clocks are put back is two hours. None: UTC.
         sort: put the rows in the order of their times; else times that run back are refused.
         duplicates: of several rows with the same time (after sorting) keep the ``"first"``, the
@@ -136,7 +136,7 @@ def read_table(
     """
     path = Path(path)
     said: list[str] = []
-    columns = read_columns(path, marks, said.append)
+    columns = read_columns(path, dialect, said.append)
     timed = _parts(columns, time)
     features = _named(columns, features, {target, *timed, *([series] if series else [])})
     _check_roles(target, features, timed)
@@ -165,7 +165,7 @@ def read_table(
     unused = [column for column in columns if column[0] not in {*wanted, *timed, series}]
     times, unit, dates = None, None, None
     if stamps is not None:
-        ordered = moments(stamps, f"time column {time!r}", time_format, zone)
+        ordered = moments(stamps, f"time column {time!r}", time_format, time_zone)
         rows, kept = [], []
         for k, part in enumerate(_rows_of(member, len(ordered))):
             own = part[np.argsort(ordered[part], kind="stable")] if sort else part
@@ -180,10 +180,10 @@ def read_table(
         member = None if member is None else np.concatenate(kept)
         times, unit, dates = elapsed(ordered)
     elif every is not None:
-        raise TorchliquidError(f"--every {every} needs --time: say which column holds the times")
+        raise TorchliquidError(f"`every={every}` needs `time`: say which column holds the times")
     known = _known(future, names)
     if calendar:
-        more = calendar_columns(dates, calendar, zone)
+        more = calendar_columns(dates, calendar, time_zone)
         table = np.column_stack([table, *more.values()])
         names += list(more)
         known += list(more)
@@ -253,8 +253,8 @@ def _apart_hint(unused: Columns, late: NDArray[np.int64], series: str | None) ->
     for name, cells in unused:
         starts = _starts_of_runs(cells)
         if starts is not None and np.isin(late, starts).all():
-            return f"if these are several series, one for each {name!r}: give --series {name!r}"
-    return "if the table holds several series, give the column that tells them apart: --series"
+            return f"if these are several series, one for each {name!r}: give `series={name!r}`"
+    return "if the table holds several series, give the column that identifies them: `series`"
 
 
 def _named(columns: Columns, features: Sequence[str], taken: set[str]) -> list[str]:
@@ -344,7 +344,7 @@ def _several_series(unused: Columns) -> list[str]:
                 f"Column {name!r} is constant in {len(starts)} runs, as where a table holds "
                 "several series one after the other: they were read as one. If they are several, "
                 "give "
-                f"--series {name!r}."
+                f"`series={name!r}`."
             ]
     return []
 
@@ -364,7 +364,7 @@ def _backwards(unused: Columns) -> list[str]:
         if back:
             return [
                 f"Column {name!r} holds dates that run back in {back} rows, and rows count as time "
-                f"here, the first as the oldest: sort the table, or give --time {name!r}."
+                f"here, the first as the oldest: sort the table, or give `time={name!r}`."
             ]
     return []
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from torchliquid import __version__
+from torchliquid.bench.config import Protocol
 from torchliquid.bench.environment import describe
 from torchliquid.bench.models.methods import METHODS
 from torchliquid.bench.models.registry import Model, find
@@ -34,7 +35,7 @@ from torchliquid.bench.run.processes import NoRoomError, in_slots, start_worker
 from torchliquid.bench.run.scoring import per_lane, score
 from torchliquid.bench.run.shifting import under_shifts
 from torchliquid.bench.run.store import Run, Store, hold
-from torchliquid.bench.run.training import Progress, Protocol, seconds_alone, train
+from torchliquid.bench.run.training import Progress, seconds_alone, train
 from torchliquid.bench.run.tuning import is_tuned, passes, tune, tuned
 from torchliquid.bench.run.windows import predict, predict_along
 from torchliquid.bench.tasks.shifts import check_shifts
@@ -116,7 +117,7 @@ def _run(
             notify(f"note: trained models of {model.name} are damaged or missing: made anew")
     if finished:
         names = ", ".join(model.name for model in finished)
-        notify(f"note: finished in {folder} already: {names}; --fresh starts over")
+        notify(f"note: finished in {folder} already: {names}; `fresh` starts over")
     if processes is None:
         alone = training_seconds(task, todo, protocol) < WORTH_WORKERS
         processes = 0 if alone else min(os.cpu_count() or 1, len(todo))
@@ -274,7 +275,7 @@ def _save_models(pack: Pack, scaling: Scaling, folder: Path) -> None:
         part.rename(folder)
     except OSError as error:
         raise TorchliquidError(
-            f"cannot write {folder} ({error.strerror}): make room, or give another --out"
+            f"cannot write {folder} ({error.strerror}): make room, or give another `folder`"
         ) from error
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import Model
 from torchliquid.bench.run.scoring import mse, per_lane
-from torchliquid.bench.run.training import Protocol
 from torchliquid.bench.run.windows import along, inputs_for
 from torchliquid.bench.tasks.shifts import applies, shifted
 from torchliquid.bench.tasks.task import Array, Task

@@ -85,7 +85,7 @@ class Store:
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         try:
             if folder.exists() and not folder.is_dir():
-                raise TorchliquidError(f"{folder} is a file: give a folder with --out")
+                raise TorchliquidError(f"{folder} is a file: give another `folder`")
             self._check_ours()
             self._sweep()
             if fresh:
@@ -95,7 +95,7 @@ class Store:
             (folder / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TorchliquidError(
-                f"cannot write to {folder} ({error.strerror}): give another folder with --out"
+                f"cannot write to {folder} ({error.strerror}): give another `folder`"
             ) from error
 
     @classmethod
@@ -210,7 +210,7 @@ class Store:
                     values = "of a table with other numbers"
                 raise TorchliquidError(
                     f"{self.folder} holds results of another benchmark ({values}): give another "
-                    "--out, or --fresh to replace them"
+                    "`folder`, or `fresh` to replace them"
                 )
         return facts, arrays
 
@@ -220,7 +220,7 @@ class Store:
             if (self.folder / name).is_symlink() or (self.folder / name).is_file():
                 raise TorchliquidError(
                     f"{self.folder / name} is a link or a file, where a folder of ours goes: give "
-                    "another --out, or move it"
+                    "another `folder`, or move it"
                 )
         if self._task_file.exists() or self.models():
             return
@@ -228,7 +228,7 @@ class Store:
             if any((self.folder / name).glob("*")):
                 raise TorchliquidError(
                     f"{self.folder} has a folder {name!r} that no benchmark made: give another "
-                    "--out, or move it"
+                    "`folder`, or move it"
                 )
 
     def _sweep(self) -> None:
@@ -262,16 +262,16 @@ def hold(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / ".lock", timeout=0, is_singleton=True)
     try:
         if folder.exists() and not folder.is_dir():
-            raise TorchliquidError(f"{folder} is a file: give a folder with --out")
+            raise TorchliquidError(f"{folder} is a file: give another `folder`")
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise TorchliquidError(
-            f"another run is at work in {folder}: wait for it, or give another --out"
+            f"another run is at work in {folder}: wait for it, or give another `folder`"
         ) from error
     except OSError as error:
         raise TorchliquidError(
-            f"cannot write to {folder} ({error.strerror}): give another folder with --out"
+            f"cannot write to {folder} ({error.strerror}): give another `folder`"
         ) from error
     try:
         yield
@@ -285,7 +285,7 @@ def write_whole(path: Path, content: bytes) -> None:
         atomic_write(path, content)
     except OSError as error:
         raise TorchliquidError(
-            f"cannot write {path} ({error.strerror}): make room, or give another --out"
+            f"cannot write {path} ({error.strerror}): make room, or give another `folder`"
         ) from error
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import Model
 from torchliquid.bench.run.lane_adam import Steps
 from torchliquid.bench.run.windows import (
@@ -20,7 +21,6 @@ from torchliquid.bench.run.windows import (
     reset_windows,
     training_windows,
 )
-from torchliquid.bench.tasks.shifts import SEVERITIES
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning
 from torchliquid.nn import Pack
@@ -49,49 +49,6 @@ class Trial:
     epochs: int | None = None
     schedule: str = "constant"
     weight_decay: float = 0.0
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How every network of a benchmark is trained: Adam, mean squared error, full batch.
-
-    Args:
-        lanes: S; lane i has its own initial weights and, where the task draws noise, its own draw.
-        epochs: passes over the training stretch.
-        learning_rate: Adam's, the same for all networks.
-        seed: the initial weights of lane i follow from ``(seed, i)``.
-        trials: settings that each network tries on the validation part before; 1: none.
-        tuned: what the trials vary, see `torchliquid.bench.run.tuning`.
-        schedule: of the learning rate: ``"constant"``, or ``"one-cycle"``, up and down again.
-        weight_decay: decoupled, as in AdamW, of all weights.
-        cycle: epochs of a whole cycle, where training ends before; None: ``epochs``.
-        shifts: what the trained models are tested under, see `torchliquid.bench.tasks.shifts`.
-        severities: of them.
-    """
-
-    lanes: int = 24
-    epochs: int = 1000
-    learning_rate: float = 0.01
-    seed: int = 0
-    trials: int = 1
-    tuned: tuple[str, ...] = ("learning_rate", "dt")
-    schedule: str = "constant"
-    weight_decay: float = 0.0
-    cycle: int | None = None
-    shifts: tuple[str, ...] = ()
-    severities: tuple[int, ...] = SEVERITIES
-
-    def weight_seeds(self) -> list[int]:
-        """One seed a lane for the initial weights, unrelated to those of the noise."""
-        return [_seed(self.seed, lane, 1) for lane in range(self.lanes)]
-
-    def trial_seeds(self, lanes: int) -> list[int]:
-        """One seed a lane of trials for the initial weights: no lane that counts has the same."""
-        return [_seed(self.seed, lane, 3) for lane in range(lanes)]
-
-
-def _seed(*of: int) -> int:
-    return int(np.random.SeedSequence(of).generate_state(1)[0])
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import Model
 from torchliquid.bench.run.lane_adam import SCHEDULES
-from torchliquid.bench.run.training import Progress, Protocol, Trial, train
+from torchliquid.bench.run.training import Progress, Trial, train
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning
 

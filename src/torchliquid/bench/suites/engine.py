@@ -191,7 +191,7 @@ def _check_workers(client: Any, address: str, out: Path | None) -> None:
         if not sees:
             raise TorchliquidError(
                 f"worker {name} does not see {out}, or cannot write there: put the results where "
-                "all machines have them under the same path, with --out"
+                "all machines have them under the same path, as `folder`"
             )
 
 

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from torchliquid.bench.config import Protocol
 from torchliquid.bench.environment import describe
 from torchliquid.bench.judging.aggregate import matrix, overall, shifts
 from torchliquid.bench.judging.summary import summarise
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.run.runner import WORTH_WORKERS, job, settings_of, training_seconds
 from torchliquid.bench.run.store import Store, hold, write_whole
-from torchliquid.bench.run.training import Protocol
 from torchliquid.bench.suites.engine import (
     Key,
     Outcome,

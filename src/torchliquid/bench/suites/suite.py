@@ -5,7 +5,7 @@
     title = "Quick look"
     models = ["LTC-8", "LSTM-16", "ridge-AR", "persistence"]
 
-    [protocol]               # see torchliquid.bench.run.training.Protocol
+    [protocol]               # see torchliquid.bench.config.Protocol
     lanes = 8
     epochs = 300
     trials = 6
@@ -42,40 +42,32 @@
 """
 
 import dataclasses
-import difflib
-import inspect
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torchliquid.bench.config import (
+    SEVERITIES,
+    Protocol,
+    check_known,
+    check_table,
+    make_protocol,
+    nearest,
+    read,
+)
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.run.lane_adam import check_schedule
-from torchliquid.bench.run.training import Protocol
 from torchliquid.bench.run.tuning import TUNABLE
-from torchliquid.bench.tasks.attractors import SYSTEMS, Attractor
-from torchliquid.bench.tasks.presets import ARTICLE
-from torchliquid.bench.tasks.shifts import SEVERITIES, SHIFTS, check_shifts
-from torchliquid.bench.tasks.signal_task import article_task, attractor_task
-from torchliquid.bench.tasks.sines import SumOfSines
-from torchliquid.bench.tasks.sunspots import sunspots
-from torchliquid.bench.tasks.table_task import table_task
+from torchliquid.bench.tasks.kinds import KINDS, protocol_for
+from torchliquid.bench.tasks.shifts import SHIFTS, check_shifts
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import read_file
 
 STATES = ("carry", "reset")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SPLIT = frozenset(inspect.signature(table_task).parameters) - {"series"}
-_READING = frozenset(
-    ["features", "time", "missing", "time_format", "zone", "sort", "duplicates", "every", "series",
-     "future", "calendar"]
-)  # fmt: skip
-_DRAWN = frozenset(["sampling", "missing"])
-_LISTS = frozenset(["features", "missing", "future", "calendar"])
-
-
 _LONGEST = 2**24
 """Bytes of a suite file: more is another kind of file."""
 
@@ -121,27 +113,19 @@ class Ladder:
 
 @dataclasses.dataclass(frozen=True)
 class TaskEntry:
-    """A task by name, how it is made, and who runs; a table is read when it is asked for."""
+    """A task by name, how it is made, and which models run; tables are read when it is built."""
 
     name: str
     kind: str
-    options: Mapping[str, Any]
+    options: Any
     folder: Path
     models: tuple[str, ...]
 
     def build(self, protocol: Protocol) -> tuple[Task, Protocol]:
         """The task, and the protocol that goes with it: without validation nothing is tuned."""
-        try:
-            task = _KINDS[self.kind][1](self, protocol)
-        except (TypeError, ValueError) as error:
-            if isinstance(error, TorchliquidError):
-                raise
-            raise TorchliquidError(
-                f"task {self.name!r} has a value of another type than is wanted ({error})"
-            ) from error
-        if not task.valid and task.tuning is None:
-            return task, dataclasses.replace(protocol, trials=1, tuned=())
-        return task, protocol
+        make = KINDS[self.kind].make
+        task = make(self.options, self.folder, protocol.lanes, protocol.seed).task
+        return task, protocol_for(task, protocol)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +171,7 @@ def read_suite(path: Path | str) -> Suite:
 
 def _suite(path: Path, given: dict[str, Any]) -> Suite:
     keys = {"title", "models", "protocol", "shifts", "tasks", "contrasts", "ladders"}
-    _known(given, keys, "a suite")
+    check_known(given, keys, "a suite")
     models = _texts(given.get("models"), "models")
     find(models)
     tables = given.get("tasks", {})
@@ -213,68 +197,49 @@ def _suite(path: Path, given: dict[str, Any]) -> Suite:
 
 
 def _protocol(given: Any) -> Protocol:
-    fields = {field.name: field.type for field in dataclasses.fields(Protocol)}
-    _table(given, "protocol")
-    _known(given, set(fields) - {"cycle", "shifts", "severities"}, "[protocol]")
-    for key, value in given.items():
-        wanted = (int, float) if key in ("learning_rate", "weight_decay") else int
-        if key not in ("schedule", "tuned") and (
-            isinstance(value, bool) or not isinstance(value, wanted)
-        ):
-            raise TorchliquidError(f"protocol.{key} is {value!r}: give a number")
-    tuned: tuple[str, ...] = ("learning_rate", "dt")
-    if "tuned" in given:
-        tuned = _texts(given["tuned"], "protocol.tuned")
-        for name in tuned:
-            if name not in TUNABLE:
-                raise TorchliquidError(
-                    f"protocol.tuned names {name!r}{_nearest(name, TUNABLE)}: it knows "
-                    f"{', '.join(TUNABLE)}"
-                )
-    tuned = tuple(name for name in tuned if name not in given)
-    protocol = Protocol(**(given | {"tuned": tuned}))
+    given = read(Protocol, given, "[protocol]")
+    for name in given.get("tuned", ()):
+        if name not in TUNABLE:
+            raise TorchliquidError(
+                f"tuned of [protocol] has {name!r}{nearest(name, TUNABLE)}: it knows "
+                f"{', '.join(TUNABLE)}"
+            )
+    protocol = make_protocol(given)
     check_schedule(protocol.schedule, protocol.weight_decay)
-    return dataclasses.replace(protocol, tuned=tuned if protocol.trials > 1 else ())
+    return protocol
 
 
-def _task(name: str, options: Any, folder: Path, models: tuple[str, ...]) -> TaskEntry:
-    _table(options, f"tasks.{name}")
+def _task(name: str, given: Any, folder: Path, models: tuple[str, ...]) -> TaskEntry:
+    what = f"task {name!r}"
+    check_table(given, what)
     if not _NAME.fullmatch(name):
         raise TorchliquidError(
-            f"task {name!r}: names are of letters, digits, dots and dashes, as of a folder"
+            f"{what}: names are of letters, digits, dots and dashes, as of a folder"
         )
-    kind = options.get("kind", name)
-    if kind not in _KINDS:
+    kind = given.get("kind", name)
+    if kind not in KINDS:
         raise TorchliquidError(
-            f"task {name!r} has kind {kind!r}{_nearest(str(kind), _KINDS)}: give kind = one of "
-            f"{', '.join(_KINDS)}"
+            f"{what} has kind {kind!r}{nearest(str(kind), KINDS)}: give kind = one of "
+            f"{', '.join(KINDS)}"
         )
-    own = {key: value for key, value in options.items() if key not in ("kind", "models")}
-    if "models" in options:
-        chosen = _texts(options["models"], f"models of task {name!r}")
+    own = {key: value for key, value in given.items() if key not in ("kind", "models")}
+    if "models" in given:
+        chosen = _texts(given["models"], f"models of {what}")
         for model in chosen:
             if model not in models:
                 raise TorchliquidError(
-                    f"task {name!r} names {model!r}, no model of the suite{_nearest(model, models)}"
+                    f"{what} names {model!r}, no model of the suite{nearest(model, models)}"
                 )
         models = tuple(model for model in models if model in chosen)
-    _known(own, _KINDS[kind][0], f"a task of kind {kind!r}")
-    for key in _LISTS & set(own) & (_READING if kind == "table" else {"features"}):
-        _texts(own[key], f"{key} of task {name!r}")
-    for key in ("file", "folder", "target"):
-        if key in _KINDS[kind][0] and key not in own:
-            place = "file" if "file" in _KINDS[kind][0] else "folder"
-            raise TorchliquidError(
-                f"task {name!r} has no {key}: a task of kind {kind!r} needs {place} and target"
-            )
-    return TaskEntry(name, kind, own, folder, models)
+    options = KINDS[kind].options
+    return TaskEntry(name, kind, options(**read(options, own, what)), folder, models)
 
 
 def _shifts(given: Any, protocol: Protocol) -> Protocol:
     if given is None:
         return protocol
-    _table(given, "shifts")
-    _known(given, {"kinds", "severities"}, "[shifts]")
+    check_table(given, "shifts")
+    check_known(given, {"kinds", "severities"}, "[shifts]")
     kinds = _texts(given.get("kinds"), "kinds of [shifts]")
     kinds = tuple(SHIFTS) if kinds == ("all",) else kinds
     severities = given.get("severities", list(SEVERITIES))
@@ -283,7 +248,7 @@ def _shifts(given: Any, protocol: Protocol) -> Protocol:
     for kind in kinds:
         if kind not in SHIFTS:
             raise TorchliquidError(
-                f"[shifts] has no kind {kind!r}{_nearest(kind, SHIFTS)}: it knows "
+                f"[shifts] has no kind {kind!r}{nearest(kind, SHIFTS)}: it knows "
                 f"{', '.join(SHIFTS)}"
             )
     check_shifts(kinds, severities)
@@ -294,14 +259,14 @@ def _contrasts(
     given: Any, models: tuple[str, ...], tasks: tuple[TaskEntry, ...], shifts: tuple[str, ...]
 ) -> list[Contrast]:
     """What an entry of the file plans: one contrast, or one for each of its shifts."""
-    _table(given, "contrasts")
+    check_table(given, "contrasts")
     fields = {field.name for field in dataclasses.fields(Contrast)} - {"shift"} | {"shifts"}
-    _known(given, fields, "a contrast")
+    check_known(given, fields, "a contrast")
     for key in ("first", "second"):
         if given.get(key) not in models:
             raise TorchliquidError(
                 f"a contrast's {key} is {given.get(key)!r}, no model of the suite"
-                f"{_nearest(str(given.get(key)), models)}"
+                f"{nearest(str(given.get(key)), models)}"
             )
     if given["first"] == given["second"]:
         raise TorchliquidError(f"a contrast compares {given['first']} with itself")
@@ -333,7 +298,7 @@ def _contrasts(
     for name in () if listed == ("all",) else listed:
         if name not in shifts:
             raise TorchliquidError(
-                f"a contrast names shift {name!r}, which [shifts] does not{_nearest(name, shifts)}"
+                f"a contrast names shift {name!r}, which [shifts] does not{nearest(name, shifts)}"
             )
     if not shifts:
         raise TorchliquidError("a contrast has shifts, but the suite has no [shifts] with kinds")
@@ -343,8 +308,8 @@ def _contrasts(
 
 
 def _ladder(given: Any, models: tuple[str, ...], tasks: tuple[TaskEntry, ...]) -> Ladder:
-    _table(given, "ladders")
-    _known(given, {"first", "second", "tasks"}, "a ladder")
+    check_table(given, "ladders")
+    check_known(given, {"first", "second", "tasks"}, "a ladder")
     rungs: list[tuple[str, ...]] = []
     for key in ("first", "second"):
         cell = given.get(key)
@@ -369,83 +334,12 @@ def _tasks_of(
     for name in named:
         if name not in names:
             raise TorchliquidError(
-                f"{what} names task {name!r}, which there is none of{_nearest(name, names)}"
+                f"{what} names task {name!r}, which there is none of{nearest(name, names)}"
             )
     return named
-
-
-def _table(given: Any, what: str) -> None:
-    if not isinstance(given, dict):
-        raise TorchliquidError(f"{what} is {given!r}: give a table of keys and values")
 
 
 def _texts(given: Any, what: str) -> tuple[str, ...]:
     if not isinstance(given, list) or not given or not all(isinstance(t, str) for t in given):
         raise TorchliquidError(f"{what} is {given!r}: give a list of names, at least one")
     return tuple(given)
-
-
-def _known(given: Mapping[str, Any], known: set[str] | frozenset[str], what: str) -> None:
-    for key in given:
-        if key not in known:
-            raise TorchliquidError(
-                f"{what} has no key {key!r}{_nearest(key, known)}: it knows "
-                f"{', '.join(sorted(known))}"
-            )
-
-
-def _nearest(given: str, known: Any) -> str:
-    near = difflib.get_close_matches(given, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _article(entry: TaskEntry, protocol: Protocol) -> Task:
-    options = dict(entry.options)
-    name, window = options.pop("preset", ARTICLE), options.pop("window", None)
-    drawn = {key: options.pop(key) for key in _DRAWN & set(options)}
-    if "sines" in options:
-        options["sines"] = tuple((float(a), float(w)) for a, w in options["sines"])
-    series = SumOfSines.of_preset(name, **options)
-    return article_task(series, protocol.lanes, protocol.seed, window=window, **drawn)
-
-
-def _attractor(entry: TaskEntry, protocol: Protocol) -> Task:
-    options = dict(entry.options)
-    drawn = {key: options.pop(key) for key in _DRAWN & set(options)}
-    return attractor_task(Attractor(entry.kind, **options), protocol.lanes, protocol.seed, **drawn)
-
-
-def _traces(entry: TaskEntry, protocol: Protocol) -> Task:
-    from torchliquid.bench.tasks.traces import read_traces
-
-    options = dict(entry.options)
-    folder, target = options.pop("folder"), options.pop("target")
-    series = read_traces(entry.folder / folder, target, options.pop("features", ()))
-    return table_task(series, **options)
-
-
-def _sunspots(entry: TaskEntry, protocol: Protocol) -> Task:
-    return table_task(sunspots(), **entry.options)
-
-
-def _table_file(entry: TaskEntry, protocol: Protocol) -> Task:
-    from torchliquid.tables import read_table
-
-    options = dict(entry.options)
-    file, target = options.pop("file"), options.pop("target")
-    reading = {key: options.pop(key) for key in list(options) if key in _READING}
-    series = read_table(entry.folder / file, target, **reading)
-    return table_task(series, **options)
-
-
-_KINDS: dict[str, tuple[frozenset[str], Callable[[TaskEntry, Protocol], Task]]] = {
-    "article": (
-        frozenset(["preset", "sines", "sigma", "steps", "train", "span", "window"]) | _DRAWN,
-        _article,
-    ),
-    **dict.fromkeys(SYSTEMS, (frozenset(["sigma", "steps", "train"]) | _DRAWN, _attractor)),
-    "traces": (_SPLIT | {"folder", "target", "features"}, _traces),
-    "sunspots": (_SPLIT - {"split"}, _sunspots),
-    "table": (_SPLIT | _READING | {"file", "target"}, _table_file),
-}
-"""What a task of each kind may say, and how it is made."""

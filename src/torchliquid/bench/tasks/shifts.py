@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.bench.config import SEVERITIES
 from torchliquid.bench.tasks.task import Steps, Task
 from torchliquid.errors import TorchliquidError
 
@@ -26,7 +27,6 @@ Corrupt = Callable[[Values, float, np.random.Generator], Values]
 
 SPIKE = 4.0
 """Height of a spike, in training standard deviations."""
-SEVERITIES = (1, 2, 3, 4, 5)
 _SHARES = (0.05, 0.1, 0.2, 0.4, 0.6)
 _FASTER = (1.05, 1.1, 1.25, 1.5, 2.0)
 

@@ -179,14 +179,6 @@ int64_t tl_width(int64_t bytes) {
     return t ? t->width : 0;
 }
 
-int64_t tl_kept(const tl_sizes *s) {
-    const tl_table *t = table_for(s);
-    int64_t width = t ? t->width : 1;
-    if (s->rows)
-        return s->lanes * s->batch * s->steps * ((s->hidden + width - 1) / width * width);
-    return (s->lanes + width - 1) / width * width * s->batch * s->steps * s->hidden;
-}
-
 static int fits(const tl_sizes *s) {
     return table(s->real) && s->threads >= 1 && s->lanes >= 1 && s->batch >= 1 && s->steps >= 1 &&
            s->inputs >= 1 && s->hidden >= 1 && !(s->shared && s->batch > 1);

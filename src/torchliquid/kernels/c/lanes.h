@@ -15,6 +15,14 @@
 #include "torchliquid.h"
 #include "vector.h"
 
+/* Assumptions that a debug build checks (HACKING.md); a release build has none of them. */
+#ifdef TL_CHECKS
+#include <assert.h>
+#define CHECK(condition) assert(condition)
+#else
+#define CHECK(condition) ((void)0)
+#endif
+
 enum { ROWS = 8, MOST_PARTS = 32 };
 #if TL_REGISTERS == 32
 enum { TILE = 2, OUTER = 4, TOGETHER = 4 };
@@ -59,6 +67,7 @@ INLINE void job_part(const tl_sizes *s, int64_t job, int64_t all, int64_t *first
     *first = job * grains / jobs * grain(s);
     *last = (job + 1) * grains / jobs * grain(s);
     if (*last > all) *last = all;
+    CHECK(0 <= *first && *first <= *last);
 }
 
 /* Columns of a job: [first, last) among all, the batch of one block of lanes being consecutive. */
@@ -77,6 +86,7 @@ INLINE column column_at(const tl_sizes *s, int64_t index) {
     c.lane = index / s->batch * WIDTH;
     c.batch = index % s->batch;
     c.valid = s->lanes - c.lane < WIDTH ? s->lanes - c.lane : WIDTH;
+    CHECK(index >= 0 && 1 <= c.valid && c.valid <= WIDTH);
     return c;
 }
 
@@ -84,6 +94,7 @@ INLINE column column_at(const tl_sizes *s, int64_t index) {
 
 /* The first `valid` elements, zero beyond. */
 INLINE vec load_some(const real *from, int64_t valid) {
+    CHECK(0 <= valid && valid <= WIDTH);
 #if defined(__AVX512F__) && TL_BYTES == 64 && TL_REAL == 32
     return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << valid) - 1), from);
 #elif defined(__AVX512F__) && TL_BYTES == 64
@@ -96,6 +107,7 @@ INLINE vec load_some(const real *from, int64_t valid) {
 }
 
 INLINE void store_some(real *to, int64_t valid, vec v) {
+    CHECK(0 <= valid && valid <= WIDTH);
 #if defined(__AVX512F__) && TL_BYTES == 64 && TL_REAL == 32
     _mm512_mask_storeu_ps(to, (__mmask16)((1u << valid) - 1), (__m512)v);
 #elif defined(__AVX512F__) && TL_BYTES == 64
@@ -114,6 +126,7 @@ INLINE vec gather(const real *from, int64_t stride, int64_t valid) {
 }
 
 INLINE real *element(const tl_view *v, column c, int64_t row) {
+    CHECK(v->data != NULL);
     return (real *)v->data + c.lane * v->lane + c.batch * v->batch + row * v->row;
 }
 

@@ -26,6 +26,7 @@ typedef struct {
 } row_place;
 
 INLINE real *row_element(const tl_view *v, row_place r, int64_t step) {
+    CHECK(v->data != NULL && r.lane >= 0 && r.batch >= 0);
     return (real *)v->data + r.lane * v->lane + r.batch * v->batch + step * v->row;
 }
 

@@ -75,7 +75,7 @@ typedef struct {
     tl_view y; /* states after every step (L, H), optional */
     tl_view last; /* state after the last step (H,), optional */
     tl_view out; /* (L, O), where there is a readout */
-    void *kept_states; /* tl_kept() reals each, or NULL */
+    void *kept_states; /* reals of `kept_size` in _library.py each, or NULL */
     void *kept_gates; /* of one sub-step a step; NULL: the backward pass computes gates again */
     int64_t outputs; /* O */
     /* backward pass: gradients of the outputs, optional, and of the inputs, where wanted */
@@ -123,7 +123,7 @@ typedef struct {
     tl_view y; /* states h after every step (L, H); with rows optional, and not read backward */
     tl_view last; /* h after the last step (H,) */
     tl_view last_c; /* c after the last step (H,), LSTM only */
-    void *kept; /* 6 tl_kept() reals for the backward pass; NULL in a forward pass without one */
+    void *kept; /* 6 `kept_size` reals for the backward pass; NULL in a forward pass without one */
     tl_view readout; /* (O, H), optional: then out = readout h + readout_bias; rows only */
     tl_view readout_bias; /* (O,) */
     tl_view out; /* (L, O), where there is a readout */
@@ -193,10 +193,6 @@ TL_EXPORT int tl_use_isa(const char *name);
 
 /* Lanes of a register, for reals of 4 or 8 bytes. */
 TL_EXPORT int64_t tl_width(int64_t real);
-
-/* Reals that each buffer a kernel keeps for its backward pass needs: whole registers of lanes, B L H;
- * with rows N B L times whole registers of neurons. Only the kernel knows their order. */
-TL_EXPORT int64_t tl_kept(const tl_sizes *sizes);
 
 /* Kernels, tl_<name>_forward and tl_<name>_backward: TL_OK; TL_NO_MEMORY or TL_BAD_ARGUMENT with
  * nothing written. */

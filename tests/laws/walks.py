@@ -1,0 +1,346 @@
+"""Every public callable with arguments that are right, and what else each argument takes."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import torchliquid
+from torchliquid import LTC, Pack, SequenceModel, functional, kernels
+
+from .bad_values import (
+    B,
+    Fine,
+    H,
+    I,
+    L,
+    O,
+    S,
+    any_length,
+    any_length_of_pack,
+    broadcast_with,
+    dense,
+    device,
+    dimension,
+    dtype,
+    edges,
+    flag,
+    gradient_norm,
+    index,
+    layer_with_times,
+    neurons,
+    never,
+    no_unit,
+    nothing,
+    one_time,
+    pair,
+    positive_time,
+    projection,
+    recurrent,
+    same,
+    same_or_none,
+    seeds,
+    share,
+    shared_or_own,
+    size,
+    solver,
+    stamps,
+    time_of_function,
+    time_of_layer,
+    time_of_pack,
+    time_or_none,
+    unfolds,
+    watched,
+)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A callable, right arguments for it, and what else is right for each."""
+
+    call: Callable[..., Any]
+    given: Mapping[str, Any]
+    fine: Mapping[str, Fine]
+
+
+def draw(*shape: int) -> torch.Tensor:
+    return torch.rand(*shape) + 0.1
+
+
+def row_lengths(v: Any, base: Any) -> bool:
+    """None, or B whole numbers from 1 to L."""
+    if v is None:
+        return True
+    try:
+        array = v.numpy() if isinstance(v, torch.Tensor) and dense(v) else np.asarray(v)
+    except Exception:
+        return False
+    if array.dtype.kind not in "iu" or array.shape != (B,):
+        return False
+    return bool(((array >= 1) & (array <= L)).all())
+
+
+def arrivals(v: Any, base: Any) -> bool:
+    """None, or booleans for samples or features."""
+    if v is None:
+        return True
+    return dense(v) and v.dtype == torch.bool and v.shape in ((B, L), (B, L, I))
+
+
+def layer_walk(
+    call: Callable[..., Any], lead: tuple[int, ...] = (), dt: bool = True, D: int = 1
+) -> Walk:
+    """x, h0 and dt, batch first; where it takes them, lengths."""
+    given = {"x": draw(*lead, B, L, I), "h0": draw(*lead, D, B, H)}
+    fine: dict[str, Fine] = {"x": shared_or_own if lead else same, "h0": same_or_none}
+    if dt:
+        given["dt"] = draw(*lead, B, L)
+        fine["dt"] = time_of_pack if lead else time_of_layer
+    takes = inspect.signature(call.forward if isinstance(call, nn.Module) else call).parameters
+    if "lengths" in takes:
+        given["lengths"], fine["lengths"] = None, row_lengths
+    if "observed" in takes:
+        given["observed"], fine["observed"] = None, arrivals
+    if "hx" in takes:
+        given["hx"], fine["hx"] = None, nothing
+    return Walk(call, given, fine)
+
+
+def lstm_walk(call: Callable[..., Any], lead: tuple[int, ...] = ()) -> Walk:
+    states = draw(*lead, 1, B, H), draw(*lead, 1, B, H)
+    given = {"x": draw(*lead, B, L, I), "h0": states, "dt": None}
+    x = any_length_of_pack if lead else any_length
+    fine: dict[str, Fine] = {"x": x, "h0": pair, "dt": pair}
+    given["lengths"], fine["lengths"] = None, pair
+    given["observed"], fine["observed"] = None, pair
+    given["hx"], fine["hx"] = None, nothing
+    return Walk(call, given, fine)
+
+
+def gru_walk(call: Callable[..., Any]) -> Walk:
+    walk = layer_walk(call, dt=False)
+    fine = {**walk.fine, "x": any_length, **dict.fromkeys(("dt", "lengths", "observed"), pair)}
+    return Walk(call, {**walk.given, "dt": None}, fine)
+
+
+def ltc_arguments() -> dict[str, Any]:
+    return {
+        "x": draw(B, L, I), "h0": draw(B, H), "weight_ih": draw(H, I), "weight_hh": draw(H, H),
+        "bias": draw(H), "tau": draw(H), "target": draw(H), "dt": draw(B, L),
+        "solver": "semi_implicit", "unfolds": 2,
+    }  # fmt: skip
+
+
+LTC_FINE: dict[str, Fine] = {
+    **dict.fromkeys(("x", "h0", "weight_ih", "weight_hh", "tau", "target"), same),
+    "bias": same_or_none, "dt": time_of_function, "solver": solver, "unfolds": unfolds,
+}  # fmt: skip
+
+
+def gated_walk(call: Callable[..., Any], gates: int) -> Walk:
+    states = {"h0": draw(B, H)} | ({"c0": draw(B, H)} if gates == 4 else {})
+    weights = {"weight_ih": draw(gates * H, I), "weight_hh": draw(gates * H, H)}
+    biases = {"bias_ih": draw(gates * H), "bias_hh": draw(gates * H)}
+    given = {"x": draw(B, L, I)} | states | weights | biases
+    fine: dict[str, Fine] = {name: same_or_none if name in biases else same for name in given}
+    fine["x"] = any_length
+    return Walk(call, given, fine)
+
+
+def rate_walk(call: Callable[..., Any], gates: int, rate: str) -> Walk:
+    """A gated cell that takes dt, and a rate or time constant of each neuron."""
+    walk = gated_walk(call, gates)
+    given, fine = walk.given | {rate: draw(H).abs(), "dt": draw(B, L)}, dict(walk.fine)
+    fine |= {"x": same, rate: same, "dt": time_of_function}
+    if gates == 1:
+        given["bias"], fine["bias"] = given.pop("bias_ih"), fine.pop("bias_ih")
+        del given["bias_hh"], fine["bias_hh"]
+    return Walk(call, given, fine)
+
+
+def synaptic_walk(call: Callable[..., Any]) -> Walk:
+    given: dict[str, Any] = {"x": draw(B, L, I), "h0": draw(B, H)}
+    for prefix, count in (("", H * H), ("sensory_", I * H)):
+        given |= {f"{prefix}{name}": draw(count) for name in ("sigma", "mu", "w", "erev")}
+    given |= {name: draw(H) for name in ("gleak", "vleak", "cm")}
+    given |= {"input_w": draw(I), "input_b": draw(I)}
+    every, sensory = functional.synaptic.__globals__["all_pairs"](H, H), None
+    given |= {"synapses": every, "sensory": sensory, "dt": draw(B, L), "unfolds": 2}
+    fine: dict[str, Fine] = dict.fromkeys(given, same)
+    fine |= {"input_w": same_or_none, "input_b": same_or_none, "dt": time_of_function}
+    fine |= {"synapses": lambda v, base: v is None or edges(v, base), "unfolds": unfolds}
+    fine |= {"sensory": lambda v, base: v is None}
+    return Walk(call, given, fine)
+
+
+def model(layer: nn.Module) -> SequenceModel:
+    return SequenceModel(layer, O)
+
+
+def pack_of(cell: Callable[..., nn.Module]) -> Pack:
+    return Pack(lambda seed: model(cell(I, H, batch_first=True)), range(S))
+
+
+def clipped(max_norm: Any) -> Any:
+    pack = pack_of(LTC)
+    pack(draw(B, L, I))[0].sum().backward()
+    return pack.clip_grad_norm_(max_norm)
+
+
+def walks(folder: Path) -> dict[str, Walk]:
+    ltc, deep = LTC(I, H, batch_first=True), LTC(I, H, 2, batch_first=True)
+    both = LTC(I, H, 2, bidirectional=True, batch_first=True)
+    lstm, gru = nn.LSTM(I, H, batch_first=True), nn.GRU(I, H, batch_first=True)
+    liquid = pack_of(LTC)
+    torchliquid.save(ltc, folder / "saved")
+    constructor = {
+        "input_size": I, "hidden_size": H, "num_layers": 2, "bias": True, "batch_first": True,
+        "dropout": 0.1, "bidirectional": True, "proj_size": 2, "solver": "euler", "unfolds": 1,
+        "dt": 0.1, "device": None, "dtype": None,
+    }  # fmt: skip
+    makes: dict[str, Fine] = {
+        "input_size": size, "hidden_size": lambda v, base: size(v, base) and v > 2,
+        "num_layers": lambda v, base: size(v, base) and v <= 1000, "bias": flag,
+        "batch_first": flag, "dropout": share, "bidirectional": flag, "proj_size": projection,
+        "solver": solver, "unfolds": unfolds, "dt": positive_time, "device": device, "dtype": dtype,
+    }  # fmt: skip
+    step = {
+        "u": draw(B, H), "x": draw(B, H), "weight_hh": draw(H, H), "tau": draw(1, H),
+        "target": draw(1, H), "dt": draw(B, 1), "solver": "rk4", "unfolds": 2,
+    }  # fmt: skip
+
+    def row(v: Any, base: Any) -> bool:
+        return same(v, base) or same(v, base[0])
+
+    step_fine: dict[str, Fine] = dict.fromkeys(step, same)
+    step_fine |= {"tau": row, "target": row, "dt": time_of_function, "solver": solver}
+    step_fine |= {"unfolds": unfolds}
+    found = {
+        "LTC": Walk(LTC, constructor, makes),
+        "LTC.forward": layer_walk(ltc),
+        "LTC.forward-both": layer_walk(both, D=4),
+        "LTC.time_constants": layer_walk(ltc.time_constants),
+        "LTC.time_constants-both": layer_walk(both.time_constants, D=4),
+        "LTC.step": Walk(
+            ltc.step,
+            {"x": draw(B, I), "state": draw(B, H), "dt": 0.3, "out": torch.empty(B, H)},
+            {"x": same, "state": same_or_none, "dt": one_time, "out": same_or_none},
+        ),
+        "LTC.ablate": Walk(
+            lambda neurons, place: ltc.ablate(neurons, place).__enter__(),
+            {"neurons": [1], "place": 0},
+            {"neurons": neurons, "place": lambda v, base: index(v, base) and -1 <= v < 1},
+        ),
+        "LTC.step-deep": Walk(
+            deep.step,
+            {"x": draw(B, I), "state": draw(2, B, H), "dt": 0.3, "out": torch.empty(2, B, H)},
+            {"x": same, "state": same_or_none, "dt": one_time, "out": same_or_none},
+        ),
+        "LTC.step_many": Walk(
+            ltc.step_many, {"x": draw(B, I), "states": draw(B, H), "dt": draw(B)},
+            {"x": same, "states": same, "dt": one_time},
+        ),
+        "SequenceModel": Walk(
+            SequenceModel, {"layer": ltc, "output_size": 1},
+            {"layer": recurrent, "output_size": size},
+        ),
+        "SequenceModel.forward": layer_walk(model(ltc)),
+        "SequenceModel.forward-LSTM": lstm_walk(model(lstm)),
+        "SequenceModel.forward-GRU": gru_walk(model(gru)),
+        "Pack": Walk(
+            Pack, {"make_model": lambda seed: model(LTC(I, H)), "seeds": range(S)},
+            {"make_model": never, "seeds": seeds},
+        ),
+        "Pack.forward": layer_walk(liquid, (S,)),
+        "Pack.states": layer_walk(liquid.states, (S,)),
+        "Pack.time_constants": layer_walk(liquid.time_constants, (S,)),
+        "Pack.forward-LSTM": lstm_walk(pack_of(nn.LSTM), (S,)),
+        "Pack.lane": Walk(liquid.lane, {"index": 0}, {"index": index}),
+        "Pack.clip_grad_norm_": Walk(clipped, {"max_norm": 1.0}, {"max_norm": gradient_norm}),
+        "dt_from_timestamps": Walk(
+            torchliquid.dt_from_timestamps,
+            {
+                "t": draw(B, L).abs().cumsum(0).cumsum(1), "first": 0.5, "unit": None, "dim": -1,
+                "dtype": None,
+            },
+            {
+                "t": stamps, "first": time_or_none, "unit": no_unit, "dim": dimension,
+                "dtype": dtype,
+            },
+        ),
+        "fill_missing": Walk(
+            torchliquid.fill_missing,
+            {"x": draw(B, L, I), "observed": None, "indicator": True, "batch_first": True},
+            {
+                "x": lambda v, base: (dense(v) or getattr(v, "is_meta", False))
+                and v.dim() in (2, 3) and v.is_floating_point(),
+                "observed": lambda v, base: v is None or (
+                    dense(v) and v.dtype == torch.bool and v.shape == (B, L, I)
+                ),
+                "indicator": flag, "batch_first": flag,
+            },
+        ),
+        "watch": Walk(
+            torchliquid.watch, {"model": ltc, "every": 2}, {"model": watched, "every": size},
+        ),
+        "time_constants": Walk(
+            torchliquid.time_constants,
+            {"layer": ltc, **layer_walk(ltc.time_constants).given},
+            {"layer": layer_with_times, **layer_walk(ltc.time_constants).fine},
+        ),
+        "plot_time_constants": Walk(
+            torchliquid.plot_time_constants,
+            {
+                "layer": ltc, "x": draw(1, L, I), "h0": draw(1, 1, H), "dt": draw(1, L).abs(),
+                "place": 0,
+            },
+            {
+                "layer": layer_with_times, "place": lambda v, base: index(v, base) and -1 <= v < 1,
+                **{n: f for n, f in layer_walk(ltc.time_constants).fine.items()
+                   if n not in ("lengths", "observed")},
+            },
+        ),
+        "save": Walk(
+            torchliquid.save, {"model": ltc, "folder": folder / "new"},
+            {"model": recurrent, "folder": lambda v, b: isinstance(v, str | Path) and v != "\0"},
+        ),
+        "load": Walk(torchliquid.load, {"folder": folder / "saved"}, {"folder": never}),
+        "functional.ltc_step": Walk(functional.ltc_step, step, step_fine),
+        "functional.ltc_time_constants": Walk(
+            functional.ltc_time_constants, ltc_arguments(), LTC_FINE
+        ),
+        "functional.time_constant": Walk(
+            functional.time_constant, {"gate": draw(B, H), "tau": draw(H)},
+            {"gate": broadcast_with(H), "tau": broadcast_with(B, H)},
+        ),
+        "functional.ctrnn": rate_walk(functional.ctrnn, 1, "tau"),
+        "functional.decay_gru": rate_walk(functional.decay_gru, 3, "rate"),
+    }  # fmt: skip
+    for room, functions in (("functional", functional), ("kernels", kernels)):
+        found |= {
+            f"{room}.ltc": Walk(functions.ltc, ltc_arguments(), LTC_FINE),
+            f"{room}.lstm": gated_walk(functions.lstm, 4),
+            f"{room}.gru": gated_walk(functions.gru, 3),
+            f"{room}.synaptic": synaptic_walk(functions.synaptic),
+        }
+    return found
+
+
+NAMES = (
+    *("watch", "LTC.ablate", "LTC.step-deep", "LTC.forward-both", "LTC.time_constants-both"),
+    *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
+    *("time_constants", "plot_time_constants", "save", "load"),
+    *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps", "fill_missing"),
+    *("SequenceModel.forward-LSTM", "SequenceModel.forward-GRU"),
+    *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),
+    *("Pack.lane", "Pack.clip_grad_norm_"),
+    *("functional.ltc_step", "functional.ltc_time_constants", "functional.time_constant"),
+    *("functional.ctrnn", "functional.decay_gru"),
+    *("functional.ltc", "functional.lstm", "functional.gru", "functional.synaptic"),
+    *("kernels.ltc", "kernels.lstm", "kernels.gru", "kernels.synaptic"),
+)
