@@ -36,7 +36,7 @@ from torchliquid.export.c._bias_correction import quantised
 from torchliquid.export.verify import _host as host
 from torchliquid.export.verify import _qemu as boards
 from torchliquid.export.verify._host import Exported
-from torchliquid.export.verify._qemu import BOARDS, Sizes, Told
+from torchliquid.export.verify._qemu import BOARDS, DeviceRun, Sizes
 from torchliquid.export.verify.verification import opened, vectors
 
 OUT = Path(__file__).parent / "edge.json"
@@ -73,7 +73,7 @@ def trained(folder: Path) -> dict[str, list[Any]]:
     }
 
 
-def counted(model: Any, core: str, level: str, **options: Any) -> tuple[Told, Sizes]:
+def counted(model: Any, core: str, level: str, **options: Any) -> tuple[DeviceRun, Sizes]:
     """Instructions and bytes of a model on a core; an error if it is not the model's there."""
     with tempfile.TemporaryDirectory() as place:
         exported = opened(to_c(model, Path(place) / "c", name="net", **options))

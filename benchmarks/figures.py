@@ -1,15 +1,18 @@
-"""The figures of README and docs, from a finished benchmark, in colours of the reader's scheme.
+"""The figures of README and docs, from finished benchmarks, in colours of the reader's scheme.
 
 python benchmarks/figures.py results/article
+python benchmarks/figures.py results/tuned      # that of README alone, of suites/tuned.toml
 """
 
+import json
 import sys
 from pathlib import Path
 
 import torch
 
 import torchliquid as tl
-from torchliquid.bench.report.svg import themed
+from torchliquid.bench.report.style import INK, SOFT, drawing, log_axis, look
+from torchliquid.bench.report.svg import themed, to_svg
 
 FIGURES = {
     "answer": "answer",
@@ -36,8 +39,46 @@ def tutorial(path: Path) -> None:
     tl.plot_time_constants(model, x).savefig(path)
 
 
+FRONT = "Tuned alike, 105 parameters do what 1,233 do,\nand ridge regression does better"
+
+
+def front(folder: Path) -> str:
+    """Draw test error against parameters on the article's signal, of a suite tuned alike."""
+    from matplotlib.figure import Figure
+
+    (path,) = folder.glob("article-*/summary.json")
+    models = json.loads(path.read_text())["models"]
+    with drawing():
+        figure = Figure(figsize=(10, 5.4), dpi=72, layout="constrained")
+        axes = figure.subplots()
+        for name in ("LTC-8", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR"):
+            error, size = models[name]["test_mse_carry"], models[name]["parameters"]
+            axes.plot([size, size], [error["q10"], error["q90"]], color=look(name)["color"], lw=3)
+            axes.plot(size, error["median"], **look(name) | {"linestyle": "none"}, markersize=14)
+            text = f"{name}, {size:,} parameters" if name != "ridge-AR" else "ridge regression, 33"
+            right = name not in ("GRU-4", "LSTM-16")
+            axes.annotate(
+                text, (size, error["median"]), (12 if right else -12, -6), color=INK, fontsize=17,
+                textcoords="offset points", ha="left" if right else "right",
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(15, 2000)
+        log_axis(axes.xaxis, 15, 2000)
+        log_axis(axes.yaxis, *axes.get_ylim())
+        axes.tick_params(labelsize=14)
+        axes.set_title(FRONT, fontsize=20)
+        axes.set_xlabel("parameters", fontsize=15, color=SOFT)
+        axes.set_ylabel("test error (MSE)", fontsize=15, color=SOFT)
+        return themed(to_svg(figure))
+
+
 def main() -> int:
     """Write docs/_static/*.svg."""
+    if (Path(sys.argv[1]) / "suite.json").exists():
+        static = Path(__file__).parents[1] / "docs" / "_static"
+        (static / "front.svg").write_text(front(Path(sys.argv[1])))
+        return 0
     folder = Path(sys.argv[1]) / "figures"
     static = Path(__file__).parents[1] / "docs" / "_static"
     for name, to in FIGURES.items():

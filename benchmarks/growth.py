@@ -133,7 +133,7 @@ def main() -> int:
     }
     if list(results) != list(AXES):
         return 0
-    about = environment.describe()
+    about = environment.environment_facts()
     sizes = ", ".join(f"{name} {size}" for name, size in SIZES.items())
     note = (
         f"Other sizes: {sizes}.\n{about['cpu']}, {about['cores']} cores,\n"

@@ -109,7 +109,7 @@ def main() -> int:
             print(f"{case.id}: the check is red, nothing is timed\n{error}", file=sys.stderr)
     if not options.ids or "K11" in options.ids:
         rows.append(memory())
-    about = environment.describe()
+    about = environment.environment_facts()
     show(rows, f"{isa} for both, {about['cpu']}, one thread, processor time")
     if not options.ids and not red:
         write_record(options.output, isa=isa, threads=1, cases=rows)

@@ -19,7 +19,7 @@ def write_record(path: Path, **facts: Any) -> None:
     head = {
         "schema": 1,
         "date": today(),
-        "environment": environment.describe(),
+        "environment": environment.environment_facts(),
         "load": [round(load, 2) for load in os.getloadavg()],
     }
     path.write_text(json.dumps(head | facts, indent=1) + "\n")

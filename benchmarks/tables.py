@@ -22,7 +22,7 @@ ROWS = (
     ("persistence", "carry"),
 )
 STATES = {"carry": "state carried", "reset": "state reset"}
-WORDS = {"lower": "**wins**", "higher": "loses", "cannot tell": "cannot tell"}
+WORDS = {"lower": "**wins**", "higher": "loses", "inconclusive": "inconclusive"}
 
 
 def verdicts(summaries: dict[str, dict[str, Any]], liquid: str) -> str:

@@ -65,7 +65,7 @@ def _map(panel: Axes, preset: str, cells: list[dict[str, Any]]) -> Any:
     for place, found in enumerate(cells):
         y, x = divmod(place, len(RATES))
         low, high = found["interval"]
-        told = "liquid better" if high < 1 else "LSTM better" if low > 1 else "cannot tell"
+        told = "liquid better" if high < 1 else "LSTM better" if low > 1 else "inconclusive"
         dark = abs(np.log(found["ratio"])) > np.log(8)
         words = f"{found['ratio']:.3g}\n[{low:.3g}, {high:.3g}]\n{told}"
         panel.text(

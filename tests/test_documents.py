@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -63,3 +64,25 @@ def test_an_environment_that_is_a_link_is_ignored(tmp_path):
             ["git", "-C", str(tmp_path), "check-ignore", "-q", name], check=False
         )
         assert found.returncode == 0
+
+
+def test_the_example_of_the_readme_runs(capsys):
+    readme = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(code.replace("range(300)", "range(2)"), "README.md", "exec"), {})  # noqa: S102
+    printed = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["LTC", "nn.LSTM"]
+
+
+COMMAND = r"^(?:\S*/)?torchliquid ((?:bench|export|verify|info) .*)$"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_commands_can_be_parsed(path):
+    text = path.read_text().replace("\\\n", " ")
+    for line in re.findall(COMMAND, text, re.MULTILINE):
+        _parser().parse_args(shlex.split(line, comments=True))
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120

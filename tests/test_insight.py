@@ -170,13 +170,13 @@ def test_the_picture_shows_input_mean_and_every_neuron_within_its_limits(batch_f
 def test_the_picture_of_one_of_several_places(place):
     cell = LTC(2, 5, 2, bidirectional=True, batch_first=True, dtype=torch.float64)
     x, _, _ = draw(B=1, L=9)
-    figure = plot_time_constants(cell, x, place=place)
+    figure = plot_time_constants(cell, x, layer_index=place)
     tau_sys = time_constants(cell, x)[place, 0]
     assert_close(torch.tensor(figure.axes[1].lines[0].get_ydata()), tau_sys.mean(1))
     image = torch.tensor(figure.axes[2].collections[0].get_array())
     assert ((image > 0) & (image < 100)).all()
-    with pytest.raises(TorchliquidError, match="place is 4: give a whole number from 0 to 3"):
-        plot_time_constants(cell, x, place=4)
+    with pytest.raises(TorchliquidError, match="layer_index is 4: give an integer from 0 to 3"):
+        plot_time_constants(cell, x, layer_index=4)
 
 
 def test_the_picture_is_of_one_sequence_of_an_ltc():

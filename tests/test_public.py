@@ -48,7 +48,7 @@ SIGNATURES = {
     "dt_from_timestamps": "(t, first=None, *, unit=None, dim=-1, dtype=None)",
     "fill_missing": "(x, observed=None, *, indicator=False, batch_first=False)",
     "load": "(folder)",
-    "plot_time_constants": "(layer, x, h0=None, dt=None, *, place=0)",
+    "plot_time_constants": "(layer, x, h0=None, dt=None, *, layer_index=0)",
     "save": "(model, folder)",
     "time_constants": "(layer, x, h0=None, dt=None, lengths=None, observed=None)",
     "watch": "(model, every=1)",

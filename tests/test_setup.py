@@ -14,9 +14,9 @@ pytestmark = pytest.mark.slow
 USE = """
 import torch, torchliquid
 from pathlib import Path
-from torchliquid.bench.environment import describe
+from torchliquid.bench.environment import environment_facts
 print(Path(torchliquid.__file__).parent)
-print(describe()["native"])
+print(environment_facts()["native"])
 layer, x = torchliquid.LTC(2, 5), torch.randn(7, 3, 2)
 y, h = layer(x)
 y.sum().backward()

@@ -21,7 +21,7 @@ def check_size(name: str, size: int) -> int:
     """The size, if it is one; an error that names it if not."""
     whole = isinstance(size, _WHOLE) and not isinstance(size, bool)
     if not whole or not 1 <= size <= LARGEST_SIZE:
-        raise TorchliquidError(f"{name} is {short_repr(size)}: give a whole number of at least 1")
+        raise TorchliquidError(f"{name} is {short_repr(size)}: give an integer of at least 1")
     return int(size)
 
 
@@ -33,59 +33,60 @@ def _at_most(name: str, size: int, most: int) -> int:
 
 
 def check_unfolds(unfolds: int) -> int:
-    """A number of sub-steps that ends in somebody's lifetime."""
+    """Check a number of sub-steps that can be run."""
     return _at_most("unfolds", unfolds, LARGEST_UNFOLDS)
 
 
 def check_layers(num_layers: int) -> int:
-    """A number of layers that somebody may have meant."""
+    """Check a number of layers that can be meant."""
     return _at_most("num_layers", num_layers, LARGEST_LAYERS)
 
 
-def check_width(proj_size: int, hidden_size: int) -> int:
+def check_proj_size(proj_size: int, hidden_size: int) -> int:
     """A width to project to: less than what there is; 0 for none."""
     whole = isinstance(proj_size, _WHOLE) and not isinstance(proj_size, bool)
     if not whole or not 0 <= proj_size < hidden_size:
         raise TorchliquidError(
-            f"proj_size is {short_repr(proj_size)}: give a whole number less than hidden_size, "
+            f"proj_size is {short_repr(proj_size)}: give an integer less than hidden_size, "
             f"{hidden_size}, or 0 for no projection"
         )
     return int(proj_size)
 
 
-def check_share(name: str, share: float) -> float:
+def check_probability(name: str, share: float) -> float:
     """A number in [0, 1]."""
     if not isinstance(share, _NUMBERS) or isinstance(share, bool) or not 0 <= share <= 1:
         raise TorchliquidError(f"{name} is {short_repr(share)}: give a number from 0 to 1")
     return float(share)
 
 
-def check_index(name: str, index: Any, many: int) -> int:
+def check_index(name: str, index: Any, length: int) -> int:
     """A place in a list of so many, counted from its end if negative."""
     whole = isinstance(index, _WHOLE) and not isinstance(index, bool)
-    if not whole or not -many <= index < many:
+    if not whole or not -length <= index < length:
         raise TorchliquidError(
-            f"{name} is {short_repr(index)}: give a whole number from 0 to {many - 1}"
+            f"{name} is {short_repr(index)}: give an integer from 0 to {length - 1}"
         )
     return int(index)
 
 
-def check_neurons(neurons: Any, many: int) -> list[int]:
+def check_neurons(neurons: Any, length: int) -> list[int]:
     """Numbers of neurons: of one, of several, or where a mask is true."""
     if isinstance(neurons, Integral):
-        return [check_index("neurons", neurons, many)]
+        return [check_index("neurons", neurons, length)]
     message = (
-        f"neurons is {short_repr(neurons)}: give numbers from 0 to {many - 1}, or a mask ({many},)"
+        f"neurons is {short_repr(neurons)}: give numbers from 0 to {length - 1}, or a mask "
+        f"({length},)"
     )
     try:
-        found = torch.as_tensor(neurons if isinstance(neurons, Tensor) else list(neurons))
-    except Exception as error:  # whatever somebody's own object raises when it is read
+        indices = torch.as_tensor(neurons if isinstance(neurons, Tensor) else list(neurons))
+    except Exception as error:  # whatever a caller's object raises when it is read
         raise TorchliquidError(message) from error
-    if found.dtype == torch.bool and found.shape == (many,):
-        return [int(n) for n in found.nonzero().squeeze(-1)]
-    if found.numel() and (not holds_whole(found) or found.dim() != 1):
+    if indices.dtype == torch.bool and indices.shape == (length,):
+        return [int(n) for n in indices.nonzero().squeeze(-1)]
+    if indices.numel() and (not holds_whole(indices) or indices.dim() != 1):
         raise TorchliquidError(message)
-    return [check_index("neurons", int(n), many) for n in found]
+    return [check_index("neurons", int(n), length) for n in indices]
 
 
 def check_flag(name: str, flag: bool) -> bool:
@@ -136,24 +137,24 @@ def check_intervals(dt: Tensor, dtype: torch.dtype) -> Tensor:
     """One dt for each sample, as ``dtype``. A compiled model does not look at the values."""
     if dt.dtype == torch.bool or dt.is_complex():
         raise TorchliquidError(f"dt is {dt.dtype}: expected real numbers, e.g. dt.to({dtype})")
-    given, dt = dt, dt.to(dtype)
+    original, dt = dt, dt.to(dtype)
     if torch.compiler.is_compiling() or dt.is_meta:
         return dt
-    before, after = _values(given), _values(dt)
+    before, after = _values(original), _values(dt)
     if not bool(((after >= 0) & after.isfinite()).all()):
         raise TorchliquidError(
             "dt holds values that are negative or not finite"
-            + ("" if given.dtype == dtype else f" in {dtype}")
-            + ": mend them"
+            + ("" if original.dtype == dtype else f" in {dtype}")
+            + ": fix them"
         )
-    if given.dtype != dtype and not bool(((after > 0) == (before > 0)).all()):
+    if original.dtype != dtype and not bool(((after > 0) == (before > 0)).all()):
         raise TorchliquidError(f"dt holds values that are 0 in {dtype}: give a larger unit of time")
     longest = longest_interval(dtype)
     return dt.clamp(max=longest) if bool((after > longest).any()) else dt
 
 
 def _values(t: Tensor) -> Tensor:
-    """The numbers below all transforms of torch.func, which let nobody look at them."""
+    """The numbers below all transforms of torch.func, which hide them."""
     while torch._C._functorch.is_functorch_wrapped_tensor(t):
         t = torch._C._functorch.get_unwrapped(t)
     return t.detach()

@@ -2,7 +2,7 @@
 
 
 class TorchliquidError(ValueError):
-    """A mistake that the caller can mend.
+    """A mistake that the caller can fix.
 
     The message says in one line what was given, what was expected and what to do.
     It is a ``ValueError``, so code that already catches those keeps working.

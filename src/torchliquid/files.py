@@ -61,7 +61,7 @@ def atomic_write(path: Path, content: bytes) -> None:
     """
     try:
         part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-        part.touch(exist_ok=False)  # a link that somebody put there is not followed
+        part.touch(exist_ok=False)  # a link that was put there is not followed
     except ValueError as error:  # a name with a null character
         raise OSError(0, str(error)) from error
     try:

@@ -28,7 +28,7 @@ def time_constants(
     lengths: Any = None,
     observed: Any = None,
 ) -> Tensor:
-    """System time constant tau_sys of every neuron as each sample arrives.
+    """System time constant tau_sys of every neuron at each sample.
 
     For `LTC`, ``tau_sys = tau / (1 + tau f)`` (LTC paper, equation 2) with the gate f of the sample
     and of the state before it.
@@ -39,11 +39,11 @@ def time_constants(
         h0: initial state; zeros if None.
         dt: time before each sample, as in the layer's call.
         lengths: of a padded batch, as in the layer's call.
-        observed: which samples, or features, arrived, as in the layer's call.
+        observed: which samples, or features, were observed, as in the layer's call.
 
     Returns:
         tau_sys in the unit of dt, laid out like ``x`` with H features; NaN at padded steps and at
-        samples that did not arrive. Of several layers or directions, ``D`` of them, the places lead
+        missing samples. Of several layers or directions, ``D`` of them, the places lead
         as in a state: l0, l0_reverse, l1, ..., so that ``found[0]`` is the first layer's. A neuron
         that runs backwards stands at the sample that it saw.
 
@@ -55,12 +55,12 @@ def time_constants(
     >>> bool((tau_sys < layer.tau).all())
     True
     """
-    found = layer.layer if isinstance(layer, SequenceModel) else layer
-    if not isinstance(found, LiquidLayer):
+    inner = layer.layer if isinstance(layer, SequenceModel) else layer
+    if not isinstance(inner, LiquidLayer):
         raise TorchliquidError(
-            f"time_constants was given a {type(found).__name__}: only liquid layers have tau_sys"
+            f"time_constants was given a {type(inner).__name__}: only liquid layers have tau_sys"
         )
-    return found.time_constants(x, h0, dt, lengths, observed)
+    return inner.time_constants(x, h0, dt, lengths, observed)
 
 
 def plot_time_constants(
@@ -69,7 +69,7 @@ def plot_time_constants(
     h0: Tensor | None = None,
     dt: float | Tensor | None = None,
     *,
-    place: int = 0,
+    layer_index: int = 0,
 ) -> "Figure":
     """Draw one sequence and what its time constants do: input, mean tau_sys, every neuron.
 
@@ -82,8 +82,7 @@ def plot_time_constants(
         x: one sequence as the layer takes it, ``(L, I)`` or a batch of one.
         h0: initial state; zeros if None.
         dt: time before each sample, as in the layer's call.
-        place: whose neurons are drawn where there are several layers or directions; they are
-            numbered as in a state.
+        layer_index: of which layer and direction, numbered as in a state.
 
     Returns:
         A matplotlib figure, for ``figure.savefig(...)`` or a notebook.
@@ -97,34 +96,34 @@ def plot_time_constants(
     ['Input', 'Mean tau_sys over 8 neurons']
     """
     tau_sys = time_constants(layer, x, h0, dt)
-    found = layer.layer if isinstance(layer, SequenceModel) else layer
-    if not isinstance(found, LTC):
+    inner = layer.layer if isinstance(layer, SequenceModel) else layer
+    if not isinstance(inner, LTC):
         raise TorchliquidError(
-            f"plot_time_constants was given a {type(found).__name__}: only an LTC has a tau that "
+            f"plot_time_constants was given a {type(inner).__name__}: only an LTC has a tau that "
             "tau_sys stays below"
         )
     if x.dim() == 3:
-        batch = 0 if found.batch_first else 1
+        batch = 0 if inner.batch_first else 1
         if x.shape[batch] != 1:
             raise TorchliquidError(
                 f"x has shape {tuple(x.shape)}, {x.shape[batch]} sequences: give one, such as "
-                f"{'x[:1]' if found.batch_first else 'x[:, :1]'}"
+                f"{'x[:1]' if inner.batch_first else 'x[:, :1]'}"
             )
         x, tau_sys = x.squeeze(batch), tau_sys.squeeze(batch - 3)
-    places = found.interface().depth
-    place = check_index("place", place, places)
-    if places > 1:
-        tau_sys = tau_sys[place]
+    depth = inner.interface().depth
+    layer_index = check_index("layer_index", layer_index, depth)
+    if depth > 1:
+        tau_sys = tau_sys[layer_index]
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise TorchliquidError(
             f"plot_time_constants needs matplotlib: {install_command('bench')}"
         ) from error
-    given = found.dt if dt is None else dt
-    steps = given.detach() if isinstance(given, Tensor) else torch.tensor(float(given))
+    interval = inner.dt if dt is None else dt
+    steps = interval.detach() if isinstance(interval, Tensor) else torch.tensor(float(interval))
     time = steps.double().flatten().expand(len(x)).cumsum(0).cpu().numpy()
-    tau = found.tau.detach().view(places, -1)[place]
+    tau = inner.tau.detach().view(depth, -1)[layer_index]
     share = (100 * (tau_sys - tau / (1 + tau)) / (tau - tau / (1 + tau))).double().cpu()
     order = share.std(dim=0, correction=0).argsort()
 
@@ -186,9 +185,9 @@ class Watch:
 
         return listen
 
-    def _record(self, name: str, module: Any, call: int, found: Tensor) -> None:
+    def _record(self, name: str, module: Any, call: int, tau_sys: Tensor) -> None:
         layer: Any = module.model.layer if isinstance(module, Pack) else module
-        lanes = found if isinstance(module, Pack) else found.unsqueeze(0)
+        lanes = tau_sys if isinstance(module, Pack) else tau_sys.unsqueeze(0)
         for lane, tau in enumerate(lanes):
             of_place = tau.reshape(layer.interface().depth, -1, layer.hidden_size)
             for suffix, values in zip(layer.stack(False).places(), of_place, strict=True):

@@ -577,7 +577,7 @@ def test_several_series_from_file_to_page(capsys, tmp_path):
     given = ["bench", "csv", "t.csv", "--target", "y", "--features", "a", "--out", "o", *QUICK]
     models = ["--models", "LTC-2", "LSTM-2", "persistence"]
     assert main([*given, "--series", "who", "--show-task"]) == 0
-    assert "3 told apart by who, of 69 to 69 steps, split by time" in capsys.readouterr().out
+    assert "3 identified by who, of 69 to 69 steps, split by time" in capsys.readouterr().out
     assert main([*given, *models, "--series", "who"]) == 0
     said = capsys.readouterr().out
     assert "lowest median test RMSE, state carried, of 3 series:" in said

@@ -1,4 +1,4 @@
-"""ONNX files against torch in ONNX Runtime, opened anew: lengths, batches and states are free."""
+"""ONNX files against torch in ONNX Runtime, opened again: lengths, batches and states are free."""
 
 import sys
 

@@ -158,7 +158,7 @@ def test_weights_beyond_whole_numbers_are_refused_with_advice(cell, tmp_path):
 
 
 def test_a_wrong_calibration_fails(tmp_path, capsys):
-    """Of a hundredth of the range that the test has: to the golden model's bit, and yet another."""
+    """A hundredth of the test's range: equal to the reference model, and yet another model."""
     torch.manual_seed(0)
     time = np.arange(500)[:, None]
     folder = to_c(
@@ -170,7 +170,7 @@ def test_a_wrong_calibration_fails(tmp_path, capsys):
     )
     assert main(["verify", str(folder)]) == 1
     line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("failed"))
-    assert "the golden model's to the bit; RMS error against torch" in line
+    assert "the reference model's to the bit; RMS error against torch" in line
     assert "limit 2.00%" in line
     assert "of 500 inputs at an end of their range" in line
     assert "calibrate with samples such as these" in line

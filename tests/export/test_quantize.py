@@ -1,4 +1,4 @@
-"""Models in whole numbers: the C is the golden model's to the bit, and that is near to torch."""
+"""Models in integers: the C is the reference model's to the bit, and that is near to torch."""
 
 import dataclasses
 
@@ -184,7 +184,7 @@ def test_what_whole_numbers_cannot_do_is_refused(tmp_path):
     wild = made("ltc")
     with torch.no_grad():
         wild.layer.weight_hh_l0.mul_(1e7)
-    refused("too far for whole numbers", wild)
+    refused("too far for integers", wild)
 
 
 def test_calibration_sets_the_range_of_inputs(tmp_path):

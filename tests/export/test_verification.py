@@ -171,7 +171,7 @@ def test_the_report_sets_models_side_by_side(tmp_path, capsys):
         assert main(["verify", str(folder), "--beside", str(folders[0])]) == 0
     text = (folders[1] / "report.md").read_text()
     assert "| | large (float32) | small (float32) |" in text
-    assert "| trained numbers | 1,233 | 105 |" in text
+    assert "| parameters | 1,233 | 105 |" in text
     assert "| divisions a step | 80 | 8 |" in text
     assert "not verified" not in text
     rows = [line for line in text.splitlines() if line.startswith("| state, bytes")]

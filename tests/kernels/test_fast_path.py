@@ -1,4 +1,4 @@
-"""The short way through a call gives what the long way gives, or nothing."""
+"""The short way through a call gives what the slow path gives, or nothing."""
 
 import pytest
 import torch
@@ -27,11 +27,11 @@ def calls(monkeypatch):
     """How the short way answered, call by call."""
     answers = []
 
-    def quick(*arguments, run=kernels.ltc_quick):
+    def quick(*arguments, run=kernels.try_fast_ltc):
         answers.append(run(*arguments))
         return answers[-1]
 
-    monkeypatch.setattr(kernels, "ltc_quick", quick)
+    monkeypatch.setattr(kernels, "try_fast_ltc", quick)
     return answers
 
 
@@ -57,10 +57,10 @@ def test_both_ways_are_the_same(kind, options, carried, solver, monkeypatch):
     answers = calls(monkeypatch)
     short = results(module, x, h0, 0.3)
     assert answers[0] is not None
-    monkeypatch.setattr(kernels, "ltc_quick", lambda *_: None)
+    monkeypatch.setattr(kernels, "try_fast_ltc", lambda *_: None)
     for one, other in zip(short, results(module, x, h0, 0.3), strict=True):
         assert one.shape == other.shape
-        if kind == "layer":  # the long way takes its softplus from torch
+        if kind == "layer":  # the slow path takes its softplus from torch
             torch.testing.assert_close(one, other)
         else:
             assert torch.equal(one, other)
@@ -71,7 +71,7 @@ def test_a_pack_with_an_input_for_each_lane(monkeypatch):
     x = torch.randn(4, 6, 7, 3)
     short = results(pack, x, None, None)
     assert answers[0] is not None
-    monkeypatch.setattr(kernels, "ltc_quick", lambda *_: None)
+    monkeypatch.setattr(kernels, "try_fast_ltc", lambda *_: None)
     for one, other in zip(short, results(pack, x, None, None), strict=True):
         assert torch.equal(one, other)
 
@@ -111,7 +111,7 @@ X = torch.zeros(6, 7, 3)
         "state of other type",
         "no state",
         "no time",
-        "whole number",
+        "integer",
         "negative",
         "nan",
         "tiny",
@@ -119,7 +119,7 @@ X = torch.zeros(6, 7, 3)
     ),
 )
 def test_what_is_not_beyond_doubt_takes_the_long_way(x, h0, dt):
-    assert make("layer").quick_call(make("layer")._parameters, None, x, h0, dt) is None
+    assert make("layer").try_fast_forward(make("layer")._parameters, None, x, h0, dt) is None
 
 
 # torch's own, where forward mode is used for the first time in a process

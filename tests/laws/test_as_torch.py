@@ -109,7 +109,7 @@ def test_synapses_of_all_pairs_are_made_where_the_weights_are(run):
 def test_a_compiled_layer_checks_lengths_as_it_runs(lengths):
     compiled = torch.compile(LTC(1, 2, batch_first=True), backend="aot_eager")
     compiled(torch.randn(2, 4, 1), lengths=torch.tensor([3, 4]))
-    with pytest.raises(RuntimeError, match="lengths: expected 2 whole numbers from 1 to 4"):
+    with pytest.raises(RuntimeError, match="lengths: expected 2 integers from 1 to 4"):
         compiled(torch.randn(2, 4, 1), lengths=torch.tensor(lengths))
 
 

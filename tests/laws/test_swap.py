@@ -1,10 +1,9 @@
 """Working code around nn.LSTM, with a liquid layer in its place: it runs, and its loss falls.
 
-The patterns are those that people publish, written anew: a language model over batches cut from one
-text, a classifier of packed rows, an encoder and decoder with teacher forcing, a Lightning module,
-and the recurrent blocks of two forecasting libraries (darts, neuralforecast). The one line that
-differs is the class; a liquid state is one tensor where an LSTM's is a pair (h, c).
-"""
+The patterns are those that people publish, written again: a language model over batches cut from
+one text, a classifier of packed rows, an encoder and decoder with teacher forcing, a Lightning
+module, and the recurrent blocks of two forecasting libraries (darts, neuralforecast). The one line
+that differs is the class; a liquid state is one tensor where an LSTM's is a pair (h, c)."""
 
 import pytest
 import torch

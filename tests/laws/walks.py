@@ -73,7 +73,7 @@ def draw(*shape: int) -> torch.Tensor:
 
 
 def row_lengths(v: Any, base: Any) -> bool:
-    """None, or B whole numbers from 1 to L."""
+    """None, or B integers from 1 to L."""
     if v is None:
         return True
     try:
@@ -232,9 +232,9 @@ def walks(folder: Path) -> dict[str, Walk]:
             {"x": same, "state": same_or_none, "dt": one_time, "out": same_or_none},
         ),
         "LTC.ablate": Walk(
-            lambda neurons, place: ltc.ablate(neurons, place).__enter__(),
-            {"neurons": [1], "place": 0},
-            {"neurons": neurons, "place": lambda v, base: index(v, base) and -1 <= v < 1},
+            lambda neurons, layer_index: ltc.ablate(neurons, layer_index).__enter__(),
+            {"neurons": [1], "layer_index": 0},
+            {"neurons": neurons, "layer_index": lambda v, base: index(v, base) and -1 <= v < 1},
         ),
         "LTC.step-deep": Walk(
             deep.step,
@@ -297,10 +297,11 @@ def walks(folder: Path) -> dict[str, Walk]:
             torchliquid.plot_time_constants,
             {
                 "layer": ltc, "x": draw(1, L, I), "h0": draw(1, 1, H), "dt": draw(1, L).abs(),
-                "place": 0,
+                "layer_index": 0,
             },
             {
-                "layer": layer_with_times, "place": lambda v, base: index(v, base) and -1 <= v < 1,
+                "layer": layer_with_times,
+                "layer_index": lambda v, base: index(v, base) and -1 <= v < 1,
                 **{n: f for n, f in layer_walk(ltc.time_constants).fine.items()
                    if n not in ("lengths", "observed")},
             },

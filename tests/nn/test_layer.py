@@ -42,7 +42,7 @@ def test_nobody_hears_them(name, num_layers, proj_size):
     expected = torch.func.functional_call(
         model, silenced(model, f"l{top}", proj_size), (x, h0, dt)
     )[0]
-    with layer.ablate(OUT, place=top):
+    with layer.ablate(OUT, layer_index=top):
         y, h = model(x, h0, dt)
         states, _ = layer(x, h0, dt)
         state = h0 if num_layers > 1 else h0[0]
@@ -82,11 +82,11 @@ def test_in_a_pack_of_every_lane():
 @pytest.mark.parametrize(
     ("neurons", "place", "words"),
     [
-        (4, 0, "neurons is 4: give a whole number from 0 to 3"),
+        (4, 0, "neurons is 4: give an integer from 0 to 3"),
         ([0, -5], 0, "neurons is -5"),
         ([0.5], 0, r"neurons is \[0.5\]"),
         ([True], 0, "or a mask"),
-        (0, 1, "place is 1: give a whole number from 0 to 0"),
+        (0, 1, "layer_index is 1: give an integer from 0 to 0"),
     ],
 )
 def test_mistakes_are_said(neurons, place, words):

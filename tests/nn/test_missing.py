@@ -1,4 +1,4 @@
-"""What did not arrive was never in the row; what is missing of a sample is held."""
+"""What is missing was never in the row; what is missing of a sample is held."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def laid_out(batch_first, *given):
 
 
 def without(x, dt, arrived):
-    """The row with the samples that arrived, each with the time since the one before it."""
+    """The row with the observed samples, each with the time since the one before it."""
     rows, gaps, waited = [], [], 0.0
     for t in range(len(x)):
         waited = waited + dt[t]

@@ -121,7 +121,7 @@ def test_a_model_reads_out_what_is_packed_or_padded(over):
     [
         ([1, 2, 3], r"shape \(3,\)"),
         ([0, 1, 1, 1, 1], "0 to 1"),
-        ([1, 1, 1, 1, 8], "1 to 8: expected 5 whole numbers from 1 to 7"),
+        ([1, 1, 1, 1, 8], "1 to 8: expected 5 integers from 1 to 7"),
         ([1.0] * B, "float32"),
         ([True] * B, "bool"),
         ("abc", "lengths is 'abc'"),

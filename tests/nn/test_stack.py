@@ -385,7 +385,7 @@ def test_a_state_that_does_not_fit_is_not_touched():
         (lambda: LTC(2, 3, 2, dropout=1.5), "dropout is 1.5: give a number from 0 to 1"),
         (lambda: LTC(2, 3, 2, dropout=-0.1), "dropout is -0.1"),
         (lambda: LTC(2, 3, 2, dropout=True), "dropout is True"),
-        (lambda: LTC(2, 3, proj_size=3), "proj_size is 3: give a whole number less than .* 3"),
+        (lambda: LTC(2, 3, proj_size=3), "proj_size is 3: give an integer less than .* 3"),
         (lambda: LTC(2, 3, proj_size=-1), "proj_size is -1"),
         (lambda: LTC(2, 3, bidirectional=2), "bidirectional is 2: give True or False"),
         (

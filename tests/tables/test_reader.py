@@ -339,8 +339,8 @@ def test_damaged_binary_file(tmp_path, write, name, keep):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(99, 3)), columns=["x0", "x1", "x2"])
     np.save(whole, frame.to_numpy()) if name.endswith("npy") else frame.to_parquet(whole)
     content = whole.read_bytes()
-    assert "mend the file" in error_of(write(content[: int(keep * len(content))], name), "x0")
-    assert "mend the file" in error_of(write("x0\n1\n", name), "x0")
+    assert "fix the file" in error_of(write(content[: int(keep * len(content))], name), "x0")
+    assert "fix the file" in error_of(write("x0\n1\n", name), "x0")
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_numpy_file_with_a_damaged_header(write):
     buffer = io.BytesIO()
     np.save(buffer, np.zeros((2, 2)))
     content = buffer.getvalue().replace(b"(2, 2), }", b"(2, 2), (")
-    assert "mend the file" in error_of(write(content, "x.npy"), "x0")
+    assert "fix the file" in error_of(write(content, "x.npy"), "x0")
 
 
 def test_npz_under_a_false_name(write):
@@ -639,8 +639,8 @@ def panel(tmp_path, lines, head="id,t,y"):
 def test_series_are_put_together_wherever_their_rows_are(tmp_path):
     lines = ["b,1,10", "a,5,1", "b,2,11", "a,6,2", "c,1,7", "b,3,12", "a,7,3"]
     found = read_table(panel(tmp_path, lines), "y", time="t", series="id")
-    assert found.labels == ("b", "a", "c")
-    assert found.member.tolist() == [0, 0, 0, 1, 1, 1, 2]
+    assert found.series_names == ("b", "a", "c")
+    assert found.series_id.tolist() == [0, 0, 0, 1, 1, 1, 2]
     assert found.values[:, 0].tolist() == [10, 11, 12, 1, 2, 3, 7]
     assert found.times.tolist() == [1, 2, 3, 5, 6, 7, 1]
     assert found.series == "id"
@@ -652,7 +652,7 @@ def test_order_and_repeats_are_those_within_a_series(tmp_path):
     with pytest.raises(TorchliquidError, match=r"'t' of id 'b' goes back from 2 .* to 1"):
         read_table(given, "y", time="t", series="id")
     found = read_table(given, "y", time="t", series="id", sort=True, duplicates="mean")
-    assert found.member.tolist() == [0, 0, 1, 1]
+    assert found.series_id.tolist() == [0, 0, 1, 1]
     assert found.values[:, 0].tolist() == [10, 12, 1, 2]
     assert found.times.tolist() == [1, 2, 5, 6]
 
@@ -670,7 +670,7 @@ def test_where_times_run_back_the_column_that_changes_there_is_proposed(tmp_path
 def test_series_must_have_a_name_in_every_row(tmp_path):
     given = panel(tmp_path, ["a,1,1", ",2,3"])
     with pytest.raises(
-        TorchliquidError, match="'id' tells series apart, and is empty in data row 2"
+        TorchliquidError, match="'id' identifies series, and is empty in data row 2"
     ):
         read_table(given, "y", time="t", series="id")
     with pytest.raises(TorchliquidError, match=r"no column 'ids'.*did you mean 'id'"):

@@ -283,7 +283,7 @@ def make_protocol(
 
 
 def fields_of(options: type) -> dict[str, dataclasses.Field[Any]]:
-    """Return the fields that suite files may hold, by name."""
+    """Return the fields that suite files may lock_folder, by name."""
     return {f.name: f for f in dataclasses.fields(options) if f.metadata.get("key")}
 
 
@@ -326,7 +326,7 @@ def _read(value: Any, hint: Any, what: str, choices: Sequence[str] | None) -> An
 
 def _in_words(hint: Any) -> str:
     """The type of an option, for messages and tables."""
-    words = {
+    names = {
         int: "an integer",
         float: "a number",
         str: "a text",
@@ -336,7 +336,7 @@ def _in_words(hint: Any) -> str:
         tuple[tuple[float, float], ...]: "a list of pairs of numbers",
     }
     kinds = [kind for kind in _kinds(hint) if kind is not types.NoneType]
-    return " or ".join(words[kind] for kind in kinds)
+    return " or ".join(names[kind] for kind in kinds)
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

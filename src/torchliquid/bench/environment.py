@@ -9,7 +9,7 @@ from typing import Any
 from torchliquid.bench.git import git
 
 
-def describe() -> dict[str, Any]:
+def environment_facts() -> dict[str, Any]:
     """Facts about this process and machine, JSON types."""
     import numpy as np
     import torch

@@ -1,6 +1,6 @@
 """What git knows of a file, asked without running anything that its repository configures.
 
-A folder that somebody sent may hold a ``.git`` whose configuration names commands: hooks, a file
+A folder from another person may hold a ``.git`` whose configuration names commands: hooks, a file
 system monitor, filters, a program that shows signatures, or a remote to fetch missing objects from.
 """
 
@@ -43,14 +43,14 @@ def git(folder: Path, *words: str) -> str | None:
 
 def is_as_committed(path: Path) -> bool:
     """Whether a file's content is that of the last commit; line ends may differ."""
-    found = git(path.resolve().parent, "ls-tree", "HEAD", "--", path.name)
-    words = (found or "").split()
-    if len(words) < 3 or words[1] != "blob":
+    listing = git(path.resolve().parent, "ls-tree", "HEAD", "--", path.name)
+    fields = (listing or "").split()
+    if len(fields) < 3 or fields[1] != "blob":
         return False
     try:
         content = path.read_bytes()
     except OSError:
         return False
-    digest = hashlib.sha1 if len(words[2]) == 40 else hashlib.sha256
+    digest = hashlib.sha1 if len(fields[2]) == 40 else hashlib.sha256
     versions = {content, content.replace(b"\r\n", b"\n")}
-    return words[2] in {digest(b"blob %d\0" % len(v) + v).hexdigest() for v in versions}
+    return fields[2] in {digest(b"blob %d\0" % len(v) + v).hexdigest() for v in versions}

@@ -50,16 +50,18 @@ def add_benchmarks(tasks: Any) -> None:
         parser.set_defaults(command=_bench, kind=kind)
 
 
-def _given(kind: Any, given: argparse.Namespace) -> tuple[Any, "Protocol"]:
+def _given(kind: Any, namespace: argparse.Namespace) -> tuple[Any, "Protocol"]:
     """The options of the task, and the protocol, of what was given and the command's defaults."""
     from torchliquid.bench.config import Protocol, arguments_of, make_protocol
     from torchliquid.bench.run.lane_adam import check_schedule
     from torchliquid.bench.tasks.shifts import SHIFTS, check_shifts
 
     names = {field.name for field in dataclasses.fields(kind.options)}
-    defaults = [{k: v for k, v in kind.defaults.items() if (k in names) == own} for own in (1, 0)]
-    options = kind.options(**defaults[0] | arguments_of(kind.options, given))
-    training = arguments_of(Protocol, given)
+    defaults = [
+        {k: v for k, v in kind.defaults.items() if (k in names) == of_task} for of_task in (1, 0)
+    ]
+    options = kind.options(**defaults[0] | arguments_of(kind.options, namespace))
+    training = arguments_of(Protocol, namespace)
     if training.get("shifts") == ("all",):
         training["shifts"] = tuple(SHIFTS)
     fixed = ["dt"] if getattr(options, "dt", None) is not None else []
@@ -80,7 +82,7 @@ def _bench(options: argparse.Namespace) -> int:
     from torchliquid.bench.report import terminal_tables, write_report
     from torchliquid.bench.report.task_text import gap_words, outline, time_words
     from torchliquid.bench.run.runner import check, run, training_seconds
-    from torchliquid.bench.run.store import hold, write_whole
+    from torchliquid.bench.run.store import lock_folder, write_file
     from torchliquid.bench.run.tuning import passes
     from torchliquid.bench.tasks.kinds import protocol_for
 
@@ -98,20 +100,20 @@ def _bench(options: argparse.Namespace) -> int:
         return 0
     if options.show_task:
         seconds = training_seconds(task, chosen, protocol)
-        for name, words in outline(
+        for name, line in outline(
             task, models, dataclasses.asdict(protocol), options.out, seconds, table
         ):
-            print(f"{name:11} {words}")
+            print(f"{name:11} {line}")
         return 0
     if options.json:
         raise TorchliquidError("--json is the form of --show-task: give both")
     console = open_console()
     if table is not None:
-        for name, words in (*time_words(task), *gap_words(table)):
-            console.print(f"{name}: {words}", soft_wrap=True)
+        for name, line in (*time_words(task), *gap_words(table)):
+            console.print(f"{name}: {line}", soft_wrap=True)
     for note in task.notes:
         console.print(f"note: {note}", soft_wrap=True)
-    with hold(options.out):
+    with lock_folder(options.out):
         epochs = {model.name: passes(model, protocol) for model in chosen}
         with progress(epochs) as report:
             store = run(
@@ -125,7 +127,7 @@ def _bench(options: argparse.Namespace) -> int:
                 notify=lambda text: console.print(to_flags(text), soft_wrap=True),
             )
         summary = summarise(store)
-        write_whole(options.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        write_file(options.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
         page = write_report(store, summary)
         for lines in terminal_tables(summary):
             console.print(lines, soft_wrap=isinstance(lines, str))
@@ -165,7 +167,7 @@ def _extremes(task: "Task") -> str:
     """What in the data may be too much for a model."""
     import numpy as np
 
-    words = f"Inputs are up to {np.nanmax(np.abs(task.inputs)):.4g} training standard deviations"
+    text = f"Inputs are up to {np.nanmax(np.abs(task.inputs)):.4g} training standard deviations"
     if isinstance(task.dt, np.ndarray):
-        words += f", gaps up to {task.dt.max() / np.median(task.dt):.4g} times the median"
-    return words + ": look for a missing value's stand-in, or cut the table there"
+        text += f", gaps up to {task.dt.max() / np.median(task.dt):.4g} times the median"
+    return text + ": look for a missing value's stand-in, or cut the table there"

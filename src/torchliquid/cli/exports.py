@@ -122,11 +122,11 @@ def _export(options: argparse.Namespace) -> int:
 def _export_onnx(model: Any, options: argparse.Namespace) -> int:
     from torchliquid.export import to_onnx
 
-    given = [name for name in ("calibrate", "test") if getattr(options, name) is not None]
-    given += [name for name, usual in (("dtype", "float32"), ("loops", "rolled"))
+    refused = [name for name in ("calibrate", "test") if getattr(options, name) is not None]
+    refused += [name for name, usual in (("dtype", "float32"), ("loops", "rolled"))
               if getattr(options, name) != usual]  # fmt: skip
-    if given:
-        raise TorchliquidError(f"--{given[0]} is for --to c: leave it out")
+    if refused:
+        raise TorchliquidError(f"--{refused[0]} is for --to c: leave it out")
     folder = to_onnx(
         model, options.out, name=options.name, dt=options.dt, variable_dt=options.variable_dt
     )
@@ -155,15 +155,15 @@ def _measure_edge(options: argparse.Namespace) -> int:
     from torchliquid.bench.judging.summary import summarise
     from torchliquid.bench.report import write_report
     from torchliquid.bench.run.device_costs import measure
-    from torchliquid.bench.run.store import Store, hold, write_whole
+    from torchliquid.bench.run.store import Store, lock_folder, write_file
 
     console = open_console()
     store = Store.existing(options.folder)
-    with hold(options.folder):
+    with lock_folder(options.folder):
         measure(store, lambda text: console.print(text, soft_wrap=True))
         summary = summarise(store)
         text = json.dumps(summary, indent=2) + "\n"
-        write_whole(options.folder / "summary.json", text.encode())
+        write_file(options.folder / "summary.json", text.encode())
         page = write_report(store, summary)
     for row in summary["edge"]["rows"]:
         console.print(

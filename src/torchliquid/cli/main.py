@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _EndedError(KeyboardInterrupt):
-    """Somebody asked the program to end; it ends as after Ctrl-C."""
+    """The program was asked to end; it ends as after Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _EndedError(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """Take SIGTERM and SIGHUP like Ctrl-C: workers are told, locks and semaphores given back."""
+    """Take SIGTERM and SIGHUP like Ctrl-C: workers end, locks and semaphores are given back."""
 
     def end(number: int, _: object) -> NoReturn:
         raise _EndedError(number)
@@ -132,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _info(_: argparse.Namespace) -> int:
-    from torchliquid.bench.environment import describe
+    from torchliquid.bench.environment import environment_facts
 
-    for name, value in describe().items():
+    for name, value in environment_facts().items():
         print(f"{name:12} {value}")
     return 0

@@ -26,10 +26,10 @@ def add_suites(tasks: Any) -> None:
         "compare": ("what has changed between two results of a suite", _compare_suites),
         "export": ("every error of every lane as one table", _export_suite),
     }
-    for name, (words, command) in about.items():
+    for name, (text, command) in about.items():
         parser = tasks.add_parser(
             name,
-            help=words,
+            help=text,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             epilog=f"example:\n  torchliquid bench {name} {EXAMPLES[name]}",
         )
@@ -66,20 +66,20 @@ def _run_suite(options: argparse.Namespace) -> int:
     from torchliquid.bench.report import write_report, write_suite_report
     from torchliquid.bench.report.suite_answers import headlines
     from torchliquid.bench.report.tables import suite_tables
-    from torchliquid.bench.suites.run_suite import How, run_suite
+    from torchliquid.bench.suites.run_suite import Execution, run_suite
     from torchliquid.bench.suites.suite import read_suite
 
     suite = read_suite(options.suite)
     out = options.out or Path("results") / suite.name
     console = open_console()
-    how = How(options.processes, options.scheduler, options.shard, options.time_limit)
+    how = Execution(options.processes, options.scheduler, options.shard, options.time_limit)
     if (options.engine == "dask") != (options.scheduler is not None):
         raise TorchliquidError("--engine dask and --scheduler ADDRESS go together: give both")
     result = run_suite(
         suite,
         out,
         how,
-        say=lambda text: console.print(to_flags(text), soft_wrap=True),
+        notify=lambda text: console.print(to_flags(text), soft_wrap=True),
         draw=None if options.no_reports else write_report,
     )
     if options.shard is not None:
@@ -100,7 +100,7 @@ def _run_suite(options: argparse.Namespace) -> int:
     console.print(f"results: {out / 'suite.json'}", soft_wrap=True)
     if failed:
         raise TorchliquidError(
-            f"{len(failed)} of {len(suite.tasks)} tasks failed ({', '.join(failed)}): mend them "
+            f"{len(failed)} of {len(suite.tasks)} tasks failed ({', '.join(failed)}): fix them "
             "and call again; what had finished is kept"
         )
     return 0
@@ -115,8 +115,8 @@ def _suite_status(options: argparse.Namespace) -> int:
     print(f"{suite.title}: {len(suite.tasks)} tasks, {len(suite.models)} models")
     for entry, (name, folder, done, reason) in zip(suite.tasks, status(suite, out), strict=True):
         where = f", {folder}" if folder is not None and done else ""
-        words = reason or f"{len(done)} of {len(entry.models)} models finished{where}"
-        print(f"{name:16} {words}")
+        text = reason or f"{len(done)} of {len(entry.models)} models finished{where}"
+        print(f"{name:16} {text}")
     return 0
 
 
@@ -138,8 +138,8 @@ def _export_suite(options: argparse.Namespace) -> int:
     from torchliquid.bench.suites.suite import read_suite
 
     out = options.out or Path("results") / read_suite(options.suite).name
-    many = write_parquet(out / "rows.csv", options.parquet)
-    print(f"{many:,} rows: {options.parquet}")
+    count = write_parquet(out / "rows.csv", options.parquet)
+    print(f"{count:,} rows: {options.parquet}")
     return 0
 
 

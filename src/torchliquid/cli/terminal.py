@@ -63,8 +63,8 @@ class progress:  # noqa: N801 - used like a function
                 for name, done in self._done.items()
                 if 0 < done < self._epochs[name]
             )
-            words = f"epochs: {under_way}" if under_way else "between two models"
-            print(f"{now - self._start:.0f} s, {words}", file=sys.stderr, flush=True)
+            text = f"epochs: {under_way}" if under_way else "between two models"
+            print(f"{now - self._start:.0f} s, {text}", file=sys.stderr, flush=True)
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()

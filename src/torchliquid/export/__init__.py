@@ -6,16 +6,16 @@ from torchliquid.export.cells.base import CellExport, Layer
 from torchliquid.export.description import Description, describe
 from torchliquid.export.onnx.writer import to_onnx
 from torchliquid.export.verify.measuring import CORES, Measurement, check_tools, measure
-from torchliquid.export.verify.verification import MAX_ERROR, Rung, verify
+from torchliquid.export.verify.verification import MAX_ERROR, CheckResult, verify
 
 __all__ = [
     "CORES",
     "MAX_ERROR",
     "CellExport",
+    "CheckResult",
     "Description",
     "Layer",
     "Measurement",
-    "Rung",
     "check_tools",
     "describe",
     "measure",

@@ -44,13 +44,13 @@ def _of_core(facts: Facts, core: str) -> dict[str, Any] | None:
     for rung in facts.get("verified", []):
         if rung["name"] == core and "instructions" in rung["facts"]:
             least, most = cycles(rung["facts"]["instructions"], core, facts)
-            own = {
+            rows = {
                 "name": facts["name"],
                 "dtype": facts["options"]["dtype"],
                 "cycles": (least, most),
                 "rate": CLOCK * 1e6 / most,
             }
-            return dict(rung["facts"]) | own
+            return dict(rung["facts"]) | rows
     return None
 
 

@@ -22,7 +22,7 @@ MADE_UP_REACH = 3.0
 
 @dataclass(frozen=True)
 class Samples:
-    """A sequence from a state of zero, and what the model tells at each sample.
+    """A sequence from a state of zero, and what the model outputs at each sample.
 
     Args:
         inputs: ``(T, I)``, physical.
@@ -74,10 +74,10 @@ def rounding(model: SequenceModel | Recurrent, description: Description, samples
     return float(np.abs(single - double).max())
 
 
-def errors(told: NDArray[Any], expected: NDArray[Any]) -> dict[str, float]:
+def errors(outputs: NDArray[Any], expected: NDArray[Any]) -> dict[str, float]:
     """Largest and RMS error, and the latter as a share of the signal's deviation."""
-    told, expected = told.astype(np.float64), expected.astype(np.float64)
-    off = told - expected
+    outputs, expected = outputs.astype(np.float64), expected.astype(np.float64)
+    off = outputs - expected
     rms = float(np.sqrt((off**2).mean()))
     spread = float(expected.std(0).max())
     return {

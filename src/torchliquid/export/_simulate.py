@@ -7,29 +7,29 @@ from torchliquid.export.description import Description
 
 
 def states(description: Description, inputs: Numbers) -> list[Numbers]:
-    """What each layer tells at each sample, ``(T, H)`` a layer, at the description's own dt.
+    """What each layer outputs at each sample, ``(T, H)`` a layer, at the description's own dt.
 
     Args:
         description: of the model.
         inputs: ``(T, I)``, scaled as in training.
     """
-    found, below = [], inputs
+    results, below = [], inputs
     for layer in description.layers:
         below = run_layer(layer, below, description.dt)
-        found.append(below)
-    return found
+        results.append(below)
+    return results
 
 
 def run_layer(layer: Layer, inputs: Numbers, dt: float) -> Numbers:
-    """What a layer tells ``(T, H)`` of inputs ``(T, I)``, from a state of zero."""
+    """What a layer outputs ``(T, H)`` of inputs ``(T, I)``, from a state of zero."""
     drive = np.einsum("ghi,ti->tgh", layer.w_in, inputs) + layer.bias
     h, c = np.zeros(layer.hidden), np.zeros(layer.hidden)
     fading = layer.cell.log_decay(layer, dt)
     fades = None if fading is None else np.exp(fading)
-    told = []
-    for own in drive:
+    outputs = []
+    for sample in drive:
         if fades is not None:
             h = h * fades
-        h, c = layer.cell.sample(layer, own, h, c, dt)
-        told.append(h)
-    return np.array(told)
+        h, c = layer.cell.sample(layer, sample, h, c, dt)
+        outputs.append(h)
+    return np.array(outputs)

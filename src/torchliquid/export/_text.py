@@ -102,12 +102,12 @@ def array(values: NDArray[Any], depth: int = 0) -> str:
     if values.ndim > 1:
         inner = ",\n".join(array(row, depth + 1) for row in values)
         return f"{pad}{{\n{inner}\n{pad}}}"
-    words = [array(value) for value in values]
-    line = f"{pad}{{{', '.join(words)}}}"
+    parts = [array(value) for value in values]
+    line = f"{pad}{{{', '.join(parts)}}}"
     if len(line) <= WIDTH:
         return line
     lines, current = [], ""
-    for word in words:
+    for word in parts:
         if current and len(pad) + 6 + len(current) + len(word) > WIDTH:
             lines.append(current)
             current = ""

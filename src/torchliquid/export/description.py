@@ -35,7 +35,7 @@ class Description:
         b_out: ``(O,)``.
         dt: time between samples where they are evenly spaced.
         scaling: between the model's numbers and physical ones.
-        parameters: how many numbers were trained.
+        parameters: how many parameters were trained.
         digest: a hash of all of it.
     """
 
@@ -54,7 +54,7 @@ class Description:
 
     @property
     def outputs(self) -> int:
-        """O, numbers told at each sample."""
+        """O, values output at each sample."""
         return self.layers[-1].hidden if self.w_out is None else len(self.w_out)
 
     @property
@@ -98,7 +98,7 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
     for key, value in weights.items():
         if not bool(torch.isfinite(value).all()):
             raise TorchliquidError(
-                f"{key} holds values that are not finite: the model has diverged, train it anew"
+                f"{key} holds values that are not finite: the model has diverged, train it again"
             )
     numbers = {key: np.asarray(value.numpy()) for key, value in weights.items()}
     export_of(name)  # before the layer's options: it may not be exportable at all
@@ -148,8 +148,8 @@ def _check_columns(scaling: Scaling) -> None:
 def _layers(name: str, layer: Recurrent, weights: dict[str, torch.Tensor]) -> tuple[Layer, ...]:
     def positive(key: str, raw: torch.Tensor) -> Numbers:
         # as the model has it: in its own precision, which is single at least in what is exported
-        own = getattr(layer, key).dtype
-        raw = raw.to(own if own == torch.float64 else torch.float32)
+        precision = getattr(layer, key).dtype
+        raw = raw.to(precision if precision == torch.float64 else torch.float32)
         return np.asarray(positive_tau(raw).double().numpy())
 
     cell = export_of(name)

@@ -1,6 +1,6 @@
 """What the functions of this room refuse: arguments that do not belong together.
 
-The kernels refuse the same: a C function reads what it is told to read.
+The kernels refuse the same: a C function reads whatever address it gets.
 """
 
 from collections.abc import Mapping
@@ -32,23 +32,25 @@ def check_shapes(expected: Expected) -> None:
             )
 
 
-def check_kin(needed: Mapping[str, Any], optional: Mapping[str, Any], dt: Any = 1.0) -> None:
+def check_same_dtype_device(
+    needed: Mapping[str, Any], optional: Mapping[str, Any], dt: Any = 1.0
+) -> None:
     """That all are dense tensors of real numbers, of one type, on one device; and dt a time.
 
     Autocast brings types together by itself.
     """
-    given = {**needed, **{name: t for name, t in optional.items() if t is not None}}
+    tensors = {**needed, **{name: t for name, t in optional.items() if t is not None}}
     if isinstance(dt, Tensor):
-        given["dt"] = dt
-    first, *_ = given.values()
-    for name, tensor in given.items():
+        tensors["dt"] = dt
+    first, *_ = tensors.values()
+    for name, tensor in tensors.items():
         check_tensor(name, tensor, "like the other arguments")
         if not tensor.is_floating_point():
             raise TorchliquidError(f"{name} is {tensor.dtype}: expected floating-point numbers")
-        check_device(name, tensor, first.device, next(iter(given)))
+        check_device(name, tensor, first.device, next(iter(tensors)))
         if tensor.dtype != first.dtype and not autocast_type(first):
             raise TorchliquidError(
-                f"{name} is {tensor.dtype}, {next(iter(given))} {first.dtype}: give all one dtype"
+                f"{name} is {tensor.dtype}, {next(iter(tensors))} {first.dtype}: give all one dtype"
             )
     if not isinstance(dt, Tensor):
         check_interval(dt, first.dtype)
@@ -72,7 +74,7 @@ def check_sequence(x: Tensor, lanes: Size, width: int) -> tuple[int, int]:
 
 
 def check_times(dt: float | Tensor, lanes: Size, B: int, L: int, unfolds: int) -> None:
-    """One time, or one for each sample, and a whole number of unfolds."""
+    """One time, or one for each sample, and an integer of unfolds."""
     check_unfolds(unfolds)
     if isinstance(dt, Tensor) and dt.shape not in ((*lanes, B, L), (B, L)):
         raise TorchliquidError(
@@ -99,7 +101,7 @@ def check_ltc(
 ) -> None:
     """Arguments of `functional.ltc`."""
     weights = {"weight_ih": weight_ih, "weight_hh": weight_hh, "tau": tau, "target": target}
-    check_kin({**weights, "x": x, "h0": h0}, {"bias": bias}, dt)
+    check_same_dtype_device({**weights, "x": x, "h0": h0}, {"bias": bias}, dt)
     S, H, I = _last_two("weight_ih", weight_ih)
     B, L = check_sequence(x, S, I)
     check_shapes(
@@ -131,7 +133,7 @@ def check_gated(
     """
     biases, rates = {"bias_ih": bias_ih, "bias_hh": bias_hh}, rates or {}
     weights = {"weight_ih": weight_ih, "weight_hh": weight_hh}
-    check_kin({**weights, "x": x, **states, **rates}, biases, dt)
+    check_same_dtype_device({**weights, "x": x, **states, **rates}, biases, dt)
     S, _, H = _last_two("weight_hh", weight_hh)
     I = _last_two("weight_ih", weight_ih)[2]
     B, L = check_sequence(x, S, I)
@@ -159,7 +161,7 @@ def check_synaptic(
     unfolds: int,
 ) -> None:
     """Arguments of `functional.synaptic`."""
-    check_kin({**neurons, "x": x, "h0": h0, **recurrent, **sensors}, maps, dt)
+    check_same_dtype_device({**neurons, "x": x, "h0": h0, **recurrent, **sensors}, maps, dt)
     cm = neurons["cm"]
     if cm.dim() < 1 or x.dim() < 3:
         raise TorchliquidError(
@@ -187,7 +189,7 @@ def check_step(
 ) -> None:
     """Arguments of `functional.ltc_step`."""
     needed = {"u": u, "x": x, "weight_hh": weight_hh, "tau": tau, "target": target}
-    check_kin(needed, {}, dt)
+    check_same_dtype_device(needed, {}, dt)
     S, H, _ = _last_two("weight_hh", weight_hh)
     B = x.shape[-2] if x.dim() > 1 else 1
     check_shapes({"x": (x, (*S, B, H)), "u": (u, (*S, B, H)), "weight_hh": (weight_hh, (*S, H, H))})

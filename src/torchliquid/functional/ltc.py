@@ -39,7 +39,12 @@ import torch
 from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.functional._arguments import as_time, check_kin, check_ltc, check_step
+from torchliquid.functional._arguments import (
+    as_time,
+    check_ltc,
+    check_same_dtype_device,
+    check_step,
+)
 from torchliquid.functional._loop import over_samples
 from torchliquid.functional._projection import project
 from torchliquid.messages import short_repr
@@ -57,7 +62,7 @@ def time_constant(gate: Tensor, tau: Tensor) -> Tensor:
     >>> time_constant(torch.tensor([0.0, 1.0]), torch.tensor(1.0))
     tensor([1.0000, 0.5000])
     """
-    check_kin({"gate": gate, "tau": tau}, {})
+    check_same_dtype_device({"gate": gate, "tau": tau}, {})
     try:
         torch.broadcast_shapes(gate.shape, tau.shape)
     except RuntimeError as error:
@@ -259,7 +264,7 @@ def ltc_time_constants(
     solver: str = "semi_implicit",
     unfolds: int = 1,
 ) -> Tensor:
-    """tau_sys of every neuron as each sample arrives, ``(*S, B, L, H)``, in the unit of ``dt``.
+    """tau_sys of every neuron at each sample, ``(*S, B, L, H)``, in the unit of ``dt``.
 
     The gate is that of the sample and of the state before it: the one the solver's first sub-step
     sees. Arguments as in `ltc`.

@@ -27,10 +27,10 @@ from torchliquid.kernels._dispatch import (
     lstm,
     ltc,
     ltc_model,
-    ltc_quick,
     ltc_stepper,
     native_build,
     synaptic,
+    try_fast_ltc,
 )
 
 __all__ = [
@@ -44,8 +44,8 @@ __all__ = [
     "lstm",
     "ltc",
     "ltc_model",
-    "ltc_quick",
     "ltc_stepper",
     "native_build",
     "synaptic",
+    "try_fast_ltc",
 ]

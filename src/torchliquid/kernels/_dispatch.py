@@ -54,12 +54,12 @@ def backend() -> str:
 
 def native_build() -> str:
     """Describe the native library: its instruction set, or why there is none."""
-    found, why = library.find()
-    if found is None:
+    built, why = library.find()
+    if built is None:
         return f"none: {why}"
-    others = ", ".join(isa for isa in found.isas if isa != found.isa)
-    bits = 32 * int(found.width[4])
-    return f"{found.isa}, {bits} bits" + (f" (also compiled: {others})" if others else "")
+    others = ", ".join(isa for isa in built.isas if isa != built.isa)
+    bits = 32 * int(built.width[4])
+    return f"{built.isa}, {bits} bits" + (f" (also compiled: {others})" if others else "")
 
 
 def _forward_mode() -> bool:
@@ -145,10 +145,10 @@ def ltc_model(
     check_ltc(x, h0, weight_ih, weight_hh, bias, raw_tau, target, dt, unfolds)
     check_solver(solver)
     dt = as_time(dt, x.dtype)
-    given = (x, h0, weight_ih, weight_hh, bias)
+    tensors = (x, h0, weight_ih, weight_hh, bias)
     weights = (readout, readout_bias)
     times = dt if isinstance(dt, Tensor) else None
-    every = (*given, raw_tau, target, times, *weights)
+    every = (*tensors, raw_tau, target, times, *weights)
     whole = solver in native_ltc.SOLVERS and readout_bias is not None
     if whole and _native(h0.dim() - 2, *every) and library.is_plain(*every):
         check_shapes(
@@ -157,12 +157,12 @@ def ltc_model(
                 "readout_bias": (readout_bias, readout.shape[:-1]),
             }
         )
-        return native_ltc.model(*given, raw_tau, target, dt, solver, unfolds, *weights)  # type: ignore[arg-type]
-    states, last = ltc(*given, positive_tau(raw_tau), target, dt, solver, unfolds)
+        return native_ltc.model(*tensors, raw_tau, target, dt, solver, unfolds, *weights)  # type: ignore[arg-type]
+    states, last = ltc(*tensors, positive_tau(raw_tau), target, dt, solver, unfolds)
     return linear(states, *weights), last
 
 
-ltc_quick = quick.ltc
+try_fast_ltc = quick.ltc
 LTCStepper = native_step.Stepper
 
 

@@ -1,8 +1,8 @@
-"""Calls of an LTC that are beyond doubt, straight to the native kernel.
+"""Calls of an LTC that are validated, straight to the native kernel.
 
 A small model's step takes the kernel some 20 us; checking and laying out every argument of a call
 in Python takes 100. What is looked at here is just enough to know that those checks would pass and
-change nothing. Everything else takes the long way, which gives the same result or the error.
+change nothing. Everything else takes the slow path, which gives the same result or the error.
 """
 
 from typing import Any
@@ -88,11 +88,11 @@ def ltc(
     elif h0.layout is not torch.strided or h0.is_nested:
         return None
     sequence = x if batch_first else x.transpose(-3, -2)
-    given = (sequence, h0, *weights)
+    tensors = (sequence, h0, *weights)
     if readout is None:
-        y, last = native_ltc.layer(*given, dt, solver, unfolds)
+        y, last = native_ltc.layer(*tensors, dt, solver, unfolds)
     else:
-        y, last = native_ltc.model(*given, dt, solver, unfolds, *readout)
+        y, last = native_ltc.model(*tensors, dt, solver, unfolds, *readout)
     if not batch_first:
         y = y.transpose(-3, -2)
     # callers view a layer's outputs; a pack's would cost a copy of all lanes
@@ -100,7 +100,7 @@ def ltc(
 
 
 def _watched() -> bool:
-    """Whether somebody traces, transforms or widens what is done, or asks for other kernels."""
+    """Whether the call is traced, transformed or widened, or other kernels are asked for."""
     return (
         torch.compiler.is_compiling()
         or forward_ad._current_level >= 0

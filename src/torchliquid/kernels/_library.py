@@ -39,7 +39,7 @@ class Library:
         if handle.tl_abi() != ABI:
             raise OSError(
                 f"{path.name} speaks version {handle.tl_abi()} of the interface, this package "
-                f"{ABI}: install torchliquid anew"
+                f"{ABI}: install torchliquid again"
             )
         handle.tl_isa.restype = handle.tl_isas.restype = ctypes.c_char_p
         handle.tl_width.restype = ctypes.c_int64
@@ -422,11 +422,11 @@ def kept_size(x: Tensor, weight_hh: Tensor, rows: bool) -> int:
     return whole
 
 
-class Kept:
+class SavedBuffer:
     """A buffer that a forward pass keeps for its backward pass, from a store of used ones.
 
     A training loop asks for the same buffers at every step. Handed back to the system and taken
-    anew they would cost more, in page faults, than the kernels that fill them. The store holds at
+    again they would cost more, in page faults, than the kernels that fill them. The store holds at
     most `LIMIT` bytes; a buffer returns to it when nothing refers to this object any more.
     """
 
@@ -440,10 +440,10 @@ class Kept:
         except (KeyError, IndexError):
             self.tensor = like.detach().new_empty(size)
         else:
-            Kept._bytes -= self.tensor.nbytes
+            SavedBuffer._bytes -= self.tensor.nbytes
 
     def __del__(self) -> None:
-        if Kept._bytes + self.tensor.nbytes <= self.LIMIT:
-            Kept._bytes += self.tensor.nbytes
+        if SavedBuffer._bytes + self.tensor.nbytes <= self.LIMIT:
+            SavedBuffer._bytes += self.tensor.nbytes
             key = (self.tensor.numel(), self.tensor.dtype)
             self._store.setdefault(key, []).append(self.tensor)

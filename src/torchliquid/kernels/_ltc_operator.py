@@ -28,10 +28,10 @@ def ltc_op(
     unfolds: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`ltc` as an operator of torch, for whatever traces, compiles or exports; and its gates."""
-    given = (x, h0, weight_ih, weight_hh, bias, tau, target, dt)
+    tensors = (x, h0, weight_ih, weight_hh, bias, tau, target, dt)
     gates = x.new_zeros(_gates_size(x, weight_hh, unfolds))  # the kernel leaves padding as it is
     kept = gates if unfolds == 1 else None
-    return (*forward(given, (interval, solver, unfolds, False), kept_gates=kept), gates)
+    return (*forward(tensors, (interval, solver, unfolds, False), kept_gates=kept), gates)
 
 
 @torch.library.custom_op("torchliquid::ltc_backward", mutates_args=())
@@ -54,10 +54,10 @@ def ltc_backward_op(
     needs: list[bool],
 ) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
-    given = (x, h0, weight_ih, weight_hh, bias, tau, target, dt)
+    tensors = (x, h0, weight_ih, weight_hh, bias, tau, target, dt)
     kept = gates if unfolds == 1 else None
-    rest = (interval, solver, unfolds, False)
-    grads = backward((grad_y, grad_last), given, rest, needs, y, None, kept)
+    options = (interval, solver, unfolds, False)
+    grads = backward((grad_y, grad_last), tensors, options, needs, y, None, kept)
     return [x.new_empty(0) if g is None else g for g in grads]
 
 
@@ -126,11 +126,11 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tens
 def _differentiate(
     ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None, _: Tensor | None
 ) -> tuple[Tensor | None, ...]:
-    *given, y, gates = ctx.saved_tensors
+    *tensors, y, gates = ctx.saved_tensors
     needs = [bool(need) for need in ctx.needs_input_grad[:8]]
-    grads = ltc_backward_op(grad_y, grad_last, *given, *ctx.rest, y, gates, needs)
-    found = (g if need else None for g, need in zip(grads, needs, strict=True))
-    return (*found, None, None, None)
+    grads = ltc_backward_op(grad_y, grad_last, *tensors, *ctx.rest, y, gates, needs)
+    gradients = (g if need else None for g, need in zip(grads, needs, strict=True))
+    return (*gradients, None, None, None)
 
 
 ltc_op.register_autograd(_differentiate, setup_context=_setup)

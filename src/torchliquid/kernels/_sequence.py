@@ -12,7 +12,7 @@ from torchliquid.kernels._library import is_plain, wants_graph
 
 
 def apply(function: type[torch.autograd.Function], *arguments: Any) -> Any:
-    """``function.apply``, or its forward pass alone where nobody will differentiate.
+    """``function.apply``, or its forward pass alone where no gradient is wanted.
 
     A third of the time of a call with one sample goes into `apply` itself.
     """
@@ -55,29 +55,29 @@ def shifted(first: Tensor, states: Tensor) -> Tensor:
     return torch.cat([first.unsqueeze(0), states[:-1]])
 
 
-def differentiable_again(
+def grad_with_graph(
     run: Callable[..., Any],
-    given: Sequence[Any],
+    arguments: Sequence[Any],
     needs: Sequence[bool],
     grads: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
     """Gradients of ``run(*given)`` that have a graph of their own: what C code cannot give.
 
     ``run`` returns tensors or tuples of them, in the order of ``grads``; None stands for an output
-    that nobody used. A gradient is given where ``needs`` says so, else None.
+    that was not used. A gradient is given where ``needs`` says so, else None.
     """
     # views: of a tensor that another one of them was computed from, only the direct part counts
     with torch.enable_grad():
-        inputs = [t.view_as(t) if need else t for t, need in zip(given, needs, strict=True)]
+        inputs = [t.view_as(t) if need else t for t, need in zip(arguments, needs, strict=True)]
         outputs = list(_flat(run(*inputs)))
     used = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None]
     wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    found = iter(
+    gradients = iter(
         torch.autograd.grad(
             [o for o, _ in used], wanted, [g for _, g in used], create_graph=True, allow_unused=True
         )
     )
-    return [next(found) if need else None for need in needs]
+    return [next(gradients) if need else None for need in needs]
 
 
 def _flat(value: Any) -> Any:

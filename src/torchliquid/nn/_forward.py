@@ -1,6 +1,6 @@
 """A call from what the caller gave to what the caller gets: for layers and packs, once.
 
-Padding is masked, arguments are laid out, samples that did not arrive are skipped; then the stack
+Padding is masked, arguments are laid out, missing samples are skipped; then the stack
 runs, and all of it is taken back.
 """
 
@@ -20,7 +20,7 @@ from torchliquid.nn._stack import (
     run,
     run_time_constants,
 )
-from torchliquid.nn.missing import check_observed, skip
+from torchliquid.nn.missing import check_observed, compact_observed
 
 
 def outputs(
@@ -45,18 +45,18 @@ def outputs(
         h0: the state before the first sample.
         dt: the time before each sample.
         lengths: how many samples of each row are real.
-        observed: which samples, or features, arrived.
+        observed: which samples, or features, were observed.
     """
     rows = masked(interface, x, h0, dt, lengths)
-    given = interface.arrange(rows.x, h0, rows.dt)
+    call = interface.to_batch_first(rows.x, h0, rows.dt)
     if observed is None:
-        told, last = run(cell, stack, weights, given, rows.ends)
+        y, last = run(cell, stack, weights, call, rows.ends)
     else:
-        skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
-        told, last = run(cell, stack, weights, skipped.given, skipped.ends)
-        told = skipped.spread(told, initial_outputs(cell, stack, weights, given))
+        skipped = compact_observed(call, check_observed(interface, rows.x, observed), rows.ends)
+        y, last = run(cell, stack, weights, skipped.given, skipped.ends)
+        y = skipped.scatter_back(y, initial_outputs(cell, stack, weights, call))
     dims = x.dim()
-    return rows.blank(interface.restore(told, dims)), interface.restore_state(last, dims)
+    return rows.zero_padding(interface.restore(y, dims)), interface.restore_state(last, dims)
 
 
 def time_constants(
@@ -70,17 +70,17 @@ def time_constants(
     lengths: Any,
     observed: Any,
 ) -> Tensor:
-    """System time constants laid out like x, NaN at padded steps and where nothing arrived.
+    """System time constants laid out like x, NaN at padded steps and where nothing was observed.
 
     Where there are several places they lead, after the lanes. Arguments as of `outputs`.
     """
     rows = masked(interface, x, h0, dt, lengths)
-    given = interface.arrange(rows.x, h0, rows.dt)
+    call = interface.to_batch_first(rows.x, h0, rows.dt)
     if observed is None:
-        found = run_time_constants(cell, stack, weights, given, rows.ends)
+        tau = run_time_constants(cell, stack, weights, call, rows.ends)
     else:
-        skipped = skip(given, check_observed(interface, rows.x, observed), rows.ends)
-        found = run_time_constants(cell, stack, weights, skipped.given, skipped.ends)
-        found = skipped.at_samples(found)
-    found = rows.blank(interface.restore(found, x.dim()), torch.nan)
-    return found if interface.depth > 1 else found.squeeze(0 if interface.lanes is None else 1)
+        skipped = compact_observed(call, check_observed(interface, rows.x, observed), rows.ends)
+        tau = run_time_constants(cell, stack, weights, skipped.given, skipped.ends)
+        tau = skipped.at_samples(tau)
+    tau = rows.zero_padding(interface.restore(tau, x.dim()), torch.nan)
+    return tau if interface.depth > 1 else tau.squeeze(0 if interface.lanes is None else 1)

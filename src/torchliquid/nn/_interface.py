@@ -30,7 +30,7 @@ def initial_state(h0: Any, hx: Any) -> Any:
     return hx
 
 
-class Arranged(NamedTuple):
+class BatchFirst(NamedTuple):
     """A call's arguments as cells take them: batch first, lanes before that where a pack runs."""
 
     x: Tensor
@@ -68,7 +68,7 @@ class Interface:
         """The interface of a pack of such layers; ``weight`` is one of its own."""
         return replace(self, lanes=lanes, weight=weight)
 
-    def arrange(self, x: Any, h0: Any, dt: Any) -> Arranged:
+    def to_batch_first(self, x: Any, h0: Any, dt: Any) -> BatchFirst:
         """Check a call's arguments and lay them out, states ``(*S, D, B, H)``.
 
         Raises:
@@ -80,10 +80,10 @@ class Interface:
         sequence = x.unsqueeze(0) if x.dim() == 2 else x
         if x.dim() > 2 and not self.batch_first:
             sequence = x.transpose(-3, -2)
-        return Arranged(sequence, self._state(h0, sequence), self._times(dt, x))
+        return BatchFirst(sequence, self._state(h0, sequence), self._times(dt, x))
 
     def check(self, x: Any, h0: Any, dt: Any) -> None:
-        """What `arrange` raises, for a layer that lays out by itself."""
+        """What `to_batch_first` raises, for a layer that lays out by itself."""
         self._check_x(x)
         self._check_rest(x, h0, self._narrow(dt, x))
 
@@ -170,10 +170,8 @@ class Interface:
         for part, shape in zip(parts, shapes, strict=True):
             check_tensor("h0", part, f"{shape}")
             if part.shape != shape:
-                places = " (layers times directions lead)" if self.depth > 1 else ""
-                raise TorchliquidError(
-                    f"h0 has shape {tuple(part.shape)}: expected {shape}{places}"
-                )
+                note = " (layers times directions lead)" if self.depth > 1 else ""
+                raise TorchliquidError(f"h0 has shape {tuple(part.shape)}: expected {shape}{note}")
             check_device("h0", part, x.device, "x")
             # under autocast a layer gives states of its own dtype for an input of another
             mixed = autocast_type(x) and part.is_floating_point()
@@ -205,17 +203,19 @@ class Interface:
         if h0 is None:
             parts = [sequence.new_zeros(*lead, D, B, width, dtype=dtype) for width in self.widths]
         else:
-            given = h0 if isinstance(h0, tuple) else (h0,)
+            initial = h0 if isinstance(h0, tuple) else (h0,)
             parts = [
                 part.to(dtype).reshape(*lead, D, B, width)
-                for part, width in zip(given, self.widths, strict=True)
+                for part, width in zip(initial, self.widths, strict=True)
             ]
         return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
 
     def _times(self, dt: Any, x: Tensor) -> float | Tensor:
         if not isinstance(dt, Tensor):
-            given = self.dt if dt is None else dt
-            return 1.0 if given is None else check_interval(given, self.weight.dtype, self.unfolds)
+            interval = self.dt if dt is None else dt
+            if interval is None:
+                return 1.0
+            return check_interval(interval, self.weight.dtype, self.unfolds)
         if dt.dim() == 0:
             shape = x.shape[:-1] if self.lanes is None else x.shape[-3:-1]
             dt = dt.to(x.device).expand(shape)

@@ -18,7 +18,7 @@ from torchliquid.nn._interface import Interface
 
 
 class Padded(NamedTuple):
-    """What was packed, padded: x, dt, how long each row is, and what arrived."""
+    """What was packed, padded: x, dt, how long each row is, and what was observed."""
 
     x: Tensor
     dt: Any
@@ -26,7 +26,7 @@ class Padded(NamedTuple):
     observed: Any
 
 
-class Rows(NamedTuple):
+class MaskedBatch(NamedTuple):
     """A call's arguments, with something harmless at padded steps.
 
     Args:
@@ -41,12 +41,12 @@ class Rows(NamedTuple):
     ends: Tensor | None = None
     padding: Tensor | None = None
 
-    def blank(self, result: Tensor, value: float = 0.0) -> Tensor:
+    def zero_padding(self, result: Tensor, value: float = 0.0) -> Tensor:
         """A result laid out like x, with a value at padded steps."""
         return result if self.padding is None else result.masked_fill(self.padding, value)
 
 
-def masked(interface: Interface, x: Any, h0: Any, dt: Any, lengths: Any) -> Rows:
+def masked(interface: Interface, x: Any, h0: Any, dt: Any, lengths: Any) -> MaskedBatch:
     """The arguments of a call whose rows have these lengths.
 
     Args:
@@ -54,14 +54,14 @@ def masked(interface: Interface, x: Any, h0: Any, dt: Any, lengths: Any) -> Rows
         x: ``(*S, L, B, I)``, with ``batch_first`` ``(*S, B, L, I)``.
         h0: see the layer.
         dt: see the layer; what stands at padded steps plays no part.
-        lengths: ``(B,)`` whole numbers from 1 to L, a tensor or a list, for all lanes; None: every
+        lengths: ``(B,)`` integers from 1 to L, a tensor or a list, for all lanes; None: every
             row is whole.
 
     Raises:
         TorchliquidError: lengths that do not fit.
     """
     if lengths is None:
-        return Rows(x, dt)
+        return MaskedBatch(x, dt)
     interface.check(x, h0, None)
     if x.dim() < 3:
         raise TorchliquidError(
@@ -73,13 +73,13 @@ def masked(interface: Interface, x: Any, h0: Any, dt: Any, lengths: Any) -> Rows
     steps = torch.arange(L, device=x.device)
     real = steps < ends[:, None] if interface.batch_first else steps[:, None] < ends
     if isinstance(dt, Tensor) and dt.dim() > 1:
-        # no time: a step that is not taken shall not be warned of as too long
+        # no time: a step that is not taken must not be warned of as too long
         if dt.shape[-2:] == real.shape:
             dt = torch.where(real, dt, torch.zeros_like(dt))
         elif dt.shape[-3:] == (*real.shape, 1):
             dt = torch.where(real.unsqueeze(-1), dt, torch.zeros_like(dt))
     padding = ~real.unsqueeze(-1)
-    return Rows(x.masked_fill(padding, 0.0), dt, ends, padding)
+    return MaskedBatch(x.masked_fill(padding, 0.0), dt, ends, padding)
 
 
 def packed_like(
@@ -114,11 +114,13 @@ def unpacked(x: PackedSequence, dt: Any, lengths: Any, observed: Any, batch_firs
 
 
 def _alike(
-    name: str, given: PackedSequence, x: PackedSequence, lengths: Tensor, batch_first: bool
+    name: str, packed: PackedSequence, x: PackedSequence, lengths: Tensor, batch_first: bool
 ) -> Tensor:
     """What is packed as x is, padded. Batch sizes alone do not show which row is how long."""
-    padded, own = pad_packed_sequence(given, batch_first=batch_first)
-    if not torch.equal(given.batch_sizes, x.batch_sizes) or not torch.equal(own, lengths):
+    padded, packed_lengths = pad_packed_sequence(packed, batch_first=batch_first)
+    if not torch.equal(packed.batch_sizes, x.batch_sizes) or not torch.equal(
+        packed_lengths, lengths
+    ):
         raise TorchliquidError(
             f"{name} is packed with other lengths than x, or in another order of rows: pack both "
             "from the same order, with the same lengths and the same enforce_sorted"
@@ -127,25 +129,27 @@ def _alike(
 
 
 def _checked(lengths: Any, B: int, L: int) -> Tensor:
-    expected = f"{B} whole numbers from 1 to {L}, one for each row"
+    expected = f"{B} integers from 1 to {L}, one for each row"
     if isinstance(lengths, Tensor):
         check_tensor("lengths", lengths, f"of {expected}")
     try:
-        many = torch.as_tensor(lengths)
-    except Exception as error:  # whatever somebody's own object raises when it is read
+        counts = torch.as_tensor(lengths)
+    except Exception as error:  # whatever a caller's object raises when it is read
         raise TorchliquidError(f"lengths is {short_repr(lengths)}: expected {expected}") from error
-    if many.is_meta:
+    if counts.is_meta:
         raise TorchliquidError(f"lengths is on the meta device: expected {expected}")
-    if not holds_whole(many) or many.shape != (B,):
+    if not holds_whole(counts) or counts.shape != (B,):
         raise TorchliquidError(
-            f"lengths has shape {tuple(many.shape)} and {many.dtype}: expected {expected}"
+            f"lengths has shape {tuple(counts.shape)} and {counts.dtype}: expected {expected}"
         )
     if torch.compiler.is_compiling():
         if not torch.compiler.is_exporting():  # a compiled model looks at values as it runs
-            torch._assert_async(((many >= 1) & (many <= L)).all(), f"lengths: expected {expected}")
-        return many.long()
-    if B and not bool(((many >= 1) & (many <= L)).all()):
+            torch._assert_async(
+                ((counts >= 1) & (counts <= L)).all(), f"lengths: expected {expected}"
+            )
+        return counts.long()
+    if B and not bool(((counts >= 1) & (counts <= L)).all()):
         raise TorchliquidError(
-            f"lengths holds {int(many.min())} to {int(many.max())}: expected {expected}"
+            f"lengths holds {int(counts.min())} to {int(counts.max())}: expected {expected}"
         )
-    return many.long()
+    return counts.long()

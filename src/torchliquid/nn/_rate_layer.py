@@ -20,12 +20,12 @@ class RateLayer(LiquidLayer):
     biases: ClassVar[tuple[str, ...]]
     rate_name: ClassVar[str]
 
-    def shapes(self, features: int, fed_back: int) -> dict[str, tuple[int, ...]]:
+    def shapes(self, features: int, recurrent_size: int) -> dict[str, tuple[int, ...]]:
         """See `LiquidLayer.shapes`."""
         G = self.rows * self.hidden_size
         weights: dict[str, tuple[int, ...]] = {
             "weight_ih_l0": (G, features),
-            "weight_hh_l0": (G, fed_back),
+            "weight_hh_l0": (G, recurrent_size),
         }
         return weights | dict.fromkeys(self.biases, (G,)) | {self.rate_name: (self.hidden_size,)}
 

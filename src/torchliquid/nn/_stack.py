@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from torchliquid import kernels
-from torchliquid.nn._interface import Arranged, State
+from torchliquid.nn._interface import BatchFirst, State
 
 Weights = Mapping[str, Tensor]
 
@@ -33,7 +33,7 @@ class Stack:
         dropout: share of the outputs between two layers that is dropped now: 0 in evaluation.
         bidirectional: whether every layer also runs backwards; outputs stand side by side.
         projected: whether outputs, which also feed back, are ``weight_hr`` times the state.
-        kept: ``(D, H)``, 0 for neurons that nobody shall hear and 1 for others; None: all are.
+        kept: ``(D, H)``, 0 for muted neurons and 1 for others; None: all are.
     """
 
     num_layers: int = 1
@@ -54,15 +54,15 @@ class Stack:
 
     def places(self) -> Iterator[str]:
         """Suffixes of the weights' names at each place."""
-        return (self.suffix(place) for place in range(self.depth))
+        return (self.suffix(index) for index in range(self.depth))
 
     def places_of(self, layer: int) -> range:
         """Numbers of one layer's places: forwards, and backwards where it runs so too."""
         return range(layer * self.directions, (layer + 1) * self.directions)
 
-    def suffix(self, place: int) -> str:
+    def suffix(self, index: int) -> str:
         """Suffix of the weights' names at one place."""
-        layer, reverse = divmod(place, self.directions)
+        layer, reverse = divmod(index, self.directions)
         return f"l{layer}_reverse" if reverse else f"l{layer}"
 
 
@@ -113,7 +113,7 @@ def name_at(name: str, suffix: str) -> str:
 
 
 def run(
-    cell: Cell, stack: Stack, weights: Weights, given: Arranged, ends: Tensor | None = None
+    cell: Cell, stack: Stack, weights: Weights, call: BatchFirst, ends: Tensor | None = None
 ) -> tuple[Tensor, State]:
     """Outputs of the top layer, batch first, and the last state of every place.
 
@@ -121,11 +121,11 @@ def run(
         cell: what runs at each place.
         stack: the places.
         weights: of all places, by their full names.
-        given: x ``(*S, B, L, I)``, state ``(*S, D, B, H)``, dt.
+        call: x ``(*S, B, L, I)``, state ``(*S, D, B, H)``, dt.
         ends: how many samples of each row are real, ``(B,)``; what the outputs are after them has
             no meaning. None: all are.
     """
-    x, lasts = _below(cell, stack, weights, given, ends, stack.num_layers)
+    x, lasts = _below(cell, stack, weights, call, ends, stack.num_layers)
     return x, _joined(lasts)
 
 
@@ -133,46 +133,51 @@ def run_and_read(
     cell: Cell,
     stack: Stack,
     weights: Weights,
-    given: Arranged,
+    call: BatchFirst,
     readout: Tensor,
     readout_bias: Tensor | None,
 ) -> tuple[Tensor, State]:
     """`run` and a linear readout of its outputs, by one kernel where there is one."""
     if stack.bidirectional or stack.projected or stack.kept is not None:
-        x, last = run(cell, stack, weights, given)
+        x, last = run(cell, stack, weights, call)
         return kernels.linear(x, readout, readout_bias), last
-    x, lasts = _below(cell, stack, weights, given, None, stack.num_layers - 1)
+    x, lasts = _below(cell, stack, weights, call, None, stack.num_layers - 1)
     top = stack.depth - 1
-    own, state = _weights_at(cell, stack, weights, top), _state_at(given.state, top)
-    y, last = cell.scan_and_read(own, x, state, given.dt, readout, readout_bias)
+    of_top, state = _weights_at(cell, stack, weights, top), _state_at(call.state, top)
+    y, last = cell.scan_and_read(of_top, x, state, call.dt, readout, readout_bias)
     return y, _joined([*lasts, last])
 
 
 def run_time_constants(
-    cell: Timed, stack: Stack, weights: Weights, given: Arranged, ends: Tensor | None = None
+    cell: Timed, stack: Stack, weights: Weights, call: BatchFirst, ends: Tensor | None = None
 ) -> Tensor:
     """System time constants of every place, ``(*S, D, B, L, H)``; arguments as of `run`."""
-    found, x = [], given.x
+    taus, x = [], call.x
     for layer in range(stack.num_layers):
         if layer:
-            x, _ = _layer(cell, stack, weights, Arranged(x, given.state, given.dt), ends, layer - 1)
-        for place in stack.places_of(layer):
-            turn = _Turn(place % stack.directions == 1, ends)
-            own, state = _weights_at(cell, stack, weights, place), _state_at(given.state, place)
-            tau = cell.scan_time_constants(own, turn.sequence(x), state, turn.times(given.dt))
-            found.append(turn.sequence(tau))
-    return torch.stack(found, dim=-4)
+            x, _ = _layer(cell, stack, weights, BatchFirst(x, call.state, call.dt), ends, layer - 1)
+        for index in stack.places_of(layer):
+            turn = _Direction(index % stack.directions == 1, ends)
+            weights_here, state = (
+                _weights_at(cell, stack, weights, index),
+                _state_at(call.state, index),
+            )
+            tau = cell.scan_time_constants(
+                weights_here, turn.sequence(x), state, turn.times(call.dt)
+            )
+            taus.append(turn.sequence(tau))
+    return torch.stack(taus, dim=-4)
 
 
-def initial_outputs(cell: Cell, stack: Stack, weights: Weights, given: Arranged) -> list[Tensor]:
+def initial_outputs(cell: Cell, stack: Stack, weights: Weights, call: BatchFirst) -> list[Tensor]:
     """Return what each direction of the top layer outputs before any sample, ``(*S, B, F)``."""
     outputs = []
-    for place in stack.places_of(stack.num_layers - 1):
-        state = _state_at(given.state, place)
+    for index in stack.places_of(stack.num_layers - 1):
+        state = _state_at(call.state, index)
         assert isinstance(state, Tensor)  # noqa: S101 - samples are skipped by liquid cells alone
-        state = _silenced(stack, place, state).unsqueeze(-2)
-        own = _weights_at(cell, stack, weights, place)
-        outputs.append(_emitted(cell, stack, weights, own, state, place).squeeze(-2))
+        state = _silenced(stack, index, state).unsqueeze(-2)
+        weights_here = _weights_at(cell, stack, weights, index)
+        outputs.append(_emitted(cell, stack, weights, weights_here, state, index).squeeze(-2))
     return outputs
 
 
@@ -180,15 +185,15 @@ def _below(
     cell: Cell,
     stack: Stack,
     weights: Weights,
-    given: Arranged,
+    call: BatchFirst,
     ends: Tensor | None,
     layers: int,
 ) -> tuple[Tensor, list[State]]:
     """Outputs of the lowest layers, as the next one takes them, and their last states."""
     lasts: list[State] = []
-    x = given.x
+    x = call.x
     for layer in range(layers):
-        x, last = _layer(cell, stack, weights, Arranged(x, given.state, given.dt), ends, layer)
+        x, last = _layer(cell, stack, weights, BatchFirst(x, call.state, call.dt), ends, layer)
         lasts += last
         if stack.dropout and layer < stack.num_layers - 1:
             x = torch.nn.functional.dropout(x, stack.dropout)
@@ -199,39 +204,39 @@ def _layer(
     cell: Cell,
     stack: Stack,
     weights: Weights,
-    given: Arranged,
+    call: BatchFirst,
     ends: Tensor | None,
     layer: int,
 ) -> tuple[Tensor, list[State]]:
     """Outputs of one layer, its directions side by side, and their last states."""
     outputs, lasts = [], []
-    for place in stack.places_of(layer):
-        turn = _Turn(place % stack.directions == 1, ends)
-        own, state = _weights_at(cell, stack, weights, place), _state_at(given.state, place)
-        states, last = cell.scan(own, turn.sequence(given.x), state, turn.times(given.dt))
+    for index in stack.places_of(layer):
+        turn = _Direction(index % stack.directions == 1, ends)
+        weights_here, state = _weights_at(cell, stack, weights, index), _state_at(call.state, index)
+        states, last = cell.scan(weights_here, turn.sequence(call.x), state, turn.times(call.dt))
         if ends is not None:
             last = _after(states, state, ends)
-        states, last = _silenced(stack, place, states), _silenced(stack, place, last)
+        states, last = _silenced(stack, index, states), _silenced(stack, index, last)
         lasts.append(last)
-        states = _emitted(cell, stack, weights, own, states, place)
+        states = _emitted(cell, stack, weights, weights_here, states, index)
         outputs.append(turn.sequence(states))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1), lasts
 
 
 def _emitted(
-    cell: Cell, stack: Stack, weights: Weights, own: Weights, states: Tensor, place: int
+    cell: Cell, stack: Stack, weights: Weights, weights_here: Weights, states: Tensor, index: int
 ) -> Tensor:
     """Outputs of the states ``(*S, B, L, H)`` of a place: the cell's, or ``weight_hr`` times each.
 
     A projection is of the state itself: cells that emit something else refuse ``proj_size``.
     """
     if not stack.projected:
-        return cell.emit(own, states)
-    weight = weights[name_at("weight_hr_l0", stack.suffix(place))]
+        return cell.emit(weights_here, states)
+    weight = weights[name_at("weight_hr_l0", stack.suffix(index))]
     return kernels.linear(states, weight, None).to(states.dtype)
 
 
-class _Turn:
+class _Direction:
     """Rows read in one of the directions; what is read backwards twice is as it was."""
 
     def __init__(self, reverse: bool, ends: Tensor | None) -> None:
@@ -260,27 +265,27 @@ class _Turn:
         return dt.gather(-1, order.expand(dt.shape))
 
 
-def _weights_at(cell: Cell, stack: Stack, weights: Weights, place: int) -> dict[str, Tensor]:
+def _weights_at(cell: Cell, stack: Stack, weights: Weights, index: int) -> dict[str, Tensor]:
     """Weights of one place by the names of the first layer."""
-    suffix = stack.suffix(place)
+    suffix = stack.suffix(index)
     full = {name: name_at(name, suffix) for name in cell.weight_names}
-    own = {name: weights[held] for name, held in full.items() if held in weights}
+    weights_here = {name: weights[held] for name, held in full.items() if held in weights}
     if stack.projected:
         # what feeds back is weight_hr x, so that weight_hh weight_hr is applied to the state x
-        hh = own["weight_hh_l0"]
-        own["weight_hh_l0"] = (hh @ weights[name_at("weight_hr_l0", suffix)]).to(hh.dtype)
-    return own if stack.kept is None else dict(cell.mute(own, stack.kept[place]))
+        hh = weights_here["weight_hh_l0"]
+        weights_here["weight_hh_l0"] = (hh @ weights[name_at("weight_hr_l0", suffix)]).to(hh.dtype)
+    return weights_here if stack.kept is None else dict(cell.mute(weights_here, stack.kept[index]))
 
 
-def _silenced(stack: Stack, place: int, values: Any) -> Any:
+def _silenced(stack: Stack, index: int, values: Any) -> Any:
     """Values of each neuron ``(..., H)``, 0 for those that are ablated."""
-    return values if stack.kept is None else values * stack.kept[place].to(values)
+    return values if stack.kept is None else values * stack.kept[index].to(values)
 
 
-def _state_at(state: State, place: int) -> State:
+def _state_at(state: State, index: int) -> State:
     if isinstance(state, tuple):
-        return state[0].select(-3, place), state[1].select(-3, place)
-    return state.select(-3, place)
+        return state[0].select(-3, index), state[1].select(-3, index)
+    return state.select(-3, index)
 
 
 def _joined(lasts: list[State]) -> State:

@@ -37,13 +37,13 @@ def step(
             "sequence, or build it with bidirectional=False"
         )
     shape = (*(() if D == 1 else (D,)), *x.shape[:-1], H)
-    for name, given in (("state", state), ("out", out)):
-        if given is None:
+    for name, tensor in (("state", state), ("out", out)):
+        if tensor is None:
             continue
-        check_tensor(name, given, f"{shape}")
-        if given.shape != shape or given.dtype != x.dtype or given.device != x.device:
+        check_tensor(name, tensor, f"{shape}")
+        if tensor.shape != shape or tensor.dtype != x.dtype or tensor.device != x.device:
             raise TorchliquidError(
-                f"{name} is {tuple(given.shape)} of {given.dtype} on {given.device}: expected "
+                f"{name} is {tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}: expected "
                 f"{shape} of {x.dtype} on {x.device}"
             )
     time = 1 if interface.batch_first and x.dim() == 2 else 0

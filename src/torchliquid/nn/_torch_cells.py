@@ -38,7 +38,7 @@ def weight_names_of(layer: Torch) -> tuple[str, ...]:
     return tuple(name for names in layer._all_weights for name in names)
 
 
-class Gated:
+class TorchCell:
     """The cell of an `nn.LSTM` or `nn.GRU` without projection, run by our kernels.
 
     torch's own module cannot run a pack of models side by side.

@@ -20,10 +20,10 @@ from torchliquid._checks import (
     check_interval,
     check_layers,
     check_neurons,
-    check_share,
+    check_probability,
+    check_proj_size,
     check_size,
     check_tensor,
-    check_width,
 )
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import _forward as calls
@@ -107,7 +107,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         self.batch_first = check_flag("batch_first", batch_first)
         self.dropout = dropout
         self.bidirectional = check_flag("bidirectional", bidirectional)
-        self.proj_size = check_width(proj_size, self.hidden_size)
+        self.proj_size = check_proj_size(proj_size, self.hidden_size)
         self.dt = dt
         if self.dropout and self.num_layers == 1:
             warnings.warn(
@@ -126,8 +126,8 @@ class LiquidLayer(Watched, nn.Module, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or pickled: a copy belongs to no context of the original."""
-        own = ("_ablations", "_watchers")
-        return {name: value for name, value in vars(self).items() if name not in own}
+        contexts = ("_ablations", "_watchers")
+        return {name: value for name, value in vars(self).items() if name not in contexts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """As of every module."""
@@ -167,11 +167,11 @@ class LiquidLayer(Watched, nn.Module, ABC):
         return self.proj_size or self.hidden_size
 
     @abstractmethod
-    def shapes(self, features: int, fed_back: int) -> dict[str, tuple[int, ...]]:
+    def shapes(self, features: int, recurrent_size: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the weights of one layer in one direction, by the names of the first.
 
-        It takes so many ``features``, and so many of its own outputs are ``fed_back``: H, or P
-        where they are projected. Without ``bias`` those named ``bias...`` are None.
+        It takes ``features`` inputs, and ``recurrent_size`` of its outputs feed back: H, or P where
+        they are projected. Without ``bias`` those named ``bias...`` are None.
         """
 
     @abstractmethod
@@ -179,17 +179,17 @@ class LiquidLayer(Watched, nn.Module, ABC):
         """Initialise the weights of one layer in one direction, named as in `shapes`."""
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, as the class says."""
+        """Draw the parameters again, as the class says."""
         for suffix in self.stack(self.training).places():
-            own = {
+            of_index = {
                 name: weight
                 for name in (*self.weight_names, "weight_hr_l0")
                 if (weight := getattr(self, name_at(name, suffix), None)) is not None
             }
-            if any(weight.is_meta for weight in own.values()):
+            if any(weight.is_meta for weight in of_index.values()):
                 return  # no memory to draw into
-            projection = own.pop("weight_hr_l0", None)
-            self.draw(own)
+            projection = of_index.pop("weight_hr_l0", None)
+            self.draw(of_index)
             if projection is not None:
                 bound = self.hidden_size**-0.5
                 nn.init.uniform_(projection, -bound, bound)
@@ -204,7 +204,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
 
     @dropout.setter
     def dropout(self, value: float) -> None:
-        self._dropout = check_share("dropout", value)
+        self._dropout = check_probability("dropout", value)
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
@@ -348,11 +348,11 @@ class LiquidLayer(Watched, nn.Module, ABC):
             lengths: of a padded batch: how many samples of each row are real, ``(B,)``. A padded
                 step is none: it is 0 in the output, and whatever stands there, NaN too, reaches
                 no output and no gradient.
-            observed: which samples arrived, booleans laid out like dt, or which features of them,
-                laid out like ``x``; of a packed x they may be packed alike. A sample that did not
-                arrive is skipped: state and output stay, and its dt counts towards the next one
+            observed: which samples were observed, booleans laid out like dt, or which features of
+                them, laid out like ``x``; of a packed x they may be packed alike. A missing
+                sample is skipped: state and output stay, and its dt counts towards the next one
                 that did. A missing feature holds the row's last value of it, 0 before the first
-                (see `torchliquid.fill_missing`). What stands where nothing arrived, NaN too,
+                (see `torchliquid.fill_missing`). What stands where nothing was observed, NaN too,
                 reaches no output and no gradient.
             hx: h0 by the name that `nn.LSTM` has for it.
 
@@ -367,9 +367,9 @@ class LiquidLayer(Watched, nn.Module, ABC):
         """
         h0 = initial_state(h0, hx)
         if isinstance(x, PackedSequence):
-            rest = unpacked(x, dt, lengths, observed, self.batch_first)
-            outputs, last = self.forward(rest.x, h0, rest.dt, rest.lengths, rest.observed)
-            return packed_like(x, outputs, rest.lengths, self.batch_first), last
+            padded = unpacked(x, dt, lengths, observed, self.batch_first)
+            outputs, last = self.forward(padded.x, h0, padded.dt, padded.lengths, padded.observed)
+            return packed_like(x, outputs, padded.lengths, self.batch_first), last
         result = self._run(x, h0, dt, lengths, observed)
         self.notify(x, h0, dt, lengths, observed)
         return result
@@ -379,12 +379,12 @@ class LiquidLayer(Watched, nn.Module, ABC):
     ) -> tuple[Any, Tensor]:
         """`forward` of padded sequences, unseen by those who watch."""
         if lengths is None and observed is None:
-            done = self.quick_call(self._parameters, None, x, h0, dt)
+            done = self.try_fast_forward(self._parameters, None, x, h0, dt)
             if done is not None:
                 return done
-        places, weights = self.stack(self.training), self.weights()
+        stack, weights = self.stack(self.training), self.weights()
         outputs, h = calls.outputs(
-            self, self.interface(), places, weights, x, h0, dt, lengths, observed
+            self, self.interface(), stack, weights, x, h0, dt, lengths, observed
         )
         assert isinstance(h, Tensor)  # noqa: S101 - for the type checker
         lower = autocast_type(outputs)
@@ -423,7 +423,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         """
         interval = self._dt if dt is None else dt
         if isinstance(x, Tensor) and not isinstance(interval, Tensor):
-            done = self._quick_step(x, state, interval, out)
+            done = self._try_fast_step(x, state, interval, out)
             if done is not None:
                 return done
         with torch.no_grad():
@@ -453,20 +453,20 @@ class LiquidLayer(Watched, nn.Module, ABC):
     def _step(self, x: Any, state: Any, dt: Any, out: Any) -> Tensor:
         return streams.step(self.interface(), self.bidirectional, self._run, x, state, dt, out)
 
-    def quick_call(
+    def try_fast_forward(
         self, weights: Mapping[str, Any], readout: Any, x: Any, h0: Any, dt: Any
     ) -> tuple[Tensor, Tensor] | None:
-        """`forward` by a kernel, for a layer that has one and arguments that are beyond doubt.
+        """`forward` by a kernel, for a layer that has one and arguments that are validated.
 
         None, and nothing done, otherwise. ``weights`` are this layer's parameters, or a pack's by
         the same names; with the parameters of a ``readout`` the call is that of a model.
         """
         return None
 
-    def _quick_step(
+    def _try_fast_step(
         self, x: Tensor, state: Tensor | None, dt: Any, out: Tensor | None
     ) -> Tensor | None:
-        """`step` by a kernel, for a layer that has one and arguments that are beyond doubt."""
+        """`step` by a kernel, for a layer that has one and arguments that are validated."""
         return None
 
     def time_constants(
@@ -477,35 +477,38 @@ class LiquidLayer(Watched, nn.Module, ABC):
         lengths: Any = None,
         observed: Any = None,
     ) -> Tensor:
-        """tau_sys as each sample arrives, in the unit of dt; arguments as in the call.
+        """tau_sys at each sample, in the unit of dt; arguments as in the call.
 
         Laid out like ``x`` with H features. Where there are several layers or directions, their D
         places lead, as in a state: ``(D, L, B, H)``, with ``batch_first`` ``(D, B, L, H)``, and a
         neuron that runs backwards stands at the sample that it saw. It is NaN at padded steps and
-        at samples that did not arrive. Of a packed x it is padded.
+        at missing samples. Of a packed x it is padded.
         Nothing is dropped, in training either. See `torchliquid.time_constants`.
         """
         if isinstance(x, PackedSequence):
             x, dt, lengths, observed = unpacked(x, dt, lengths, observed, self.batch_first)
-        places, weights = self.stack(False), self.weights()
+        stack, weights = self.stack(False), self.weights()
         return calls.time_constants(
-            self, self.interface(), places, weights, x, h0, dt, lengths, observed
+            self, self.interface(), stack, weights, x, h0, dt, lengths, observed
         )
 
     @contextlib.contextmanager
-    def ablate(self, neurons: Any, place: int = 0) -> Iterator[None]:
-        """Within a ``with``: neurons that nobody hears, neither the others nor who called.
+    def ablate(
+        self, neurons: Any, layer_index: int = 0, *, place: int | None = None
+    ) -> Iterator[None]:
+        """Mute neurons within a ``with``: neither the others nor the caller see them.
 
-        They feed nothing back and are 0 in outputs and states, so that a drop in accuracy tells
+        They feed nothing back and are 0 in outputs and states, so that a drop in accuracy shows
         what they were good for. Nothing is trained or saved differently; contexts may be nested.
         Other threads, and copies of the layer, do not see it.
 
         Args:
             neurons: numbers of neurons, one or several, or a mask ``(H,)``.
-            place: of which layer and direction, numbered as in a state.
+            layer_index: of which layer and direction, numbered as in a state.
+            place: the old name of ``layer_index``.
 
         Raises:
-            TorchliquidError: a neuron or place that there is not.
+            TorchliquidError: a neuron or a layer that does not exist.
 
         >>> import torchliquid as tl
         >>> layer = tl.LTC(1, 4)
@@ -516,9 +519,10 @@ class LiquidLayer(Watched, nn.Module, ABC):
         """
         weight = getattr(self, self.weight_names[0])
         depth, H = self.interface().depth, self.hidden_size
-        check_index("place", place, depth)
+        layer_index = layer_index if place is None else place
+        check_index("layer_index", layer_index, depth)
         kept = torch.ones(depth, H, device=weight.device, dtype=weight.dtype)
-        kept[place, check_neurons(neurons, H)] = 0
+        kept[layer_index, check_neurons(neurons, H)] = 0
         token = object()
         self._ablations[token] = kept
         _ABLATED.set(_ABLATED.get() | {token})
@@ -539,8 +543,8 @@ class LiquidLayer(Watched, nn.Module, ABC):
             defaults = _options_of(owner)
             if all(hasattr(self, name) for name in defaults):
                 break
-        own = {name: getattr(self, name) for name in defaults}
-        return ", ".join(f"{n}={v!r}" for n, v in own.items() if v != defaults[n])
+        values = {name: getattr(self, name) for name in defaults}
+        return ", ".join(f"{n}={v!r}" for n, v in values.items() if v != defaults[n])
 
 
 def _options_of(layer: type) -> dict[str, Any]:

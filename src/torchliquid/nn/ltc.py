@@ -108,9 +108,9 @@ class LTC(LiquidLayer):
         )
         self._warned = False
         self._steppers: list[kernels.LTCStepper | None] = [None] * self.num_layers
-        places = self.stack(False).places()
+        suffixes = self.stack(False).places()
         self._step_names = [
-            tuple(name_at(name, suffix) for name in self.weight_names) for suffix in places
+            tuple(name_at(name, suffix) for name in self.weight_names) for suffix in suffixes
         ]
         self.solver = solver
         self.unfolds = unfolds
@@ -136,12 +136,12 @@ class LTC(LiquidLayer):
     def unfolds(self, value: int) -> None:
         self._unfolds = check_unfolds(value)
 
-    def shapes(self, features: int, fed_back: int) -> dict[str, tuple[int, ...]]:
+    def shapes(self, features: int, recurrent_size: int) -> dict[str, tuple[int, ...]]:
         """See `LiquidLayer.shapes`."""
         H = self.hidden_size
         return {
             "weight_ih_l0": (H, features),
-            "weight_hh_l0": (H, fed_back),
+            "weight_hh_l0": (H, recurrent_size),
             "bias_l0": (H,),
             "raw_tau_l0": (H,),
             "target_l0": (H,),
@@ -199,10 +199,10 @@ class LTC(LiquidLayer):
             readout_bias,
         )
 
-    def quick_call(
+    def try_fast_forward(
         self, weights: Mapping[str, Any], readout: Any, x: Any, h0: Any, dt: Any
     ) -> tuple[Tensor, Tensor] | None:
-        """See `LiquidLayer.quick_call`."""
+        """See `LiquidLayer.try_fast_forward`."""
         if torch.compiler.is_compiling() or type(self).scan is not LTC.scan:
             return None
         if not self._is_plain or kernels.backend() != "native":
@@ -213,9 +213,9 @@ class LTC(LiquidLayer):
         interval = self._dt if dt is None else dt
         options = (self._solver, self._unfolds, self.batch_first)
         head = None if readout is None else (readout.get("weight"), readout.get("bias"))
-        return kernels.ltc_quick(x, h0, interval, ordered, *options, head)  # type: ignore[arg-type]
+        return kernels.try_fast_ltc(x, h0, interval, ordered, *options, head)  # type: ignore[arg-type]
 
-    def _quick_step(
+    def _try_fast_step(
         self, x: Tensor, state: Tensor | None, dt: float, out: Tensor | None
     ) -> Tensor | None:
         if self._is_plain:
@@ -223,8 +223,8 @@ class LTC(LiquidLayer):
             return None if stepper is None else stepper(x, state, dt, out)
         if self.bidirectional or self.proj_size or self.is_ablated:
             return None
-        for given in (x, state, out):
-            if given is not None and (not isinstance(given, Tensor) or given.is_nested):
+        for tensor in (x, state, out):
+            if tensor is not None and (not isinstance(tensor, Tensor) or tensor.is_nested):
                 return None
         steppers = [self._stepper_of(layer) for layer in range(self.num_layers)]
         shape = (self.num_layers, *x.shape[:-1], self.hidden_size)
@@ -235,10 +235,10 @@ class LTC(LiquidLayer):
         if None in steppers or not state.shape == out.shape == shape:
             return None
         for layer, stepper in enumerate(steppers):
-            told = stepper(x, state[layer], dt, out[layer])  # type: ignore[misc]
-            if told is None:
+            written = stepper(x, state[layer], dt, out[layer])  # type: ignore[misc]
+            if written is None:
                 return None
-            x = told
+            x = written
         return out
 
     def _stepper_of(self, layer: int) -> kernels.LTCStepper | None:
@@ -252,14 +252,14 @@ class LTC(LiquidLayer):
         return stepper
 
     def _warn_of_cut_steps(self, dt: float | Tensor, raw_tau: Tensor) -> None:
-        """Say once that an explicit step is longer than it can be taken, and how long that is."""
+        """Warn once that an explicit step is longer than it can be taken, and how long that is."""
         if self._warned or self.solver not in _STABLE:
             return
         if (
             torch.compiler.is_compiling()
             or torch._C._functorch.peek_interpreter_stack() is not None
         ):
-            return  # nobody may look at numbers there
+            return  # values cannot be read there
         if raw_tau.is_meta or (isinstance(dt, Tensor) and not dt.numel()):
             return
         longest = float(dt.detach().max() if isinstance(dt, Tensor) else dt)

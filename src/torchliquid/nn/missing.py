@@ -1,9 +1,9 @@
-"""Samples that did not arrive, and features that are missing of those that did.
+"""Missing samples, and features that are missing of those that did.
 
-A sample that did not arrive is skipped: the state, and with it the output, stays as it was, and the
+A missing sample is skipped: the state, and with it the output, stays as it was, and the
 time before it counts as time before the next one that did. A feature that is missing holds the last
-value that arrived of it in that row, 0 before the first: the mean, where inputs are standardised.
-What stands where nothing arrived, NaN too, reaches no output and no gradient.
+value of it observed in that row, 0 before the first: the mean, where inputs are standardised. What
+stands where nothing was observed, NaN too, reaches no output and no gradient.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from torchliquid._checks import check_device, check_flag, check_tensor
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn._interface import Arranged, Interface
+from torchliquid.nn._interface import BatchFirst, Interface
 
 
 def fill_missing(
@@ -23,15 +23,15 @@ def fill_missing(
     indicator: bool = False,
     batch_first: bool = False,
 ) -> Tensor:
-    """Inputs whose missing values hold the last one that arrived; which arrived, as more features.
+    """Fill missing values with the last one observed; add which were observed as features.
 
-    Layers fill by themselves where a call is told what was ``observed``. This is for a layer that
-    shall also be told what is missing: give it the result, and 2 I for its input_size.
+    Layers fill by themselves where a call gets ``observed``. This is for a layer that
+    must also see what is missing: give it the result, and 2 I for its input_size.
 
     Args:
         x: ``(L, I)`` or ``(L, B, I)``, with ``batch_first`` ``(B, L, I)``.
-        observed: which values arrived, like x; None: those that are not NaN.
-        indicator: whether to append, for each feature, 1 where it arrived and 0 elsewhere.
+        observed: which values were observed, like x; None: those that are not NaN.
+        indicator: whether to append, for each feature, 1 where it was observed and 0 elsewhere.
         batch_first: the layout of a batch.
 
     Returns:
@@ -55,44 +55,44 @@ def fill_missing(
     arrived = ~x.isnan() if observed is None else observed
     _check_mask(arrived, x, (tuple(x.shape),), f"{tuple(x.shape)}")
     time = 1 if check_flag("batch_first", batch_first) and x.dim() == 3 else 0
-    held = _held(x, arrived, time)
+    held = _forward_fill(x, arrived, time)
     if not check_flag("indicator", indicator):
         return held
     return torch.cat([held, arrived.to(x.dtype)], dim=-1)
 
 
 class Skipped(NamedTuple):
-    """Rows without the samples that did not arrive, and the way back; batch first.
+    """Rows without the missing samples, and the way back; batch first.
 
     Args:
-        given: the rows, samples that arrived first.
-        ends: how many arrived of each row.
+        given: the rows, observed samples first.
+        ends: how many of each row were observed.
         arrived: which samples did, ``(B, L)``.
     """
 
-    given: Arranged
+    given: BatchFirst
     ends: Tensor
     arrived: Tensor
 
-    def spread(self, outputs: Tensor, before: list[Tensor]) -> Tensor:
-        """Outputs at every sample; where none arrived, those of the state as it was.
+    def scatter_back(self, outputs: Tensor, before: list[Tensor]) -> Tensor:
+        """Outputs at every sample; where none was observed, those of the state as it was.
 
-        ``before`` is what the initial state tells, ``(B, W)``, forwards and maybe backwards, whose
-        outputs stand side by side.
+        ``before`` is what the initial state outputs, ``(B, W)``, forwards and maybe backwards,
+        whose outputs stand side by side.
         """
         count = self.arrived.cumsum(-1)
         latest, following = count - 1, count - self.arrived.long()
         parts = outputs.chunk(len(before), dim=-1)
-        told = [_taken(parts[0], latest, latest >= 0, before[0])]
+        spread = [_taken(parts[0], latest, latest >= 0, before[0])]
         if len(before) == 2:
             there = following < self.ends[:, None]
-            told.append(_taken(parts[1], following, there, before[1]))
-        return told[0] if len(told) == 1 else torch.cat(told, dim=-1)
+            spread.append(_taken(parts[1], following, there, before[1]))
+        return spread[0] if len(spread) == 1 else torch.cat(spread, dim=-1)
 
-    def at_samples(self, found: Tensor) -> Tensor:
-        """Values ``(*, B, L, F)`` at the samples that arrived, NaN at the others."""
+    def at_samples(self, tau: Tensor) -> Tensor:
+        """Values ``(*, B, L, F)`` at the observed samples, NaN at the others."""
         index = (self.arrived.cumsum(-1) - 1).clamp(min=0).unsqueeze(-1)
-        taken = found.gather(-2, index.expand(found.shape))
+        taken = tau.gather(-2, index.expand(tau.shape))
         return taken.masked_fill(~self.arrived.unsqueeze(-1), torch.nan)
 
 
@@ -123,25 +123,25 @@ def _check_mask(
     return mask
 
 
-def skip(given: Arranged, observed: Tensor, ends: Tensor | None) -> Skipped:
-    """Rows of the samples that arrived.
+def compact_observed(call: BatchFirst, observed: Tensor, ends: Tensor | None) -> Skipped:
+    """Rows of the observed samples.
 
     Args:
-        given: x ``(*S, B, L, I)``, state, dt.
+        call: x ``(*S, B, L, I)``, state, dt.
         observed: ``(B, L)`` or ``(B, L, I)``.
         ends: how many samples of each row are real; None: all.
     """
-    x, dt = given.x, given.dt
+    x, dt = call.x, call.dt
     B, L = observed.shape[:2]
     if observed.dim() == 3:
-        x = _held(x, observed, -2)
+        x = _forward_fill(x, observed, -2)
         observed = observed.any(-1)
     else:
         x = x.masked_fill(~observed.unsqueeze(-1), 0.0)
     if ends is not None:
         observed = observed & (torch.arange(L, device=x.device) < ends[:, None])
     if not isinstance(dt, Tensor):
-        dt = given.state.new_full((B, L), dt) if isinstance(given.state, Tensor) else dt
+        dt = call.state.new_full((B, L), dt) if isinstance(call.state, Tensor) else dt
     order = torch.argsort(~observed, dim=-1, stable=True)
     # each sample's time goes to the first that arrives from it on, as a sum without differences
     heir = observed.cumsum(-1) - observed.long()
@@ -151,10 +151,10 @@ def skip(given: Arranged, observed: Tensor, ends: Tensor | None) -> Skipped:
     count = observed.sum(-1)
     after = torch.arange(L, device=x.device) >= count[:, None]
     rows = x.gather(-2, order.unsqueeze(-1).expand(x.shape))
-    return Skipped(Arranged(rows, given.state, times.masked_fill(after, 0.0)), count, observed)
+    return Skipped(BatchFirst(rows, call.state, times.masked_fill(after, 0.0)), count, observed)
 
 
-def _held(x: Tensor, arrived: Tensor, time: int) -> Tensor:
+def _forward_fill(x: Tensor, arrived: Tensor, time: int) -> Tensor:
     shape = [1] * arrived.dim()
     shape[time] = x.shape[time]
     steps = torch.arange(x.shape[time], device=x.device).view(shape)
@@ -164,5 +164,5 @@ def _held(x: Tensor, arrived: Tensor, time: int) -> Tensor:
 
 
 def _taken(outputs: Tensor, index: Tensor, there: Tensor, otherwise: Tensor) -> Tensor:
-    place = index.clamp(0, outputs.shape[-2] - 1).unsqueeze(-1).expand(outputs.shape)
-    return torch.where(there.unsqueeze(-1), outputs.gather(-2, place), otherwise.unsqueeze(-2))
+    gathered = index.clamp(0, outputs.shape[-2] - 1).unsqueeze(-1).expand(outputs.shape)
+    return torch.where(there.unsqueeze(-1), outputs.gather(-2, gathered), otherwise.unsqueeze(-2))

@@ -27,7 +27,7 @@ class SequenceModel(nn.Module):
         output_size: O, values predicted at each step.
 
     Attributes:
-        scaling: what inputs and outputs mean, where somebody has said so (a benchmark does). It
+        scaling: what inputs and outputs mean, where it is known (a benchmark sets it). It
             changes nothing here; `save` keeps it, and exported code takes and gives those units.
 
     >>> import torch
@@ -78,7 +78,7 @@ class SequenceModel(nn.Module):
             dt: time before each sample, liquid layers only (see `LiquidLayer.forward`).
             lengths: of a padded batch, liquid layers only; predictions at padded steps are those
                 of a state of zero, and mean nothing.
-            observed: which samples, or features, arrived; liquid layers only.
+            observed: which samples, or features, were observed; liquid layers only.
             hx: h0 by the name that `nn.LSTM` has for it.
 
         Returns:
@@ -91,17 +91,17 @@ class SequenceModel(nn.Module):
         exporting = torch.compiler.is_exporting()  # into a program of operations, not of kernels
         unwatched = isinstance(layer, LiquidLayer) and not exporting and self._unwatched(layer)
         if isinstance(layer, LiquidLayer) and unwatched:
-            done = layer.quick_call(layer._parameters, self.readout._parameters, x, h0, dt)
+            done = layer.try_fast_forward(layer._parameters, self.readout._parameters, x, h0, dt)
             if done is not None:
                 layer.notify(x, h0, dt)
                 return done
         dtype = self.readout.weight.dtype
         interface = interface_of(self.layer)
         if isinstance(layer, LiquidLayer) and unwatched and self._one_kernel(interface):
-            given = interface.arrange(x, h0, dt)
-            places = layer.stack(layer.training)
+            call = interface.to_batch_first(x, h0, dt)
+            stack = layer.stack(layer.training)
             readout = self.readout.weight, self.readout.bias
-            y, last = run_and_read(layer, places, layer.weights(), given, *readout)
+            y, last = run_and_read(layer, stack, layer.weights(), call, *readout)
             layer.notify(x, h0, dt)
             return interface.restore(y, x.dim()), interface.restore_state(last, x.dim())
         if isinstance(layer, LiquidLayer):
@@ -119,12 +119,12 @@ class SequenceModel(nn.Module):
     def _ragged(self, x: Any, h0: Any, dt: Any, lengths: Any, observed: Any) -> tuple[Any, State]:
         layer: nn.Module = self.layer
         mine = {"lengths": lengths, "observed": observed, "dt": dt}
-        given = [name for name, value in mine.items() if value is not None]
+        named = [name for name, value in mine.items() if value is not None]
         if isinstance(layer, LiquidLayer):
             states, h = layer(x, h0, dt, lengths, observed)
-        elif given:
+        elif named:
             raise TorchliquidError(
-                f"{given[0]} was given to a model over {interface_of(self.layer).kind}, which "
+                f"{named[0]} was given to a model over {interface_of(self.layer).kind}, which "
                 "takes rows of unlike lengths packed and has no notion of time: leave it out, and "
                 "pack x"
             )
@@ -135,7 +135,7 @@ class SequenceModel(nn.Module):
         return self.readout(states), h
 
     def _one_kernel(self, interface: Interface) -> bool:
-        """Whether a kernel can do layer and readout at once; nobody may want the states."""
+        """Whether a kernel can do layer and readout at once; the states may not be wanted."""
         return (
             kernels.backend() == "native"
             and self.readout.weight.dtype == interface.weight.dtype
@@ -143,7 +143,7 @@ class SequenceModel(nn.Module):
         )
 
     def _unwatched(self, layer: LiquidLayer) -> bool:
-        """Whether layer and readout are what they seem, and nobody listens to their calls."""
+        """Whether layer and readout are what they seem, and no hook listens to their calls."""
         return (
             type(layer).forward is LiquidLayer.forward
             and type(self.readout) is nn.Linear
@@ -154,15 +154,15 @@ class SequenceModel(nn.Module):
 
 
 def has_extras(module: nn.Module) -> bool:
-    """Whether somebody listens to the module's calls, or has replaced them."""
-    own = vars(module)
-    return "forward" in own or any(own[name] for name in HOOKS)
+    """Whether a hook listens to the module's calls, or they are replaced."""
+    attributes = vars(module)
+    return "forward" in attributes or any(attributes[name] for name in HOOKS)
 
 
 def has_global_hooks() -> bool:
-    """Whether somebody listens to the calls of all modules."""
-    found = vars(nn.modules.module)
-    return any(found[f"_global{name}"] for name in HOOKS)
+    """Whether a hook listens to the calls of all modules."""
+    attributes = vars(nn.modules.module)
+    return any(attributes[f"_global{name}"] for name in HOOKS)
 
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

@@ -37,7 +37,7 @@ def dt_from_timestamps(
         t: times along ``dim``, in order, such as ``(B, L)`` or ``(L,)``: a tensor, a NumPy array
             (``datetime64`` too), or a pandas ``DatetimeIndex`` or ``Series``. Padding repeats the
             last time: no time passes.
-        first: time before the first sample, which no stamp tells; None: the median of all
+        first: time before the first sample, which no stamp gives; None: the median of all
             intervals that are not 0.
         unit: of dates: the unit of dt, such as ``"s"``, ``"h"`` or ``"D"``. Numbers have their own.
         dim: along which time runs.
@@ -49,7 +49,7 @@ def dt_from_timestamps(
 
     Raises:
         TorchliquidError: times that run backwards, are missing or not finite; dates without a
-            unit; a first interval that nobody knows.
+            unit; a first interval that cannot be known.
 
     >>> dt_from_timestamps(torch.tensor([10.0, 10.5, 12.0, 12.5]))
     tensor([0.5000, 0.5000, 1.5000, 0.5000])
@@ -74,15 +74,15 @@ def dt_from_timestamps(
         )
     gaps = np.diff(times, axis=dim).astype(np.float64) / scale
     if (gaps < 0).any():
-        place = tuple(int(k) for k in np.argwhere(gaps < 0)[0])
+        where = tuple(int(k) for k in np.argwhere(gaps < 0)[0])
         raise TorchliquidError(
-            f"t runs backwards between two samples (the first such interval is at {place}): sort "
+            f"t runs backwards between two samples (the first such interval is at {where}): sort "
             "the samples by time, or repeat the last time where they are padding"
         )
     if first is None:
         if not (gaps > 0).any():
             raise TorchliquidError(
-                "no interval of t is longer than 0, so nobody knows the one before the first "
+                "no interval of t is longer than 0, so the one before the first cannot be known "
                 "sample: give first"
             )
         before = float(np.median(gaps[gaps > 0]))
@@ -101,7 +101,7 @@ def _numbers(t: Any, unit: str | None) -> tuple[np.ndarray[Any, np.dtype[Any]], 
         if unit is None:
             raise TorchliquidError("t holds dates: give unit, of dt, such as 's', 'h' or 'D'")
         if np.isnat(array).any():
-            raise TorchliquidError("t holds dates that are missing (NaT): mend or drop them")
+            raise TorchliquidError("t holds dates that are missing (NaT): fix or drop them")
         if not isinstance(unit, str) or unit not in NANOSECONDS:
             raise TorchliquidError(
                 f"unit is {short_repr(unit)}: give one of a fixed length: {', '.join(NANOSECONDS)} "
@@ -113,7 +113,7 @@ def _numbers(t: Any, unit: str | None) -> tuple[np.ndarray[Any, np.dtype[Any]], 
     if array.dtype.kind not in "iuf":
         raise TorchliquidError(f"t holds {array.dtype}: expected {_EXPECTED}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise TorchliquidError("t holds times that are not finite: mend or drop them")
+        raise TorchliquidError("t holds times that are not finite: fix or drop them")
     if array.dtype.kind == "f":
         array = array.astype(np.float64)
     return array.astype(np.int64) if array.dtype.kind == "u" else array, 1.0
@@ -135,5 +135,5 @@ def _array(t: Any) -> np.ndarray[Any, np.dtype[Any]]:
             clock = getattr(t, "dt", t).tz_convert("UTC")
             t = getattr(clock, "dt", clock).tz_localize(None)
         return np.asarray(t)
-    except Exception as error:  # whatever somebody's own object raises when it is read
+    except Exception as error:  # whatever a caller's object raises when it is read
         raise TorchliquidError(f"t is {short_repr(t)}: expected {_EXPECTED}") from error

@@ -30,7 +30,7 @@ _OFFSET = r"(?:Z|[+-]\d{2}:?\d{2})$"
 def as_dates(cells: pd.Series, zone: str | None = None) -> Stamps:
     """Moments in UTC, NaT where a cell is none.
 
-    Forms: dates of pandas and Parquet; whole numbers such as 20201231; ISO 8601; quarters
+    Forms: dates of pandas and Parquet; integers such as 20201231; ISO 8601; quarters
     (``1970Q1``); months by name (``Jan 1 2000``, ``1991 Jul``); ``2020/1/31``; ``31/1/2020`` and
     ``1/31/2020``, where some day of the column is above 12; each with a time of day, also by AM and
     PM.
@@ -53,13 +53,13 @@ def as_dates(cells: pd.Series, zone: str | None = None) -> Stamps:
         return none
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         return _in_utc(cells, zone)
-    words = cells.astype(str).str.strip()
-    named = words.str.fullmatch(r".* (UTC|GMT)").all()
+    texts = cells.astype(str).str.strip()
+    named = texts.str.fullmatch(r".* (UTC|GMT)").all()
     if named:
-        words, zone = words.str.slice(stop=-4), None
-    if zone is None or words.str.contains(_OFFSET, regex=True).any():
-        return _in_utc(_parsed(words, utc=True), None)
-    return _in_utc(_parsed(words, utc=False), zone)
+        texts, zone = texts.str.slice(stop=-4), None
+    if zone is None or texts.str.contains(_OFFSET, regex=True).any():
+        return _in_utc(_parsed(texts, utc=True), None)
+    return _in_utc(_parsed(texts, utc=False), zone)
 
 
 def _in_utc(stamps: pd.Series, zone: str | None) -> Stamps:
@@ -80,15 +80,15 @@ def _in_utc(stamps: pd.Series, zone: str | None) -> Stamps:
     return np.asarray(local.tz_convert("UTC").tz_localize(None))
 
 
-def _parsed(words: pd.Series, *, utc: bool) -> pd.Series:
+def _parsed(texts: pd.Series, *, utc: bool) -> pd.Series:
     """The words as dates by the first form that reads the first of them; NaT where it fails."""
     import pandas as pd
 
-    first = words.iloc[0] if len(words) else ""
+    first = texts.iloc[0] if len(texts) else ""
     if not pd.isna(pd.to_datetime(first, format="ISO8601", errors="coerce")):
-        return pd.to_datetime(words, format="ISO8601", utc=utc, errors="coerce")
+        return pd.to_datetime(texts, format="ISO8601", utc=utc, errors="coerce")
     if re.fullmatch(_QUARTER, first):
-        quarter = words.str.extract(f"^{_QUARTER}$")
+        quarter = texts.str.extract(f"^{_QUARTER}$")
         months = 3 * pd.to_numeric(quarter[1], errors="coerce") - 2
         dates = quarter[0] + "-" + months.map(lambda m: "" if np.isnan(m) else f"{int(m):02d}")
         return pd.to_datetime(dates, format="%Y-%m", utc=utc, errors="coerce")
@@ -96,37 +96,37 @@ def _parsed(words: pd.Series, *, utc: bool) -> pd.Series:
         match = pattern.fullmatch(first)
         if match:
             mark, clock = match[2], match[5] or ""
-            parts = order or _day_and_month(words)
+            parts = order or _day_and_month(texts)
             # from the back: what stands between date and clock is one blank or T
             between = first[len(first) - len(clock) - 1] if clock else ""
-            return _by_clock(words, mark.join(parts) + between, clock, utc=utc)
+            return _by_clock(texts, mark.join(parts) + between, clock, utc=utc)
     if re.search(_MONTHS, first, re.IGNORECASE) and re.search(r"\d{4}", first):
-        return pd.to_datetime(words, format="mixed", utc=utc, errors="coerce")
-    return pd.to_datetime(words, format="ISO8601", utc=utc, errors="coerce")
+        return pd.to_datetime(texts, format="mixed", utc=utc, errors="coerce")
+    return pd.to_datetime(texts, format="ISO8601", utc=utc, errors="coerce")
 
 
-def _by_clock(words: pd.Series, day: str, clock: str, *, utc: bool) -> pd.Series:
+def _by_clock(texts: pd.Series, day: str, clock: str, *, utc: bool) -> pd.Series:
     """Dates of this form, with a time of day of the form that reads the first."""
     import pandas as pd
 
     forms = [form for form in _CLOCKS if bool(form) == bool(clock)]
-    first = words.iloc[0]
+    first = texts.iloc[0]
     fits = (f for f in forms if not pd.isna(pd.to_datetime(first, format=day + f, errors="coerce")))
     form = next(fits, forms[0])
-    return pd.to_datetime(words, format=day + form, utc=utc, errors="coerce")
+    return pd.to_datetime(texts, format=day + form, utc=utc, errors="coerce")
 
 
-def _day_and_month(words: pd.Series) -> tuple[str, str, str]:
+def _day_and_month(texts: pd.Series) -> tuple[str, str, str]:
     """The order of day, month and year, where a number above 12 gives it away."""
     import pandas as pd
 
-    parts = words.str.extract(_SLASHED.pattern)
+    parts = texts.str.extract(_SLASHED.pattern)
     one, other = (pd.to_numeric(parts[k], errors="coerce").max() for k in (0, 2))
     if one > 12 >= other:
         return "%d", "%m", "%Y"
     if other > 12 >= one:
         return "%m", "%d", "%Y"
-    first, mark = words.iloc[0], parts[1].iloc[0]
+    first, mark = texts.iloc[0], parts[1].iloc[0]
     raise TorchliquidError(
         f"{first!r} may name the day or the month first: give `time_format`, beginning with "
         f"%d{mark}%m{mark}%Y or %m{mark}%d{mark}%Y"
@@ -134,20 +134,20 @@ def _day_and_month(words: pd.Series) -> tuple[str, str, str]:
 
 
 def _compact(cells: pd.Series) -> NDArray[Any] | None:
-    """Whole numbers such as 202012, 20201231 or 2020123123 as dates, where all of them are.
+    """Integers such as 202012, 20201231 or 2020123123 as dates, where all of them are.
 
     In years from 1800 to 2200: other numbers are counters.
     """
     import pandas as pd
 
-    words = cells.astype(str)
-    form = _COMPACT.get(len(words.iloc[0])) if len(words) else None
+    texts = cells.astype(str)
+    form = _COMPACT.get(len(texts.iloc[0])) if len(texts) else None
     if (
         form is None
-        or not words.str.fullmatch(rf"(1[89]|2[01])\d{{{len(words.iloc[0]) - 2}}}").all()
+        or not texts.str.fullmatch(rf"(1[89]|2[01])\d{{{len(texts.iloc[0]) - 2}}}").all()
     ):
         return None
-    stamps = pd.to_datetime(words, format=form, errors="coerce").to_numpy()
+    stamps = pd.to_datetime(texts, format=form, errors="coerce").to_numpy()
     return None if np.isnat(stamps).any() else stamps
 
 

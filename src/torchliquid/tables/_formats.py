@@ -19,7 +19,7 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.files import read_file
 from torchliquid.tables._bounds import check_size
 from torchliquid.tables._text_file import Columns, read_text
-from torchliquid.tables._values import Say
+from torchliquid.tables._values import Notify
 from torchliquid.tables.dialect import CsvDialect
 
 LARGEST_FILE = 2**31
@@ -33,7 +33,7 @@ SUFFIXES = (
 
 
 def read_columns(
-    path: Path, dialect: CsvDialect | None = None, say: Say = lambda text: None
+    path: Path, dialect: CsvDialect | None = None, notify: Notify = lambda text: None
 ) -> Columns:
     """All columns of a table file, in order, as pairs of name and cells.
 
@@ -51,7 +51,7 @@ def read_columns(
     Raises:
         TorchliquidError: the file cannot be read, is empty, or is none of these.
     """
-    text = functools.partial(read_text, dialect=dialect or CsvDialect(), say=say)
+    text = functools.partial(read_text, dialect=dialect or CsvDialect(), notify=notify)
     readers: dict[str, Callable[[bytes], Columns]] = dict.fromkeys(TEXT, text)
     readers |= dict.fromkeys((".parquet", ".pq"), _read_parquet) | {".npy": _read_numpy}
     readers |= {".feather": _read_feather, ".jsonl": _read_lines, ".xlsx": _read_excel}
@@ -86,7 +86,7 @@ def read_columns(
     except Exception as error:  # a damaged file makes its library fail in any way
         reason = " ".join(str(error).split()).rstrip(".")
         raise TorchliquidError(
-            f"{path} cannot be read as {suffix} ({reason}): mend the file or write it anew"
+            f"{path} cannot be read as {suffix} ({reason}): fix the file or write it again"
         ) from error
     if not columns or not len(columns[0][1]):
         raise TorchliquidError(f"{path} holds no rows: give a table with at least one row")
@@ -110,12 +110,12 @@ def _unpacked(content: bytes, path: Path) -> tuple[bytes, str]:
                         f"{path} holds {len(names)} files: give a .zip with one table in it"
                     )
                 size = archive.getinfo(names[0]).file_size
-                with archive.open(names[0]) as member:
-                    return _at_most(member, size, path), Path(names[0]).suffix.lower()
+                with archive.open(names[0]) as series_id:
+                    return _at_most(series_id, size, path), Path(names[0]).suffix.lower()
     except MemoryError as error:
         raise TorchliquidError(f"{path} does not fit into memory when it is unpacked") from error
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise TorchliquidError(f"{path} cannot be unpacked ({error}): write it anew") from error
+        raise TorchliquidError(f"{path} cannot be unpacked ({error}): write it again") from error
     return content, suffix
 
 
@@ -176,7 +176,7 @@ def _read_excel(content: bytes) -> Columns:
     table = pd.read_excel(io.BytesIO(content), header=None, engine="openpyxl")
     names = ["" if pd.isna(name) else str(name).strip() for name in table.iloc[0]]
     cells = table.iloc[1:].reset_index(drop=True).dropna(how="all").infer_objects()
-    return [(name, cells[place]) for place, name in enumerate(names)]
+    return [(name, cells[k]) for k, name in enumerate(names)]
 
 
 def _check_sheet(openpyxl: Any, content: bytes) -> None:
@@ -205,9 +205,9 @@ def _read_numpy(content: bytes) -> Columns:
 
     array = np.load(io.BytesIO(content), allow_pickle=False)
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "biuf":
-        given = getattr(array, "shape", "several arrays"), getattr(array, "dtype", "any type")
+        described = getattr(array, "shape", "several arrays"), getattr(array, "dtype", "any type")
         raise TorchliquidError(
-            f"holds {given[0]} of {given[1]}: give a two-dimensional array of real numbers, one "
-            "row a step"
+            f"holds {described[0]} of {described[1]}: give a two-dimensional array of "
+            "real numbers, one row a step"
         )
-    return [(f"x{place}", pd.Series(array[:, place])) for place in range(array.shape[1])]
+    return [(f"x{k}", pd.Series(array[:, k])) for k in range(array.shape[1])]

@@ -45,15 +45,15 @@ class Rows(NamedTuple):
 
 def rows_of(series: Series) -> list[Rows]:
     """The rows of each series of a table."""
-    if series.member is None:
+    if series.series_id is None:
         return [Rows(series.values, series.times, series.dates)]
-    found = []
-    for k, label in enumerate(series.labels):
-        own = series.member == k
-        times = None if series.times is None else series.times[own]
-        dates = None if series.dates is None else series.dates[own]
-        found.append(Rows(series.values[own], times, dates, label))
-    return found
+    parts = []
+    for k, label in enumerate(series.series_names):
+        mask = series.series_id == k
+        times = None if series.times is None else series.times[mask]
+        dates = None if series.dates is None else series.dates[mask]
+        parts.append(Rows(series.values[mask], times, dates, label))
+    return parts
 
 
 def filled(series: Series, parts: list[Rows], train: float) -> tuple[list[Rows], list[str]]:
@@ -64,11 +64,11 @@ def filled(series: Series, parts: list[Rows], train: float) -> tuple[list[Rows],
     if series.times is None:
         return parts, []
     gaps = [part.gaps() for part in parts]
-    early = [own[: max(2, math.floor(len(own) * train))] for own in gaps]
+    early = [part_gaps[: max(2, math.floor(len(part_gaps) * train))] for part_gaps in gaps]
     median = float(np.median(np.concatenate(early))) if any(map(len, early)) else 0.0
     if not median:
         return parts, []
-    steps: list[Numbers] = [np.rint(own / median) for own in gaps]
+    steps: list[Numbers] = [np.rint(part_gaps / median) for part_gaps in gaps]
     every = np.concatenate(steps)
     wrong = np.concatenate(gaps) / median - every
     lacking = int((every - 1).sum())
@@ -85,7 +85,9 @@ def filled(series: Series, parts: list[Rows], train: float) -> tuple[list[Rows],
         f"{steps[where][longest] - 1:.0f} before data row {longest + 2}{of}): they were put in, as "
         "rows without values."
     )
-    return [missing_rows(part, own) for part, own in zip(parts, steps, strict=True)], [note]
+    return [missing_rows(part, part_gaps) for part, part_gaps in zip(parts, steps, strict=True)], [
+        note
+    ]
 
 
 def missing_rows(part: Rows, steps: Numbers) -> Rows:
@@ -95,8 +97,8 @@ def missing_rows(part: Rows, steps: Numbers) -> Rows:
     values = np.full((len(every), part.values.shape[1]), np.nan)
     values[rows] = part.values
     times, dates = (
-        None if given is None else np.interp(every, rows, given)
-        for given in (part.times, part.dates)
+        None if moments is None else np.interp(every, rows, moments)
+        for moments in (part.times, part.dates)
     )
     return Rows(values, times, dates, part.label)
 
@@ -105,7 +107,7 @@ def rows_ahead(horizon: int | str, series: Series, parts: list[Rows]) -> int:
     """The horizon in rows; given in time, such as ``"6h"``, that of evenly spaced dates.
 
     Raises:
-        TorchliquidError: it is not a whole number of rows, or rows are not evenly spaced dates.
+        TorchliquidError: it is not an integer of rows, or rows are not evenly spaced dates.
     """
     if isinstance(horizon, Integral) or (isinstance(horizon, str) and horizon.isdecimal()):
         if int(horizon) >= 1:
@@ -113,7 +115,7 @@ def rows_ahead(horizon: int | str, series: Series, parts: list[Rows]) -> int:
     elif isinstance(horizon, str):
         return _rows_of_time(horizon, series, parts)
     raise TorchliquidError(
-        f"horizon is {horizon}: give a whole number of rows to look ahead, at least 1, or a time "
+        f"horizon is {horizon}: give an integer of rows to look ahead, at least 1, or a time "
         "such as 6h"
     )
 
@@ -125,7 +127,7 @@ def _rows_of_time(horizon: str, series: Series, parts: list[Rows]) -> int:
         seconds = pd.Timedelta(horizon).total_seconds()
     except ValueError as error:
         raise TorchliquidError(
-            f"horizon is {horizon!r}: give a whole number of rows, at least 1, or a time such as 6h"
+            f"horizon is {horizon!r}: give an integer of rows, at least 1, or a time such as 6h"
         ) from error
     gaps = np.concatenate([part.gaps() for part in parts])
     if series.time_unit != "seconds" or np.abs(gaps / np.median(gaps) - 1).max() >= REGULAR:
@@ -137,7 +139,7 @@ def _rows_of_time(horizon: str, series: Series, parts: list[Rows]) -> int:
     if round(rows) < 1 or abs(rows - round(rows)) > REGULAR:
         raise TorchliquidError(
             f"horizon is {horizon}, which is {rows:.3g} rows of {np.median(gaps):g} seconds: give "
-            "a whole number of rows"
+            "an integer of rows"
         )
     return round(rows)
 
@@ -172,9 +174,9 @@ def spacing(
     if series.times is None:
         return None, True, []
     gaps = [part.gaps() for part in parts]
-    known = [own[: max(n - 1, 0)] for own, n in zip(gaps, trained, strict=True)]
+    known = [part_gaps[: max(n - 1, 0)] for part_gaps, n in zip(gaps, trained, strict=True)]
     median = float(np.median(np.concatenate(known)))
-    relative: list[Numbers] = [own / median for own in gaps]
+    relative: list[Numbers] = [part_gaps / median for part_gaps in gaps]
     every = np.concatenate(relative)
     if np.abs(every - 1).max() < REGULAR:
         return median, True, []
@@ -192,7 +194,7 @@ def spacing(
         notes.append(
             f"The longest gap, {relative[where][longest]:.6g} times the median, lies before data "
             f"row {longest + 2}{of}: if the rows around it have little to do with each other, give "
-            "them as two series, told apart by a column (`series`)."
+            "them as two series, identified by a column (`series`)."
         )
     return median, False, notes
 
@@ -226,8 +228,8 @@ def still_note(test: NDArray[np.floating]) -> list[str]:
 def sentinel_notes(series: Series) -> list[str]:
     """Notes on values that may stand for missing ones: an extreme, frequent, and far off."""
     notes = []
-    for place, name in enumerate(series.columns):
-        seen = series.values[:, place]
+    for k, name in enumerate(series.columns):
+        seen = series.values[:, k]
         seen = seen[~np.isnan(seen)]
         for extreme in {seen.min(), seen.max()} if len(seen) else ():
             others = seen[seen != extreme]

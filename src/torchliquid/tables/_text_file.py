@@ -14,7 +14,7 @@ import numpy as np
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.tables._bounds import check_size
-from torchliquid.tables._values import MISSING, Say
+from torchliquid.tables._values import MISSING, Notify
 from torchliquid.tables.dialect import CsvDialect
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ BLANKS = r"\s+"
 SAMPLED_ROWS = 20
 
 
-def read_text(content: bytes, dialect: CsvDialect, say: Say) -> Columns:
+def read_text(content: bytes, dialect: CsvDialect, notify: Notify) -> Columns:
     """All columns of a text file, in order; see `torchliquid.tables._formats.read_columns`.
 
     Raises:
@@ -34,7 +34,7 @@ def read_text(content: bytes, dialect: CsvDialect, say: Say) -> Columns:
     """
     import pandas as pd
 
-    text, separator = _head(_decoded(content, dialect), dialect, say)
+    text, separator = _head(_decoded(content, dialect), dialect, notify)
     separator = separator or _separator(text)
     if separator != BLANKS:
         check_size(1, text.partition("\n")[0].count(separator) + 1)
@@ -43,9 +43,9 @@ def read_text(content: bytes, dialect: CsvDialect, say: Say) -> Columns:
     _check_header(names)
     if _is_units(rows):
         units = ", ".join(filter(None, (cell.strip() for cell in rows[0])))
-        say(f"The line below the names ({units}) holds no numbers: it was taken as their units.")
-        first, _, rest = text.partition("\n")
-        text = "\n".join([first, rest.partition("\n")[2]])
+        notify(f"The line below the names ({units}) holds no numbers: it was taken as their units.")
+        first, _, following = text.partition("\n")
+        text = "\n".join([first, following.partition("\n")[2]])
     read: Any = functools.partial(
         pd.read_csv,
         sep=separator,
@@ -58,14 +58,14 @@ def read_text(content: bytes, dialect: CsvDialect, say: Say) -> Columns:
         comment=dialect.comment,
         low_memory=False,
     )
-    given = dialect.decimal is not None or dialect.thousands is not None
+    has_marks = dialect.decimal is not None or dialect.thousands is not None
     try:
         table = read(io.StringIO(text), decimal=dialect.decimal or ".", thousands=dialect.thousands)
     except pd.errors.ParserError as error:
         raise TorchliquidError(_in_our_words(str(error), separator)) from error
-    table = _without_foot(table, say)
-    columns = [table[place] for place in range(len(names))]
-    if separator != "," and not given:
+    table = _without_foot(table, notify)
+    columns = [table[column] for column in range(len(names))]
+    if separator != "," and not has_marks:
         numeric = [cells for cells in columns if pd.api.types.is_float_dtype(cells.dtype)]
         points = any((cells.dropna() % 1 != 0).any() for cells in numeric)
         commas = [_with_decimal_commas(cells, points) for cells in columns]
@@ -89,7 +89,7 @@ def _in_our_words(error: str, separator: str) -> str:
     quote = re.search(r"EOF inside string starting at row (\d+)", error)
     if quote:
         return f"has a quotation mark in data row {int(quote[1])} that is never closed: close it"
-    return f"cannot be read as a table ({' '.join(error.split())}): mend the file"
+    return f"cannot be read as a table ({' '.join(error.split())}): fix the file"
 
 
 def _decoded(content: bytes, dialect: CsvDialect) -> str:
@@ -111,7 +111,7 @@ def _decoded(content: bytes, dialect: CsvDialect) -> str:
     return text.lstrip(" \n")
 
 
-def _head(text: str, dialect: CsvDialect, say: Say) -> tuple[str, str | None]:
+def _head(text: str, dialect: CsvDialect, notify: Notify) -> tuple[str, str | None]:
     """The text from its header on, and the separator that a line above it or the user names."""
     for _ in range(dialect.skip_rows):
         text = text.partition("\n")[2]
@@ -135,19 +135,27 @@ def _head(text: str, dialect: CsvDialect, say: Say) -> tuple[str, str | None]:
         if len(rows[0]) == len(rows[1]) and all(map(is_number, rows[1])):
             text = f"{above[-1]}\n{text}"  # as numpy.savetxt writes it
         else:
-            say(f"The first line or lines begin with {mark!r}: they were left out ({len(above)}).")
+            notify(
+                f"The first line or lines begin with {mark!r}: they were left out ({len(above)})."
+            )
     return text, BLANKS if separator is not None and not separator.strip(" ") else separator
 
 
 def _separator(text: str) -> str:
     """What separates the cells of the first line, most of them."""
-    found = max(SEPARATORS, key=lambda mark: len(_first_rows(text, mark)[0]))
-    rows = _first_rows(text, found)
+    best = max(SEPARATORS, key=lambda mark: len(_first_rows(text, mark)[0]))
+    rows = _first_rows(text, best)
     if len(rows[0]) > 1:
-        return found
-    words = [line.split() for line in islice(filter(str.strip, io.StringIO(text)), SAMPLED_ROWS)]
-    even = len(words) > 1 and len({len(row) for row in words}) == 1 and len(words[0]) > 1
-    return BLANKS if even else found
+        return best
+    split_lines = [
+        line.split() for line in islice(filter(str.strip, io.StringIO(text)), SAMPLED_ROWS)
+    ]
+    even = (
+        len(split_lines) > 1
+        and len({len(row) for row in split_lines}) == 1
+        and len(split_lines[0]) > 1
+    )
+    return BLANKS if even else best
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -171,11 +179,11 @@ def _first_rows(text: str, separator: str) -> list[list[str]]:
 
 def _check_header(names: list[str]) -> None:
     """A first line of numbers is a row of values, unless it counts the columns as pandas does."""
-    given = [name for name in names if name]
-    counted = given == [str(k) for k in range(len(given))]
-    if given and not counted and all(map(is_number, given)):
+    named = [name for name in names if name]
+    counted = named == [str(k) for k in range(len(named))]
+    if named and not counted and all(map(is_number, named)):
         raise TorchliquidError(
-            f"has numbers in its first line ({', '.join(given[:3])}): name the columns there"
+            f"has numbers in its first line ({', '.join(named[:3])}): name the columns there"
         )
 
 
@@ -189,14 +197,14 @@ def _is_units(rows: list[list[str]]) -> bool:
         for k in range(len(first))
         if below and all(is_number(r[k]) for r in below if r[k].strip())
     ]
-    words = [first[k].strip() for k in numeric]
-    return any(word and word not in MISSING and word.lower() not in _NA for word in words)
+    cells = [first[k].strip() for k in numeric]
+    return any(word and word not in MISSING and word.lower() not in _NA for word in cells)
 
 
 _NA = frozenset(["na", "nan", "n/a", "null", "none", ""])
 
 
-def _without_foot(table: pd.DataFrame, say: Say) -> pd.DataFrame:
+def _without_foot(table: pd.DataFrame, notify: Notify) -> pd.DataFrame:
     """The table without lines of separators alone, and a line of one word, at its end."""
     filled = table.notna()
     rows = np.flatnonzero(filled.any(axis=1))
@@ -206,7 +214,7 @@ def _without_foot(table: pd.DataFrame, say: Say) -> pd.DataFrame:
     last = table.iloc[-1]
     alone = last.notna().sum() == 1 and isinstance(last.iloc[0], str)
     if alone and len(table) > 1 and filled.iloc[rows[-1] - 1].sum() > 1:
-        say(f"The last line ({last.iloc[0]!r}) holds one word: it was left out.")
+        notify(f"The last line ({last.iloc[0]!r}) holds one word: it was left out.")
         table = table.iloc[:-1]
     return table
 
@@ -223,8 +231,8 @@ def _with_decimal_commas(cells: pd.Series, points: bool) -> pd.Series:
 
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells
-    words = cells.dropna().astype(str).str.strip()
-    if not words.str.contains(",").any() or not words.str.fullmatch(_DECIMAL_COMMA).all():
+    texts = cells.dropna().astype(str).str.strip()
+    if not texts.str.contains(",").any() or not texts.str.fullmatch(_DECIMAL_COMMA).all():
         return cells
     plain = cells.astype(str).str.strip().str.replace(".", "").str.replace(",", ".")
     numbers = pd.to_numeric(plain.where(cells.notna()), errors="coerce")
@@ -238,15 +246,15 @@ def _or_ambiguous(
 
     So it may where another column has another decimal mark, whatever is beside it.
     """
-    words = written.dropna().astype(str).str.strip()
-    marked = words.str.contains(mark, regex=False)
-    groups = words[marked].str.fullmatch(rf"[+-]?[1-9]\d{{0,2}}(\{mark}\d{{3}})+")
-    plain = words[~marked].str.fullmatch(r"[+-]?\d+")
+    texts = written.dropna().astype(str).str.strip()
+    marked = texts.str.contains(mark, regex=False)
+    groups = texts[marked].str.fullmatch(rf"[+-]?[1-9]\d{{0,2}}(\{mark}\d{{3}})+")
+    plain = texts[~marked].str.fullmatch(r"[+-]?\d+")
     beside = len(plain) and plain.all()
     if marked.any() and groups.all() and (beside or other_mark):
         cells.attrs["ambiguous"] = (
-            f"holds {words[marked].iloc[0]!r} and "
-            + (repr(words[~marked].iloc[0]) if beside else "another column decimal points")
+            f"holds {texts[marked].iloc[0]!r} and "
+            + (repr(texts[~marked].iloc[0]) if beside else "another column decimal points")
             + f": thousands or decimals? Give `thousands={mark}` or `decimal={mark}`"
         )
     return cells

@@ -37,9 +37,9 @@ def moments(
     if pd.api.types.is_timedelta64_dtype(cells.dtype):
         return cells.to_numpy()
     if not pd.api.types.is_numeric_dtype(cells.dtype):
-        words = cells.astype(str).str.strip()
-        if words.str.fullmatch(_CLOCK).all():
-            return pd.to_timedelta(words.where(words.str.count(":") == 2, words + ":00")).to_numpy()
+        texts = cells.astype(str).str.strip()
+        if texts.str.fullmatch(_CLOCK).all():
+            return pd.to_timedelta(texts.where(texts.str.count(":") == 2, texts + ":00")).to_numpy()
     numbers = _as_numbers(cells)
     try:
         stamps = as_dates(cells, zone)
@@ -61,16 +61,16 @@ def _of_format(cells: pd.Series, what: str, time_format: str, zone: str | None) 
     import pandas as pd
 
     try:
-        found = pd.to_datetime(cells.astype(str), format=time_format, errors="coerce")
+        stamps = pd.to_datetime(cells.astype(str), format=time_format, errors="coerce")
     except ValueError as error:
         raise TorchliquidError(f"time format {time_format!r} is none: {error}") from error
-    wrong = np.flatnonzero(found.isna())
+    wrong = np.flatnonzero(stamps.isna())
     if len(wrong):
         raise TorchliquidError(
             f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}, which is "
             f"not of the form {time_format!r} ({len(wrong)} such rows)"
         )
-    return as_dates(found, zone)
+    return as_dates(stamps, zone)
 
 
 def resampled(ordered: NDArray[Any], table: Numbers, every: str) -> tuple[NDArray[Any], Numbers]:
@@ -83,17 +83,17 @@ def resampled(ordered: NDArray[Any], table: Numbers, every: str) -> tuple[NDArra
     width = _width(every, dated=dated)
     unit = f"{ordered.dtype.kind}8[ns]"
     numbers = ordered.astype(unit).astype(np.int64) if dated else ordered
-    places = np.floor_divide(numbers, width).astype(np.int64)
-    rows = int(places[-1] - places[0] + 1)
+    bins = np.floor_divide(numbers, width).astype(np.int64)
+    rows = int(bins[-1] - bins[0] + 1)
     if rows > MOST_ROWS * len(ordered):
         raise TorchliquidError(
             f"`every={every}` makes {rows:,} rows of {len(ordered):,}, most of them empty: give a "
             "longer interval"
         )
-    starts = np.flatnonzero(np.diff(places, prepend=places[0] - 1))
+    starts = np.flatnonzero(np.diff(bins, prepend=bins[0] - 1))
     means = np.full((rows, table.shape[1]), np.nan)
-    means[places[starts] - places[0]] = _means(table, starts)
-    begins = (places[0] + np.arange(rows)) * width
+    means[bins[starts] - bins[0]] = _means(table, starts)
+    begins = (bins[0] + np.arange(rows)) * width
     stamps = begins.astype(np.int64).astype(unit) if dated else begins
     return stamps, means
 

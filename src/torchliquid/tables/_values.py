@@ -15,7 +15,7 @@ from torchliquid.tables._times import Numbers, show
 if TYPE_CHECKING:
     import pandas as pd
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 MISSING = frozenset(
     ["?", "-", "--", "---", ".", "..", "*", "M", "m", "missing", "Missing", "MISSING", "none"]
 )
@@ -29,10 +29,10 @@ _SIGNED = re.compile(
 _GROUPED = re.compile(r"[+-]?(\d{1,3}( \d{3})*|\d{1,3}(,\d{3})*|\d+)(\.\d+)?")
 
 
-def numbers(cells: pd.Series, what: str, say: Say = lambda text: None) -> Numbers:
+def numbers(cells: pd.Series, what: str, notify: Notify = lambda text: None) -> Numbers:
     """The cells as numbers, NaN where missing.
 
-    A column that is text to its reader may be read by one of these rules, of which ``say`` hears:
+    A column that is text to its reader may be read by one of these rules, which ``notify`` gets:
     marks such as ``?`` stand for missing values; yes and no count as 1 and 0; a sign that all cells
     share, such as ``%`` or ``$``, is left out; thousands are grouped by blanks, or by commas beside
     decimal points.
@@ -40,7 +40,7 @@ def numbers(cells: pd.Series, what: str, say: Say = lambda text: None) -> Number
     Raises:
         TorchliquidError: a cell is none of these, or infinite, or there is no value at all.
     """
-    values = _read(cells, what, say)
+    values = _read(cells, what, notify)
     if np.isnan(values).all():
         raise TorchliquidError(f"{what} holds no value at all: give a column of numbers")
     infinite = np.flatnonzero(np.isinf(values))
@@ -52,7 +52,7 @@ def numbers(cells: pd.Series, what: str, say: Say = lambda text: None) -> Number
     return values
 
 
-def _read(cells: pd.Series, what: str, say: Say) -> Numbers:
+def _read(cells: pd.Series, what: str, notify: Notify) -> Numbers:
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(cells.dtype):
@@ -62,14 +62,14 @@ def _read(cells: pd.Series, what: str, say: Say) -> Numbers:
     present = cells[cells.notna()]
     # decimals and such through their text; true and false as they are
     plain = [cell if isinstance(cell, bool) else str(cell).strip() for cell in present]
-    words = pd.Series(plain, dtype=object, index=present.index)
-    values = pd.to_numeric(words, errors="coerce")
+    texts = pd.Series(plain, dtype=object, index=present.index)
+    values = pd.to_numeric(texts, errors="coerce")
     wrong = values.isna()
     if wrong.any():
-        marks = words[wrong][words[wrong].isin(MISSING)]
-        rest = words.drop(marks.index)
-        found = _by_rule(rest, say, what) if len(rest) else values
-        if found is None:
+        marks = texts[wrong][texts[wrong].isin(MISSING)]
+        others = texts.drop(marks.index)
+        read = _by_rule(others, notify, what) if len(others) else values
+        if read is None:
             odd = values[wrong].drop(marks.index).index[0]
             first = int(np.flatnonzero(cells.index == odd)[0])
             raise TorchliquidError(
@@ -78,26 +78,26 @@ def _read(cells: pd.Series, what: str, say: Say) -> Numbers:
             )
         if len(marks):
             listed = ", ".join(map(repr, sorted(set(marks))))
-            say(f"{what}: {listed} counts as a missing value ({plural(len(marks), 'row')}).")
-        values = found.reindex(words.index)
+            notify(f"{what}: {listed} counts as a missing value ({plural(len(marks), 'row')}).")
+        values = read.reindex(texts.index)
     return values.reindex(cells.index).to_numpy(dtype=np.float64)
 
 
-def _by_rule(words: pd.Series, say: Say, what: str) -> pd.Series | None:
+def _by_rule(texts: pd.Series, notify: Notify, what: str) -> pd.Series | None:
     """Numbers by the first rule that reads all cells; None by none."""
     import pandas as pd
 
-    values = pd.to_numeric(words, errors="coerce")
+    values = pd.to_numeric(texts, errors="coerce")
     if not values.isna().any():
         return values
-    text = words.astype(str)
+    text = texts.astype(str)
     small = set(text.str.lower())
     for yes, no in PAIRS:
         if small <= {yes, no}:
-            say(f"{what}: {yes} and {no} count as 1 and 0.")
+            notify(f"{what}: {yes} and {no} count as 1 and 0.")
             return (text.str.lower() == yes).astype(float)
     if text.map(lambda word: _GROUPED.fullmatch(word) is not None).all() and _unmistakable(text):
-        say(f"{what}: thousands are in groups, as in {_longest(text)!r}.")
+        notify(f"{what}: thousands are in groups, as in {_longest(text)!r}.")
         return pd.to_numeric(text.str.replace("[ ,]", "", regex=True))
     parts = text.str.extract(_SIGNED.pattern)
     whole = text.map(lambda word: _SIGNED.fullmatch(word) is not None)
@@ -105,7 +105,7 @@ def _by_rule(words: pd.Series, say: Say, what: str) -> pd.Series | None:
         values = pd.to_numeric(parts["number"], errors="coerce")
         if not values.isna().any():
             sign = (parts["before"].iloc[0] + parts["after"].iloc[0]).strip()
-            say(f"{what}: the sign {sign!r} of every cell is left out.")
+            notify(f"{what}: the sign {sign!r} of every cell is left out.")
             return values
     return None
 
@@ -124,6 +124,6 @@ def _longest(text: pd.Series) -> str:
 
 def categories(cells: pd.Series) -> list[str] | None:
     """The words of a column of few, in alphabetical order; None of any other column."""
-    words = cells.dropna().astype(str)
-    found = sorted(words.unique())
-    return found if 2 <= len(found) <= MOST_CATEGORIES and len(words) >= 5 * len(found) else None
+    texts = cells.dropna().astype(str)
+    levels = sorted(texts.unique())
+    return levels if 2 <= len(levels) <= MOST_CATEGORIES and len(texts) >= 5 * len(levels) else None

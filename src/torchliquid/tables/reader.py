@@ -26,7 +26,7 @@ from torchliquid.tables._times import (
     moments,
     resampled,
 )
-from torchliquid.tables._values import Say, categories, numbers
+from torchliquid.tables._values import Notify, categories, numbers
 from torchliquid.tables.dialect import CsvDialect
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class Series:
         time: name of the column that the times come from.
         dates: ``(N,)``, moments in UTC as seconds since 1970, where the times are dates.
         notes: what a reader of the file should know.
-        member: ``(N,)``, which of several series a row is of, 0, 1, ... in turn; each has its rows
-            together, and its times increase. None: there is one series.
-        labels: names of the series.
-        series: name of the column that tells them apart.
+        series_id: ``(N,)``, number of the series that a row is of, 0, 1, ... in turn; each has its
+            rows together, and its times increase. None: there is one series.
+        series_names: names of the series.
+        series: name of the column that identifies them.
         future: columns whose value at the time to be predicted is known beforehand.
     """
 
@@ -66,8 +66,8 @@ class Series:
     time: str | None = None
     dates: Numbers | None = None
     notes: tuple[str, ...] = ()
-    member: NDArray[np.int64] | None = None
-    labels: tuple[str, ...] = ()
+    series_id: NDArray[np.int64] | None = None
+    series_names: tuple[str, ...] = ()
     series: str | None = None
     future: tuple[str, ...] = ()
 
@@ -123,7 +123,7 @@ def read_table(
         future: features whose value at the time to be predicted is known beforehand.
         calendar: "hour", "weekday" or "month": of the time to be predicted, each as a sine and a
             cosine; dates only.
-        series: name of a column that tells several series apart, wherever their rows are; None:
+        series: name of a column that identifies several series, wherever their rows are; None:
             the table is one.
 
     Returns:
@@ -135,49 +135,54 @@ def read_table(
             not come after the one before it.
     """
     path = Path(path)
-    said: list[str] = []
-    columns = read_columns(path, dialect, said.append)
+    said_notes: list[str] = []
+    columns = read_columns(path, dialect, said_notes.append)
     timed = _parts(columns, time)
     features = _named(columns, features, {target, *timed, *([series] if series else [])})
     _check_roles(target, features, timed)
     if series in {target, *features, *timed}:
         raise TorchliquidError(
-            f"{series!r} tells series apart: it cannot be target, feature or time"
+            f"{series!r} identifies series: it cannot be target, feature or time"
         )
     names, values = [], []
     for role, name in (("target", target), *(("feature", feature) for feature in features)):
         column = _find(columns, name, path)
         if "ambiguous" in column.attrs:
             raise TorchliquidError(f"column {name!r} {column.attrs['ambiguous']}")
-        found = _values(_blanked(column, missing), role, name, said.append)
-        names += list(found)
-        values += list(found.values())
+        numeric = _values(_blanked(column, missing), role, name, said_notes.append)
+        names += list(numeric)
+        values += list(numeric.values())
     wanted = (target, *features)
     stamps = _joined({name: _find(columns, name, path) for name in timed}) if timed else None
     table = np.stack(values, axis=1)
     if duplicates not in DUPLICATES:
         raise TorchliquidError(f"duplicates is {duplicates!r}: give {', '.join(DUPLICATES)}")
-    member: NDArray[np.int64] | None = None
-    labels: tuple[str, ...] = ()
+    series_id: NDArray[np.int64] | None = None
+    series_names: tuple[str, ...] = ()
     if series is not None:
-        member, labels, order = _told_apart(_find(columns, series, path), series)
+        series_id, series_names, order = _told_apart(_find(columns, series, path), series)
         table, stamps = table[order], None if stamps is None else stamps.iloc[order]
     unused = [column for column in columns if column[0] not in {*wanted, *timed, series}]
     times, unit, dates = None, None, None
     if stamps is not None:
         ordered = moments(stamps, f"time column {time!r}", time_format, time_zone)
         rows, kept = [], []
-        for k, part in enumerate(_rows_of(member, len(ordered))):
-            own = part[np.argsort(ordered[part], kind="stable")] if sort else part
+        for k, part in enumerate(_rows_of(series_id, len(ordered))):
+            ordered_rows = part[np.argsort(ordered[part], kind="stable")] if sort else part
             if duplicates == "refuse":
-                of = "" if member is None else f" of {series} {labels[k]!r}"
+                of = "" if series_id is None else f" of {series} {series_names[k]!r}"
                 apart = _apart_hint(unused, late_rows(ordered), series)
-                check_order(ordered[own], stamps.iloc[own], f"time column {time!r}{of}", apart)
-            single = merged(ordered[own], table[own], duplicates)
+                check_order(
+                    ordered[ordered_rows],
+                    stamps.iloc[ordered_rows],
+                    f"time column {time!r}{of}",
+                    apart,
+                )
+            single = merged(ordered[ordered_rows], table[ordered_rows], duplicates)
             rows.append(single if every is None else resampled(*single, every))
             kept.append(np.full(len(rows[-1][0]), k))
         ordered, table = (np.concatenate(part) for part in zip(*rows, strict=True))
-        member = None if member is None else np.concatenate(kept)
+        series_id = None if series_id is None else np.concatenate(kept)
         times, unit, dates = elapsed(ordered)
     elif every is not None:
         raise TorchliquidError(f"`every={every}` needs `time`: say which column holds the times")
@@ -188,7 +193,7 @@ def read_table(
         names += list(more)
         known += list(more)
     notes = (
-        *said,
+        *said_notes,
         *(_several_series(unused) if series is None else ()),
         *(_backwards(unused) if time is None else ()),
     )
@@ -201,8 +206,8 @@ def read_table(
         time=None if time is None else escape_control(time),
         dates=dates,
         notes=notes,
-        member=member,
-        labels=labels,
+        series_id=series_id,
+        series_names=series_names,
         series=None if series is None else escape_control(series),
         future=tuple(map(escape_control, known)),
     )
@@ -212,13 +217,13 @@ def _known(future: Sequence[str], names: Sequence[str]) -> list[str]:
     """The features, by name, that are known beforehand; of text the columns of its words."""
     known = []
     for feature in future:
-        found = [n for n in names[1:] if n == feature or n.startswith(f"{feature}=")]
-        if not found:
+        matching = [n for n in names[1:] if n == feature or n.startswith(f"{feature}=")]
+        if not matching:
             raise TorchliquidError(
                 f"{feature!r} is to be known beforehand, but is no feature: the features are "
                 f"{', '.join(names[1:]) or 'none'}"
             )
-        known += found
+        known += matching
     return known
 
 
@@ -231,7 +236,7 @@ def _told_apart(
     missing = np.flatnonzero(cells.isna())
     if len(missing):
         raise TorchliquidError(
-            f"column {series!r} tells series apart, and is empty in data row {missing[0] + 1}: "
+            f"column {series!r} identifies series, and is empty in data row {missing[0] + 1}: "
             "fill it in or delete the row"
         )
     codes, names = pd.factorize(cells)
@@ -239,15 +244,15 @@ def _told_apart(
     return codes[order].astype(np.int64), tuple(escape_control(str(name)) for name in names), order
 
 
-def _rows_of(member: NDArray[np.int64] | None, rows: int) -> list[NDArray[np.int64]]:
+def _rows_of(series_id: NDArray[np.int64] | None, rows: int) -> list[NDArray[np.int64]]:
     """The rows of each series."""
-    if member is None:
+    if series_id is None:
         return [np.arange(rows)]
-    return np.split(np.arange(rows), np.cumsum(np.bincount(member))[:-1])
+    return np.split(np.arange(rows), np.cumsum(np.bincount(series_id))[:-1])
 
 
 def _apart_hint(unused: Columns, late: NDArray[np.int64], series: str | None) -> str:
-    """How to tell series apart where times run back: by a column that changes wherever they do."""
+    """How to identify series where times run back: by a column that changes wherever they do."""
     if series is not None:
         return "or these are several series as well"
     for name, cells in unused:
@@ -263,19 +268,19 @@ def _named(columns: Columns, features: Sequence[str], taken: set[str]) -> list[s
     others = [
         name for name, cells in columns if name and name not in taken and _is_of_numbers(cells)
     ]
-    found: list[str] = []
+    matching: list[str] = []
     for feature in features:
         if feature in names:
-            found.append(feature)
+            matching.append(feature)
         elif feature == "all" or set("*?[") & set(feature):
             pattern = "*" if feature == "all" else feature
             hits = [name for name in others if fnmatch.fnmatchcase(name, pattern)]
             if not hits:
                 raise TorchliquidError(f"no column of numbers is named like {feature!r}")
-            found += [name for name in hits if name not in found]
+            matching += [name for name in hits if name not in matching]
         else:
-            found.append(feature.strip() if feature.strip() in names else feature)
-    return found
+            matching.append(feature.strip() if feature.strip() in names else feature)
+    return matching
 
 
 def _is_of_numbers(cells: pd.Series) -> bool:
@@ -286,22 +291,22 @@ def _is_of_numbers(cells: pd.Series) -> bool:
     return True
 
 
-def _values(cells: pd.Series, role: str, name: str, say: Say) -> dict[str, Numbers]:
+def _values(cells: pd.Series, role: str, name: str, notify: Notify) -> dict[str, Numbers]:
     """The column as numbers; a feature of few words as one column of 0 and 1 for each word."""
     try:
-        return {name: numbers(cells, f"{role} {name!r}", say)}
+        return {name: numbers(cells, f"{role} {name!r}", notify)}
     except TorchliquidError:
-        words = categories(cells) if role == "feature" else None
-        if words is None:
+        levels = categories(cells) if role == "feature" else None
+        if levels is None:
             raise
-    say(
-        f"Feature {name!r} is text: it counts as {len(words)} columns, 1 where it is the word and "
-        f"0 elsewhere ({', '.join(words)})."
+    notify(
+        f"Feature {name!r} is text: it counts as {len(levels)} columns, 1 where it is the word and "
+        f"0 elsewhere ({', '.join(levels)})."
     )
     text = cells.astype(str)
     return {
         f"{name}={word}": np.where(cells.isna(), np.nan, text == word).astype(np.float64)
-        for word in words
+        for word in levels
     }
 
 
@@ -328,13 +333,13 @@ def _joined(columns: dict[str, pd.Series]) -> pd.Series:
 
 def _starts_of_runs(cells: pd.Series) -> NDArray[np.int64] | None:
     """Where each run of a value begins, if every value has one run, and runs are long."""
-    words = cells.astype(str)
-    starts = np.flatnonzero((words != words.shift()).to_numpy())
-    return starts if 1 < len(starts) == words.nunique() <= len(words) / LEAST_RUN else None
+    texts = cells.astype(str)
+    starts = np.flatnonzero((texts != texts.shift()).to_numpy())
+    return starts if 1 < len(starts) == texts.nunique() <= len(texts) / LEAST_RUN else None
 
 
 def _several_series(unused: Columns) -> list[str]:
-    """A note where a column of text tells several series apart, one after the other."""
+    """A note where a column of text identifies several series, one after the other."""
     for name, cells in unused:
         if cells.dtype.kind in "biufcM" or cells.isna().any():
             continue
@@ -350,7 +355,7 @@ def _several_series(unused: Columns) -> list[str]:
 
 
 def _backwards(unused: Columns) -> list[str]:
-    """A note where a column that nobody named as the time is one, and runs back."""
+    """A note where a column that was not named as the time is one, and runs back."""
     for name, cells in unused:
         if cells.dtype.kind in "biufc" or cells.isna().any():
             continue
@@ -375,7 +380,7 @@ def _check_roles(target: str, features: Sequence[str], timed: Sequence[str]) -> 
             f"{target!r} is both target and feature: leave it out of the features (the model "
             "always sees the target's own current value)"
         )
-    twice = [name for place, name in enumerate(features) if name in features[:place]]
+    twice = [name for k, name in enumerate(features) if name in features[:k]]
     if twice:
         raise TorchliquidError(f"feature {twice[0]!r} is given twice: name each feature once")
     for name in timed:
@@ -388,12 +393,12 @@ def _check_roles(target: str, features: Sequence[str], timed: Sequence[str]) -> 
 
 
 def _find(columns: list[tuple[str, pd.Series]], wanted: str, path: Path) -> pd.Series:
-    found = [cells for name, cells in columns if name == wanted]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    matching = [cells for name, cells in columns if name == wanted]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
         raise TorchliquidError(
-            f"{path} has {len(found)} columns named {wanted!r}: rename all but one"
+            f"{path} has {len(matching)} columns named {wanted!r}: rename all but one"
         )
     names = [name for name, _ in columns if name]
     lower = {name.lower(): name for name in names}
@@ -417,6 +422,6 @@ def _blanked(cells: pd.Series, missing: Sequence[str]) -> pd.Series:
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells.mask(cells.isin(numbers))
     # a column that is text because of such marks alone is one of numbers afterwards
-    words = cells.astype(str).str.strip()
-    hit = words.isin(list(missing)) | pd.to_numeric(words, errors="coerce").isin(numbers)
+    texts = cells.astype(str).str.strip()
+    hit = texts.isin(list(missing)) | pd.to_numeric(texts, errors="coerce").isin(numbers)
     return cells.mask(hit)

@@ -95,8 +95,8 @@ class Recipe:
 
     def moved(self, rows: Sequence[Rows]) -> list[Rows]:
         """Return the rows with known-beforehand columns taken from the row that is predicted."""
-        places = [self.columns.index(name) for name in self.future]
-        return [known_beforehand(part, places, self.horizon) for part in rows]
+        indices = [self.columns.index(name) for name in self.future]
+        return [known_beforehand(part, indices, self.horizon) for part in rows]
 
     def scaled(self, values: Numbers, column: int | None = None) -> Floats:
         """Scale values ``(N, C)``, or ``(N,)`` of one column; NaN stays NaN.
@@ -181,13 +181,13 @@ def learn(
     Raises:
         TorchliquidError: a feature has no value in the training part, or the target is constant.
     """
-    places = [series.columns.index(name) for name in series.future]
-    moved = [known_beforehand(part, places, horizon) for part in rows]
+    indices = [series.columns.index(name) for name in series.future]
+    moved = [known_beforehand(part, indices, horizon) for part in rows]
     seen = np.concatenate(
-        [part.values[: len(own)][own] for part, own in zip(moved, training, strict=True)]
+        [part.values[: len(mask)][mask] for part, mask in zip(moved, training, strict=True)]
     )
     mean, scale, constant = _learn_scaling(series, seen)
-    gap, even, notes = spacing(series, rows, [int(own.sum()) for own in training])
+    gap, even, notes = spacing(series, rows, [int(mask.sum()) for mask in training])
     recipe = Recipe(
         columns=series.columns,
         mean=tuple(mean.tolist()),

@@ -77,27 +77,27 @@ CASES = [
     ("learns-comparably", {"train_mse": 1.1}, {}, "holds", 1.1),
     ("learns-comparably", {"train_mse": 2.0}, {}, "does not hold", 2.0),
     ("learns-comparably", {"train_mse": 0.5}, {}, "does not hold", 0.5),
-    ("learns-comparably", {"train_mse": 1.25 * W}, {}, "cannot tell", 1.25),
-    ("learns-comparably", {"train_mse": 0.8 * W}, {}, "cannot tell", 0.8),
+    ("learns-comparably", {"train_mse": 1.25 * W}, {}, "inconclusive", 1.25),
+    ("learns-comparably", {"train_mse": 0.8 * W}, {}, "inconclusive", 0.8),
     ("generalisation-gap-reset", {}, {"test_mse_reset": 3 * W}, "holds", 3.0),
     ("generalisation-gap-reset", {"test_mse_reset": 3.0}, {}, "does not hold", 1 / 3),
-    ("generalisation-gap-reset", {}, {"test_mse_reset": W}, "cannot tell", 1.0),
+    ("generalisation-gap-reset", {}, {"test_mse_reset": W}, "inconclusive", 1.0),
     ("generalisation-gap-reset", {"train_mse": 5.0}, {}, "holds", 5.0),
     ("generalisation-gap-carry", {}, {"test_mse_carry": 3 * W}, "holds", 3.0),
     ("generalisation-gap-carry", {"test_mse_carry": 3.0}, {}, "does not hold", 1 / 3),
-    ("generalisation-gap-carry", {}, {"train_mse": W}, "cannot tell", 1.0),
+    ("generalisation-gap-carry", {}, {"train_mse": W}, "inconclusive", 1.0),
     ("lower-test-error-reset", {"test_mse_reset": 0.5 * W}, {}, "holds", 0.5),
     ("lower-test-error-reset", {"test_mse_reset": 2.0 * W}, {}, "does not hold", 2.0),
-    ("lower-test-error-reset", {"test_mse_reset": W}, {}, "cannot tell", 1.0),
+    ("lower-test-error-reset", {"test_mse_reset": W}, {}, "inconclusive", 1.0),
     ("lower-test-error-carry", {"test_mse_carry": 0.5 * W}, {}, "holds", 0.5),
     ("lower-test-error-carry", {"test_mse_carry": 2.0 * W}, {}, "does not hold", 2.0),
-    ("lower-test-error-carry", {"test_mse_carry": W}, {}, "cannot tell", 1.0),
+    ("lower-test-error-carry", {"test_mse_carry": W}, {}, "inconclusive", 1.0),
     ("sceptic-LSTM-4", {}, {"test_mse_carry": 4.0}, "holds", 0.25),
     ("sceptic-LSTM-4", {}, {"test_mse_carry": 0.25}, "does not hold", 4.0),
-    ("sceptic-LSTM-4", {}, {"test_mse_carry": W}, "cannot tell", 1.0),
+    ("sceptic-LSTM-4", {}, {"test_mse_carry": W}, "inconclusive", 1.0),
     ("sceptic-ridge-AR", {}, {"test_mse_carry": 4.0}, "holds", 0.25),
     ("sceptic-ridge-AR", {}, {"test_mse_carry": 0.25}, "does not hold", 4.0),
-    ("sceptic-ridge-AR", {}, {"test_mse_carry": W}, "cannot tell", 1.0),
+    ("sceptic-ridge-AR", {}, {"test_mse_carry": W}, "inconclusive", 1.0),
     ("tau-falls-at-jumps", after_jump(-0.2), {}, "holds", -20.0),
     ("tau-falls-at-jumps", after_jump(+0.2), {}, "does not hold", 20.0),
     ("tau-falls-at-jumps", after_jump(-0.04), {}, "does not hold", -4.0),
@@ -120,7 +120,7 @@ def test_verdict_follows_the_rows(claim, own, rivals, verdict, figure):
 
 @pytest.mark.parametrize(
     ("contrast", "verdict"),
-    [(0.3, "holds"), (0.04, "does not hold"), (-0.3, "does not hold"), (0.05, "cannot tell")],
+    [(0.3, "holds"), (0.04, "does not hold"), (-0.3, "does not hold"), (0.05, "inconclusive")],
 )
 def test_smooth_input(contrast, verdict):
     runs = comparison()
@@ -133,7 +133,7 @@ def test_smooth_input(contrast, verdict):
 def test_jumps_that_fall_in_half_of_the_lanes_cannot_tell():
     change = np.where(np.arange(LANES) % 2, -0.2, 0.1)[:, None]
     runs = comparison(LTC_8=after_jump(change))
-    assert judged(runs, "tau-falls-at-jumps")["verdict"] == "cannot tell"
+    assert judged(runs, "tau-falls-at-jumps")["verdict"] == "inconclusive"
 
 
 def test_only_the_samples_soon_after_a_jump_count():
@@ -186,7 +186,7 @@ ALL = tuple(range(LANES))
 def test_two_models_that_diverged_tell_nothing(claim):
     lost = {"diverged": ALL}
     found = judged(comparison(LTC_8=lost, LSTM_16=lost), claim)
-    assert (found["verdict"], found["figure"]) == ("cannot tell", None)
+    assert (found["verdict"], found["figure"]) == ("inconclusive", None)
     assert found["interval"] == [None, None]
 
 
@@ -196,10 +196,10 @@ def test_a_model_that_diverged_is_worse_than_one_that_did_not():
                   "sceptic-LSTM-4"):  # fmt: skip
         assert judged(runs, claim)["verdict"] == "does not hold"
     # errors that are infinite in training do not grow towards the test
-    assert judged(runs, "generalisation-gap-carry")["verdict"] == "cannot tell"
+    assert judged(runs, "generalisation-gap-carry")["verdict"] == "inconclusive"
     runs = comparison(LSTM_16={"diverged": ALL})
     assert judged(runs, "lower-test-error-carry")["verdict"] == "holds"
-    assert judged(runs, "generalisation-gap-carry")["verdict"] == "cannot tell"
+    assert judged(runs, "generalisation-gap-carry")["verdict"] == "inconclusive"
 
 
 def test_one_lane_that_diverged_is_counted_and_decides_nothing():
@@ -217,13 +217,13 @@ def test_time_constants_that_are_not_numbers_are_not_spoken_of():
         runs["LTC-8"].arrays[name][5] = np.nan
     for claim in ("tau-falls-at-jumps", "tau-high-when-smooth"):
         found = judged(runs, claim)
-        assert found["verdict"] == "cannot tell"
+        assert found["verdict"] == "inconclusive"
         assert "nan" not in found["detail"].lower()
 
 
 def test_few_lanes_cannot_tell():
     rows = article_claims(comparison(lanes=4, LSTM_16={"test_mse_carry": 10.0}))
-    assert {row["verdict"] for row in rows} == {"cannot tell"}
+    assert {row["verdict"] for row in rows} == {"inconclusive"}
 
 
 # --- what a reader gets -----------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_every_claim_says_all_it_should():
         assert row["claim"]
         assert row["unit"]
         assert "holds if" in row["rule"]
-        assert row["verdict"] in ("holds", "does not hold", "cannot tell")
+        assert row["verdict"] in ("holds", "does not hold", "inconclusive")
         liquid = row["id"].partition(":")[2]
         assert row["group"].startswith(liquid)
     assert len({row["id"] for row in rows}) == len(rows) == 18

@@ -108,8 +108,8 @@ def test_few_lanes_cannot_tell(lanes):
     found = median_interval([0.001] * lanes)
     assert found.figure == 0.001
     assert np.isnan([found.low, found.high]).all()
-    assert verdict(found, 0, 1) == "cannot tell"
-    assert verdict(found, -INF, INF) == "cannot tell"
+    assert verdict(found, 0, 1) == "inconclusive"
+    assert verdict(found, -INF, INF) == "inconclusive"
 
 
 def test_five_lanes_are_enough_for_an_interval():
@@ -120,7 +120,7 @@ def test_five_lanes_are_enough_for_an_interval():
 def test_what_is_not_finite_has_no_interval(lost):
     found = median_interval([1.0] * 20 + [lost])
     assert np.isnan([found.figure, found.low, found.high]).all()
-    assert verdict(found, 0, 2) == "cannot tell"
+    assert verdict(found, 0, 2) == "inconclusive"
 
 
 # --- verdicts ---------------------------------------------------------------------------------
@@ -132,12 +132,12 @@ def test_what_is_not_finite_has_no_interval(lost):
         (0.5, 0.9, "holds"),
         (1.1, 1.9, "does not hold"),
         (-0.9, -0.1, "does not hold"),
-        (0.9, 1.1, "cannot tell"),
-        (-0.1, 0.1, "cannot tell"),
-        (-1.0, 2.0, "cannot tell"),
+        (0.9, 1.1, "inconclusive"),
+        (-0.1, 0.1, "inconclusive"),
+        (-1.0, 2.0, "inconclusive"),
         (0.0, 1.0, "holds"),
-        (1.0, 2.0, "cannot tell"),
-        (NAN, NAN, "cannot tell"),
+        (1.0, 2.0, "inconclusive"),
+        (NAN, NAN, "inconclusive"),
     ],
 )
 def test_verdict(low, high, expected):

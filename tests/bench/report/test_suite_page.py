@@ -12,7 +12,7 @@ from torchliquid.bench.report.suite_answers import headlines, who_wins
 from torchliquid.bench.report.suite_figures import ladder_figure, overall_figure, shift_figure
 from torchliquid.bench.run.store import Store
 from torchliquid.bench.suites.planned import planned
-from torchliquid.bench.suites.run_suite import How, run_suite
+from torchliquid.bench.suites.run_suite import Execution, run_suite
 from torchliquid.bench.suites.suite import read_suite
 
 SUITE = """
@@ -55,7 +55,7 @@ second = "LSTM"
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
     (folder / "small.toml").write_text(SUITE)
-    result = run_suite(read_suite(folder / "small.toml"), folder / "out", How(0))
+    result = run_suite(read_suite(folder / "small.toml"), folder / "out", Execution(0))
     return result, write_suite_report(folder / "out", result)
 
 
@@ -118,11 +118,11 @@ def test_at_a_glance(made):
 
 def test_words_follow_from_the_verdicts(made):
     result, _ = made
-    rows = [dict(row, verdict="lower" if row["task"] == "article" else "cannot tell")
+    rows = [dict(row, verdict="lower" if row["task"] == "article" else "inconclusive")
             for row in result["contrasts"]]  # fmt: skip
     (first, second, verdicts), *_ = who_wins(rows)
     assert (first, second) == ("LTC-2", "LSTM-2")
-    assert verdicts == [("lower", "article"), ("cannot tell", "sunspots")]
+    assert verdicts == [("lower", "article"), ("inconclusive", "sunspots")]
     common = {"tasks": 3, "iqm_interval": [0.4, 0.6], "better": 0.9, "better_interval": [0.8, 1.0]}
     overall = [{"model": "ridge-AR", "iqm": 0.2} | common, {"model": "LTC-2", "iqm": 0.5} | common]
     first, *said = headlines({**result, "contrasts": rows, "overall": overall})

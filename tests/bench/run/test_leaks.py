@@ -83,8 +83,8 @@ def test_a_series_does_not_foretell_the_next_in_the_table(name):
     y = noise(columns=1)[:1440].reshape(-1, LENGTH)
     y[1::2] = np.roll(y[::2], -1, axis=1)
     series = Series(
-        "pairs", ("y",), y.reshape(-1, 1), member=np.repeat(np.arange(len(y)), LENGTH),
-        labels=tuple(map(str, range(len(y)))), series="id",
+        "pairs", ("y",), y.reshape(-1, 1), series_id=np.repeat(np.arange(len(y)), LENGTH),
+        series_names=tuple(map(str, range(len(y)))), series="id",
     )  # fmt: skip
     task = table_task(series, predict="level", window=64)
     assert skill(task, name, 1.0) < NOISE

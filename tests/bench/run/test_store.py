@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from torchliquid.bench.run.store import Run, Store, write_whole
+from torchliquid.bench.run.store import Run, Store, write_file
 from torchliquid.errors import TorchliquidError
 
 SETTINGS = {"task": {"task": "article", "sigma": 0.05}, "protocol": {"lanes": 3, "seed": 0}}
@@ -136,8 +136,8 @@ def test_a_write_that_is_killed_half_way_is_no_result(held, monkeypatch):
 
 
 def test_write_whole_replaces(tmp_path):
-    write_whole(tmp_path / "a.json", b"one, and longer")
-    write_whole(tmp_path / "a.json", b"two")
+    write_file(tmp_path / "a.json", b"one, and longer")
+    write_file(tmp_path / "a.json", b"two")
     assert (tmp_path / "a.json").read_bytes() == b"two"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 

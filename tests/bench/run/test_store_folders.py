@@ -14,7 +14,7 @@ import pytest
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.run import processes, runner
 from torchliquid.bench.run.runner import run
-from torchliquid.bench.run.store import Store, hold
+from torchliquid.bench.run.store import Store, lock_folder
 from torchliquid.cli import main
 from torchliquid.errors import TorchliquidError
 
@@ -52,7 +52,7 @@ def test_exchanged_run_files(done, small):
     other.write_bytes(first)
     message = refusal(small, done)
     assert "LTC-2.safetensors holds the run of LSTM-2" in message
-    assert "delete it, and the next call makes it anew" in message
+    assert "delete it, and the next call makes it again" in message
 
 
 def test_a_copy_under_another_name(done):
@@ -83,8 +83,8 @@ def test_a_worker_does_not_read_its_settings_from_the_folder(done, small):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from torchliquid.bench.run.store import hold
-with hold(Path(sys.argv[1])):
+from torchliquid.bench.run.store import lock_folder
+with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(900)
 """
@@ -117,7 +117,7 @@ def test_the_command_line_says_so_too(tmp_path, holder, capsys):
 
 
 def test_holding_twice_in_one_process(tmp_path, small):
-    with hold(tmp_path):
+    with lock_folder(tmp_path):
         go(small(), tmp_path)
     go(small(), tmp_path)
 
@@ -142,7 +142,7 @@ def test_a_link_where_a_model_goes_is_replaced(done, small, tmp_path_factory):
     shutil.rmtree(done / "models/LTC-2")
     (done / "models/LTC-2").symlink_to(elsewhere)
     _, said = go(small(), done)
-    assert any("LTC-2 are damaged or missing: made anew" in text for text in said)
+    assert any("LTC-2 are damaged or missing: made again" in text for text in said)
     assert (elsewhere / "precious.svg").read_text() == "mine"
     assert not (done / "models/LTC-2").is_symlink()
 
@@ -196,12 +196,12 @@ def test_damaged_models_are_made_anew(done, small, spoil):
     before = {p: p.read_bytes() for p in (done / "models").rglob("*") if p.is_file()}
     SPOILS[spoil](done / "models/LTC-2/lane-001")
     _, said = go(small(), done)
-    assert [text for text in said if "made anew" in text] == [
-        "note: trained models of LTC-2 are damaged or missing: made anew"
+    assert [text for text in said if "made again" in text] == [
+        "note: trained models of LTC-2 are damaged or missing: made again"
     ]
     assert {p: p.read_bytes() for p in (done / "models").rglob("*") if p.is_file()} == before
     _, said = go(small(), done)
-    assert not any("made anew" in text for text in said)
+    assert not any("made again" in text for text in said)
 
 
 def test_a_full_disk_while_models_are_saved(tmp_path, small, monkeypatch):

@@ -10,7 +10,7 @@ import torch
 
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import find
-from torchliquid.bench.run.lane_adam import Steps, cycled
+from torchliquid.bench.run.lane_adam import LaneAdam, cycled
 from torchliquid.bench.run.runner import compute
 from torchliquid.bench.run.training import Trial, train
 from torchliquid.bench.run.tuning import (
@@ -144,7 +144,7 @@ def test_steps_are_those_of_torch(schedule, decay):
         return SequenceModel(LTC(1, 3, batch_first=True), 1)
 
     pack, alone = Pack(model, [5]), Pack(model, [5]).lane(0)
-    steps = Steps(pack, [0.02], [schedule], [decay], 12)
+    steps = LaneAdam(pack, [0.02], [schedule], [decay], 12)
     adam = torch.optim.AdamW(alone.parameters(), lr=0.02, weight_decay=decay)
     torchs = None
     if schedule == "one-cycle":
@@ -217,7 +217,7 @@ def test_progress_counts_trials_as_well(table):
     assert heard == [1, 2, 3, 4, 5, 6]
 
 
-# --- tasks that can be drawn anew ---------------------------------------------------------------
+# --- tasks that can be drawn again ---------------------------------------------------------------
 
 
 def test_tuning_draws_are_draws_that_no_lane_sees(small):

@@ -25,7 +25,7 @@ from torchliquid.bench.suites.engine import (
     on_dask,
     shard,
 )
-from torchliquid.bench.suites.run_suite import How, run_suite, status
+from torchliquid.bench.suites.run_suite import Execution, run_suite, status
 from torchliquid.bench.suites.suite import read_suite
 from torchliquid.cli import main
 from torchliquid.errors import TorchliquidError
@@ -127,8 +127,8 @@ def errors_of(suite, out):
 
 
 def test_processes_give_what_one_gives(suite, tmp_path):
-    run_suite(suite, tmp_path / "one", How(0))
-    result = run_suite(suite, tmp_path / "many", How(2))
+    run_suite(suite, tmp_path / "one", Execution(0))
+    result = run_suite(suite, tmp_path / "many", Execution(2))
     one, many = (errors_of(suite, tmp_path / name) for name in ("one", "many"))
     assert set(one) == set(many)
     assert len(one) == 8
@@ -144,21 +144,21 @@ def test_a_shard_that_was_killed_goes_on_with_its_own_share(suite, tmp_path):
 
     parts = [tmp_path / "1", tmp_path / "2"]
     for k, out in enumerate(parts, start=1):
-        run_suite(suite, out, How(0, shard=f"{k}/2"))
+        run_suite(suite, out, Execution(0, shard=f"{k}/2"))
     shares = [runs(out) for out in parts]
     assert not shares[0] & shares[1]
     lost = sorted(parts[0].glob("*/runs/*.safetensors"))[::2]
     for path in lost:
         path.unlink()  # as if it was killed before
     said = []
-    run_suite(suite, parts[0], How(0, shard="1/2"), say=said.append)
+    run_suite(suite, parts[0], Execution(0, shard="1/2"), notify=said.append)
     assert len(said) == len(lost)
     assert runs(parts[0]) == shares[0]
 
 
 def test_verdicts_of_an_unfinished_suite_say_so(suite, tmp_path):
     """Holm counts all planned contrasts, run or not."""
-    whole = run_suite(suite, tmp_path / "whole", How(0))
+    whole = run_suite(suite, tmp_path / "whole", Execution(0))
     assert not any(row["unfinished"] for row in whole["contrasts"])
     (_, folder, _, _) = status(suite, tmp_path / "whole")[0]
     shutil.rmtree(folder / "runs")
@@ -168,7 +168,7 @@ def test_verdicts_of_an_unfinished_suite_say_so(suite, tmp_path):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(drive, "job", stop)
-        result = run_suite(suite, tmp_path / "whole", How(0))
+        result = run_suite(suite, tmp_path / "whole", Execution(0))
     (row,) = result["contrasts"]
     (before,) = [r for r in whole["contrasts"] if r["task"] == row["task"]]
     assert row["unfinished"]
@@ -179,16 +179,16 @@ def test_verdicts_of_an_unfinished_suite_say_so(suite, tmp_path):
 
 
 def test_shards_merge_by_copying(suite, tmp_path):
-    whole = run_suite(suite, tmp_path / "whole", How(0))
+    whole = run_suite(suite, tmp_path / "whole", Execution(0))
     for k in (1, 2, 3):
         out = tmp_path / f"part{k}"
-        found = run_suite(suite, out, How(0, shard=f"{k}/3"))
+        found = run_suite(suite, out, Execution(0, shard=f"{k}/3"))
         assert not (out / "suite.json").exists()
         assert any(m["status"] == "missing" for t in found["tasks"].values()
                    for m in t["models"].values())  # fmt: skip
         shutil.copytree(out, tmp_path / "merged", dirs_exist_ok=True)
     said = []
-    merged = run_suite(suite, tmp_path / "merged", How(0), say=said.append)
+    merged = run_suite(suite, tmp_path / "merged", Execution(0), notify=said.append)
     assert not said  # there was nothing left to do
     assert merged["contrasts"] == whole["contrasts"]
     for key, value in errors_of(suite, tmp_path / "whole").items():
@@ -207,14 +207,14 @@ def test_a_job_that_is_lost_leaves_its_task_and_is_tried_again(suite, tmp_path, 
 
     with monkeypatch.context() as patched:
         patched.setattr(drive, "job", fail)
-        result = run_suite(suite, tmp_path / "out", How(0))
+        result = run_suite(suite, tmp_path / "out", Execution(0))
     article = result["tasks"]["article"]
     assert article["status"] == "incomplete"
     assert article["models"]["LTC-2"] == {"status": "error", "reason": "MemoryError: no room"}
     assert article["models"]["LSTM-2"]["status"] == "ok"
     assert [row["task"] for row in result["contrasts"]] == ["sunspots"]
     assert "LTC-2" not in result["matrix"]["article"]
-    again = run_suite(suite, tmp_path / "out", How(0))
+    again = run_suite(suite, tmp_path / "out", Execution(0))
     assert again["tasks"]["article"]["status"] == "ok"
     assert [row["task"] for row in again["contrasts"]] == ["article", "sunspots"]
 
@@ -222,7 +222,7 @@ def test_a_job_that_is_lost_leaves_its_task_and_is_tried_again(suite, tmp_path, 
 def test_lanes_that_diverge_are_said(tmp_path):
     path = tmp_path / "wild.toml"
     path.write_text(SUITE.replace("epochs = 3", "epochs = 30\nlearning_rate = 1e8"))
-    result = run_suite(read_suite(path), tmp_path / "out", How(0))
+    result = run_suite(read_suite(path), tmp_path / "out", Execution(0))
     found = result["tasks"]["article"]["models"]
     assert found["LSTM-2"]["status"] == "diverged"
     assert "of 6 lanes" in found["LSTM-2"]["reason"]
@@ -231,7 +231,7 @@ def test_lanes_that_diverge_are_said(tmp_path):
 
 @pytest.mark.parametrize("how", ["damaged", "models"])
 def test_a_damaged_result_is_made_anew(suite, tmp_path, how):
-    run_suite(suite, tmp_path / "out", How(0))
+    run_suite(suite, tmp_path / "out", Execution(0))
     before = errors_of(suite, tmp_path / "out")
     (_, folder, _, _) = status(suite, tmp_path / "out")[1]
     if how == "damaged":
@@ -239,7 +239,7 @@ def test_a_damaged_result_is_made_anew(suite, tmp_path, how):
     else:
         shutil.rmtree(folder / "models" / "LTC-2")
     said = []
-    run_suite(suite, tmp_path / "out", How(0), say=said.append)
+    run_suite(suite, tmp_path / "out", Execution(0), notify=said.append)
     assert len(said) == 1
     assert "sunspots, LTC-2: ok" in said[0]
     for key, value in errors_of(suite, tmp_path / "out").items():
@@ -356,11 +356,11 @@ def test_on_a_dask_cluster_one_worker_of_which_is_killed(suite, tmp_path, cluste
     # relative to the caller's working directory, which is not the workers'
     monkeypatch.chdir(tmp_path.parent)
     relative = Path(tmp_path.name) / "dask"
-    result = run_suite(suite, relative, How(scheduler=address), say=say)
+    result = run_suite(suite, relative, Execution(scheduler=address), notify=say)
     assert {m["status"] for t in result["tasks"].values() for m in t["models"].values()} == {"ok"}
     assert len(said) == 8
     assert workers[0].poll() is not None
-    run_suite(suite, tmp_path / "one", How(0))
+    run_suite(suite, tmp_path / "one", Execution(0))
     for key, value in errors_of(suite, tmp_path / "one").items():
         np.testing.assert_array_equal(value, errors_of(suite, tmp_path / "dask")[key])
 
@@ -456,4 +456,4 @@ def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch, capsys):
 def test_a_folder_that_cannot_be_written(suite, tmp_path):
     (tmp_path / "out").mkdir(mode=0o500)
     with pytest.raises(TorchliquidError, match="cannot write to"):
-        run_suite(suite, tmp_path / "out", How(0))
+        run_suite(suite, tmp_path / "out", Execution(0))

@@ -10,7 +10,7 @@ from scipy.stats import wilcoxon
 from torchliquid.bench.run.runner import settings_of
 from torchliquid.bench.run.store import Store
 from torchliquid.bench.suites.rows import COLUMNS
-from torchliquid.bench.suites.run_suite import How, run_suite, status
+from torchliquid.bench.suites.run_suite import Execution, run_suite, status
 from torchliquid.bench.suites.suite import read_suite
 from torchliquid.bench.suites.verdicts import judge
 from torchliquid.cli import main
@@ -165,7 +165,7 @@ def test_no_task_and_no_file(write, tmp_path):
 def test_a_suite_runs_resumes_and_keeps_changed_runs_apart(write, tmp_path, monkeypatch):
     suite, out = read_suite(write()), tmp_path / "out"
     heard = []
-    first = run_suite(suite, out, How(0), say=heard.append)
+    first = run_suite(suite, out, Execution(0), notify=heard.append)
     assert [line.partition(", ")[0] for line in heard] == [f"{k} of 9" for k in range(1, 10)]
     assert sum(": ok" in line for line in heard) == 9
     assert {name: task["status"] for name, task in first["tasks"].items()} == {
@@ -184,9 +184,9 @@ def test_a_suite_runs_resumes_and_keeps_changed_runs_apart(write, tmp_path, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(drive, "job", fail)
-        assert run_suite(suite, out, How(0))["contrasts"] == first["contrasts"]
+        assert run_suite(suite, out, Execution(0))["contrasts"] == first["contrasts"]
     longer = dataclasses.replace(suite, protocol=dataclasses.replace(suite.protocol, epochs=4))
-    second = run_suite(longer, out, How(0))
+    second = run_suite(longer, out, Execution(0))
     for name, task in second["tasks"].items():
         assert task["folder"] != first["tasks"][name]["folder"]
         assert (out / first["tasks"][name]["folder"]).exists()
@@ -202,19 +202,19 @@ def test_a_table_with_other_numbers_is_another_run(write, tmp_path):
 def test_a_task_that_fails_leaves_the_others(write, tmp_path):
     suite, out = read_suite(write()), tmp_path / "out"
     (tmp_path / "mine.csv").write_text("y,a\n1,2\n")
-    result = run_suite(suite, out, How(0))
+    result = run_suite(suite, out, Execution(0))
     assert result["tasks"]["mine"]["status"] == "error"
     assert "1 rows, which leave 0 targets" in result["tasks"]["mine"]["reason"]
     assert result["tasks"]["sunspots"]["status"] == "ok"
     assert {row["task"] for row in result["contrasts"]} == {"article", "sunspots"}
     assert "1 rows" in status(suite, out)[2][3]
     write()
-    assert run_suite(suite, out, How(0))["tasks"]["mine"]["status"] == "ok"
+    assert run_suite(suite, out, Execution(0))["tasks"]["mine"]["status"] == "ok"
 
 
 def test_contrasts_are_those_of_the_summaries(write, tmp_path):
     suite, out = read_suite(write()), tmp_path / "out"
-    result = run_suite(suite, out, How(0))
+    result = run_suite(suite, out, Execution(0))
     rows = {(r["task"], r["first"]): r for r in result["contrasts"]}
     assert set(rows) == {
         ("article", "LTC-2"), ("sunspots", "LTC-2"), ("mine", "LTC-2"),
@@ -291,9 +291,9 @@ tasks = ["sunspots"]
     suite, out = read_suite(write(SUITE + planned)), tmp_path / "out"
     assert [(c.shift, c.of) for c in suite.contrasts[2:]] == [
         ("noise", "growth"), ("rate", "growth"), ("noise", "error")]  # fmt: skip
-    result = run_suite(suite, out, How(0))
+    result = run_suite(suite, out, Execution(0))
     rows = {(r["task"], r["shift"], r["of"]): r for r in result["contrasts"] if r["shift"]}
-    assert set(rows) == {  # nobody can draw sunspots or a table anew
+    assert set(rows) == {  # nobody can draw sunspots or a table again
         ("article", "noise", "growth"), ("article", "rate", "growth"),
         ("sunspots", "noise", "growth"), ("mine", "noise", "growth"),
         ("sunspots", "noise", "error")}  # fmt: skip
@@ -310,7 +310,7 @@ def test_a_task_may_run_fewer_models(write, tmp_path):
     text = SUITE.replace("steps = 60", 'steps = 60\nmodels = ["persistence", "ridge-AR"]')
     suite, out = read_suite(write(text)), tmp_path / "out"
     assert suite.tasks[0].models == ("ridge-AR", "persistence")
-    result = run_suite(suite, out, How(0))
+    result = run_suite(suite, out, Execution(0))
     assert status(suite, out)[0][2] == ["ridge-AR", "persistence"]
     assert {row["task"] for row in result["contrasts"]} == {"sunspots", "mine"}
 
@@ -338,7 +338,7 @@ first = "LTC"
 second = "LSTM"
 """
     suite, out = read_suite(write(text)), tmp_path / "out"
-    result = run_suite(suite, out, How(0))
+    result = run_suite(suite, out, Execution(0))
     assert [(r["task"], r["model"], r["against"]) for r in result["ladders"]] == [
         ("sunspots", "LTC-2", "LSTM"), ("sunspots", "LTC-4", "LSTM")]  # fmt: skip
     assert not result["contrasts"]
@@ -355,7 +355,7 @@ def test_compare_and_export(write, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = str(write())
     for out in ("a", "b"):
-        run_suite(read_suite(path), tmp_path / out, How(0))
+        run_suite(read_suite(path), tmp_path / out, Execution(0))
     assert main(["bench", "compare", "a", "b"]) == 0
     assert capsys.readouterr().out == (
         "9 of 9 pairs of a task and a model are equal in every lane\n")  # fmt: skip

@@ -41,8 +41,8 @@ def series(lengths=LENGTHS, seed=0, irregular=True):
         np.concatenate(values),
         np.concatenate(times),
         time="t",
-        member=np.repeat(np.arange(len(lengths)), lengths),
-        labels=tuple(f"s{k}" for k in range(len(lengths))),
+        series_id=np.repeat(np.arange(len(lengths)), lengths),
+        series_names=tuple(f"s{k}" for k in range(len(lengths))),
         series="id",
     )
 
@@ -50,7 +50,7 @@ def series(lengths=LENGTHS, seed=0, irregular=True):
 def other(given, k, **changes):
     """The same table with all numbers of one series changed."""
     values = given.values.copy()
-    values[given.member == k] = values[given.member == k] * -3 + 5
+    values[given.series_id == k] = values[given.series_id == k] * -3 + 5
     return dataclasses.replace(given, values=values, **changes)
 
 
@@ -64,7 +64,7 @@ def test_each_series_is_split_in_time(horizon):
     assert task.steps == sum(LENGTHS) - len(LENGTHS) * horizon
     part = np.repeat([0, 1, 2], [task.train, task.valid, task.test])
     for k, line in enumerate(task.timelines()):
-        rows = given.values[given.member == k]
+        rows = given.values[given.series_id == k]
         steps = len(rows) - horizon
         assert len(line) == steps
         assert (np.diff(part[line]) >= 0).all()
@@ -77,9 +77,9 @@ def test_each_series_is_split_in_time(horizon):
             wanted[end - horizon : end] = np.nan
         targets = task.targets[0, line].astype(float) * task.scale + task.offset
         np.testing.assert_allclose(targets, wanted, atol=1e-6)
-        gaps = np.diff(given.times[given.member == k])[: steps - 1]
+        gaps = np.diff(given.times[given.series_id == k])[: steps - 1]
         known = np.concatenate(
-            [np.diff(given.times[given.member == j])[: int(0.6 * (n - horizon) + 1e-9) - 1]
+            [np.diff(given.times[given.series_id == j])[: int(0.6 * (n - horizon) + 1e-9) - 1]
              for j, n in enumerate(LENGTHS)])  # fmt: skip
         np.testing.assert_allclose(task.dt[line[1:]], gaps / np.median(known), rtol=1e-6)
         assert task.dt[line[0]] == 1.0
@@ -111,7 +111,7 @@ def test_scaling_is_that_of_all_training_rows(split):
     later[:, task.train :] = 1e6
     values = given.values.copy()
     for k, line in enumerate(task.timelines()):
-        own = np.flatnonzero(given.member == k)[: len(line)]
+        own = np.flatnonzero(given.series_id == k)[: len(line)]
         values[own[line >= task.train]] = 1e6
     changed = table_task(dataclasses.replace(given, values=values), split=split)
     assert (changed.offset, changed.scale) == (task.offset, task.scale)
@@ -120,7 +120,7 @@ def test_scaling_is_that_of_all_training_rows(split):
 def test_a_missing_value_is_not_filled_from_the_series_before():
     given = series()
     values = given.values.copy()
-    first = np.flatnonzero(given.member == 2)[0]
+    first = np.flatnonzero(given.series_id == 2)[0]
     values[first : first + 3] = np.nan
     task = table_task(dataclasses.replace(given, values=values))
     line = task.timelines()[2]
@@ -142,7 +142,7 @@ def test_a_series_shorter_than_the_horizon_has_no_step():
 def test_no_window_holds_two_series(split):
     task = table_task(series(lengths=(50, 61, 45, 70, 33)), window=16, split=split)
     model, ends = network("LTC-2"), task.train + task.valid
-    by_input = {x.tobytes(): k for k, x in zip(task.member, task.inputs[0], strict=True)}
+    by_input = {x.tobytes(): k for k, x in zip(task.series_id, task.inputs[0], strict=True)}
     for found, low, high in (
         (training_windows(task, model), 0, task.train),
         (later_windows(task, model, task.train, ends), task.train, ends),
@@ -184,10 +184,10 @@ def test_no_prediction_knows_another_series(name):
     """Trained on one series, asked about others: changing one changes no other's predictions."""
     given = series(lengths=(70,) * 6)
     task, model = table_task(given, split="series", window=16), network(name)
-    tested = sorted(set(task.member[task.steps - task.test :].tolist()))
+    tested = sorted(set(task.series_id[task.steps - task.test :].tolist()))
     # the numbers of one test series, in the task itself: its file's scaling may not move either
     changed = dataclasses.replace(task, inputs=task.inputs.copy(), targets=task.targets.copy())
-    own = task.member == tested[0]
+    own = task.series_id == tested[0]
     changed.inputs[:, own] *= -9
     changed.targets[:, own] += 100
     one, two = (compute(t, model, Protocol(2, 3), lambda epoch: None)[0] for t in (task, changed))

@@ -82,16 +82,16 @@ def test_inputs_known_beforehand_are_no_sensors(table):
 def test_nothing_runs_from_one_series_into_another():
     from torchliquid.bench.tasks.task import Task
 
-    member = np.repeat([0, 1], 60)
+    series_id = np.repeat([0, 1], 60)
     order = np.argsort(np.tile(np.arange(60), 2) >= 30, kind="stable")
-    wave = np.where(member == 0, 0.0, 100.0) + np.tile(np.arange(60), 2)
+    wave = np.where(series_id == 0, 0.0, 100.0) + np.tile(np.arange(60), 2)
     task = Task("two", {}, wave[None, order, None].astype(np.float32),
                 wave[None, order].astype(np.float32), None, 1.0, 60,
-                member=member[order], labels=("a", "b"))  # fmt: skip
+                series_id=series_id[order], series_names=("a", "b"))  # fmt: skip
     for name in ("dropped", "stuck", "late"):
         z = shift(task, name, 5, 1).task.inputs[0, :, 0]
-        assert (z[task.member == 0] < 60).all()
-        assert (z[task.member == 1] >= 100).all()
+        assert (z[task.series_id == 0] < 60).all()
+        assert (z[task.series_id == 1] >= 100).all()
 
 
 # --- one by one ---------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_without_a_change_there_is_none(small, monkeypatch):
     ("names", "severities", "said"),
     [
         (["nois"], [1], "shift is 'nois'"),
-        (["noise"], [9], "severity is 9: give whole numbers from 1 to 5"),
+        (["noise"], [9], "severity is 9: give integers from 1 to 5"),
         (["noise"], [True], "severity is True"),
         (["noise", "noise"], [1], "names one twice"),
         (["noise"], [1, 1], "names one twice"),

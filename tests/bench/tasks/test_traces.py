@@ -19,14 +19,14 @@ def folder(tmp_path):
 def test_columns_and_series(folder):
     series = read_traces(folder, "1", ["all"])
     assert series.columns == ("1", "0", "2")
-    assert series.labels[0] == "trace_0"
+    assert series.series_names[0] == "trace_0"
     np.testing.assert_array_equal(
         series.values[30:61], np.load(folder / "trace_1.npy")[:, [1, 0, 2]]
     )
     assert read_traces(folder, "2").columns == ("2",)
     task = table_task(series, split="series")
     assert task.spec["series"] == "file"
-    assert len(set(task.member[: task.train])) == 3
+    assert len(set(task.series_id[: task.train])) == 3
 
 
 def test_refused(folder, tmp_path):

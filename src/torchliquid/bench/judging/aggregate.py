@@ -2,7 +2,7 @@
 
 The statistics follow Agarwal et al., "Deep reinforcement learning at the edge of the statistical
 precipice", 2021: interquartile means, probability of improvement, and intervals of bootstraps that
-draw lanes anew within each task.
+draw lanes again within each task.
 """
 
 from collections.abc import Mapping
@@ -37,9 +37,9 @@ def matrix(runs: Mapping[str, Runs], pivot: str) -> dict[str, dict[str, Any]]:
     runs. ``valid_time``, of chaotic series, is how long it stays near the truth when each
     prediction is its next input, in Lyapunov times, median over lanes, with ``valid_interval``.
     """
-    found: dict[str, dict[str, Any]] = {}
+    cells: dict[str, dict[str, Any]] = {}
     for task, models in runs.items():
-        found[task] = {}
+        cells[task] = {}
         for name, run in models.items():
             cell: dict[str, Any] = {
                 "mse": finite(median(run.arrays[MEASURE])),
@@ -56,8 +56,8 @@ def matrix(runs: Mapping[str, Runs], pivot: str) -> dict[str, dict[str, Any]]:
                 estimate = median_interval(_ratio(models, name, pivot))
                 cell["ratio"] = finite(estimate.figure)
                 cell["interval"] = [finite(estimate.low), finite(estimate.high)]
-            found[task][name] = cell
-    return found
+            cells[task][name] = cell
+    return cells
 
 
 def _seconds(run: Run) -> float | None:
@@ -81,7 +81,7 @@ def overall(runs: Mapping[str, Runs], pivot: str) -> list[dict[str, Any]]:
         rng = np.random.default_rng(0)
         means, shares = [], []
         for _ in range(RESAMPLES):
-            drawn = [own[rng.integers(0, len(own), len(own))] for own in ratios]
+            drawn = [values[rng.integers(0, len(values), len(values))] for values in ratios]
             means.append(interquartile_mean(np.concatenate(drawn)))
             shares.append(_better(drawn))
         rows.append(
@@ -98,7 +98,7 @@ def overall(runs: Mapping[str, Runs], pivot: str) -> list[dict[str, Any]]:
 
 
 def _better(ratios: list[_Values]) -> float:
-    return float(np.mean([share_below(own) for own in ratios]))
+    return float(np.mean([share_below(values) for values in ratios]))
 
 
 def _interval(values: list[float]) -> list[float | None]:
@@ -112,24 +112,24 @@ def shifts(runs: Mapping[str, Runs]) -> dict[str, dict[str, dict[str, dict[str, 
     ``error``, ``growth`` (the error over that without the shift), ``worst`` (the error of the worst
     lane), and of liquid models ``tau`` and ``moved``, see `torchliquid.bench.run.shifting`.
     """
-    found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    tables: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for task, models in runs.items():
         of_task: dict[str, dict[str, dict[str, Any]]] = {}
         for name, run in models.items():
             for kind, errors in run.shifts().items():
                 growth = [paired_ratio(row, run.arrays[MEASURE]) for row in errors]
-                own: dict[str, Any] = {
+                cells: dict[str, Any] = {
                     "error": _medians(errors),
                     "growth": _medians(np.stack(growth)),
                     "worst": [finite(float(np.max(row))) for row in errors],
                 }
                 for more in ("tau", "moved"):
                     if f"shift_{more}_{kind}" in run.arrays:
-                        own[more] = _medians(run.arrays[f"shift_{more}_{kind}"])
-                of_task.setdefault(kind, {})[name] = own
+                        cells[more] = _medians(run.arrays[f"shift_{more}_{kind}"])
+                of_task.setdefault(kind, {})[name] = cells
         if of_task:
-            found[task] = of_task
-    return found
+            tables[task] = of_task
+    return tables
 
 
 def _medians(rows: NDArray[Any]) -> list[float | None]:

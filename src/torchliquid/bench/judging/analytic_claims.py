@@ -24,11 +24,11 @@ def settled_claims(task: Task, runs: Mapping[str, Run]) -> list[dict[str, str]]:
         return []
     liquids = [run for run in runs.values() if run.facts["kind"] == "liquid"]
     ours = [run for run in liquids if run.model in ("LTC-8", "LTC-8-euler")]
-    found = []
+    claims = []
     if ours and "LSTM-16" in runs:
         liquid, lstm = ours[0].facts["parameters"], runs["LSTM-16"].facts["parameters"]
         same = 4 * 8 * (1 + 8 + 2) + 8 + 1
-        found += [
+        claims += [
             (
                 "About 12 times fewer parameters than the LSTM",
                 _HOLDS,
@@ -47,7 +47,7 @@ def settled_claims(task: Task, runs: Mapping[str, Run]) -> list[dict[str, str]]:
         shares = shares[np.isfinite(shares)]
         met = f" The lowest met here is {shares.min():.2f} of tau." if len(shares) else ""
         dt = f"{task.dt:.3g}" if isinstance(task.dt, float) else "dt"
-        found += [
+        claims += [
             (
                 "tau_sys drops toward zero",
                 _FAILS,
@@ -61,7 +61,7 @@ def settled_claims(task: Task, runs: Mapping[str, Run]) -> list[dict[str, str]]:
                 f"decides about f alone, so about dt = {dt} of it at most.",
             ),
         ]
-    found.append(
+    claims.append(
         (
             "The test stretch measures out-of-distribution generalisation",
             _FAILS,
@@ -70,5 +70,5 @@ def settled_claims(task: Task, runs: Mapping[str, Run]) -> list[dict[str, str]]:
     )
     return [
         {"claimant": ARTICLE, "claim": claim, "verdict": verdict, "proof": proof}
-        for claim, verdict, proof in found
+        for claim, verdict, proof in claims
     ]

@@ -3,7 +3,7 @@
 What a formula settles is in `torchliquid.bench.judging.analytic_claims`. The contrasts, thresholds
 and margins below are fixed before any run (see ``docs/method.md``).
 A claim holds if the whole interval lies where the claim says, does not hold if the whole interval
-lies elsewhere, and otherwise nobody can tell.
+lies elsewhere, and otherwise it is inconclusive.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -189,7 +189,7 @@ def _of_time_constant(liquid: Run) -> Iterator[_Claim]:
 
 
 def _percent(estimate: Estimate) -> str:
-    return f"{estimate.figure:+.1f} %" if np.isfinite(estimate.figure) else "not to be told"
+    return f"{estimate.figure:+.1f} %" if np.isfinite(estimate.figure) else "not known"
 
 
 def _ratio(first: Run, second: Run, measure: str) -> Any:
@@ -198,11 +198,11 @@ def _ratio(first: Run, second: Run, measure: str) -> Any:
 
 
 def _without_undefined(values: Any, undefined: Any) -> Any:
-    """The values, whose undefined lanes are ties; nobody can tell if those are half or more."""
+    """The values, whose undefined lanes are ties; inconclusive if those are half or more."""
     return np.full_like(values, np.nan) if 2 * np.sum(undefined) >= len(values) else values
 
 
 def _gap(run: Run, state: str) -> str:
-    told = ~run.arrays["diverged"]
-    ratio = run.arrays[f"test_mse_{state}"][told] / run.arrays["train_mse"][told]
+    finite = ~run.arrays["diverged"]
+    ratio = run.arrays[f"test_mse_{state}"][finite] / run.arrays["train_mse"][finite]
     return f"{np.median(ratio):.2f}" if len(ratio) else "diverged"

@@ -10,24 +10,24 @@ from torchliquid.bench.judging.claims import ARTICLE, SCEPTIC
 def edge(folder: Path) -> dict[str, Any] | None:
     """What was measured of the exported models of a benchmark, with verdicts; None: nothing was."""
     try:
-        found: dict[str, Any] = json.loads((folder / "edge.json").read_text(encoding="utf-8"))
-        rows = sorted(found["rows"], key=lambda row: float(row["instructions"]))
+        record: dict[str, Any] = json.loads((folder / "edge.json").read_text(encoding="utf-8"))
+        rows = sorted(record["rows"], key=lambda row: float(row["instructions"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     liquids = [n for n in ("LTC-8-euler", "LTC-8") if any(row["model"] == n for row in rows)]
     claims = [claim for liquid in liquids for claim in _claims(rows, liquid)]
-    return found | {"rows": rows, "claims": claims}
+    return record | {"rows": rows, "claims": claims}
 
 
 def _claims(rows: list[dict[str, Any]], liquid: str) -> list[dict[str, Any]]:
     by_name = {(row["model"], row["dtype"]): row for row in rows}
-    own = by_name.get((liquid, "float32"))
-    if own is None:
+    costs = by_name.get((liquid, "float32"))
+    if costs is None:
         return []
     claims = []
     lstm = by_name.get(("LSTM-16", "float32"))
     if lstm is not None:
-        flash, work = (lstm[key] / own[key] for key in ("flash", "instructions"))
+        flash, work = (lstm[key] / costs[key] for key in ("flash", "instructions"))
         claims.append(
             {
                 "claim": f"{liquid} takes less flash and fewer instructions than LSTM-16",
@@ -35,7 +35,7 @@ def _claims(rows: list[dict[str, Any]], liquid: str) -> list[dict[str, Any]]:
                 "verdict": "holds" if min(flash, work) > 1 else "does not hold",
                 "proof": f"In single precision LSTM-16 takes {flash:.1f} times the flash and "
                 f"{work:.1f} times the instructions a step. {liquid}'s test MSE is "
-                f"{own['test_mse'] / lstm['test_mse']:.3g} times that of LSTM-16.",
+                f"{costs['test_mse'] / lstm['test_mse']:.3g} times that of LSTM-16.",
             }
         )
     others = [
@@ -43,19 +43,19 @@ def _claims(rows: list[dict[str, Any]], liquid: str) -> list[dict[str, Any]]:
         for row in rows
         if row["kind"] != "liquid"
         and row["dtype"] == "float32"
-        and row["test_mse"] <= own["test_mse"]
+        and row["test_mse"] <= costs["test_mse"]
     ]
     better = [
-        row for row in others if all(row[key] <= own[key] for key in ("flash", "instructions"))
+        row for row in others if all(row[key] <= costs[key] for key in ("flash", "instructions"))
     ]
     near = min(others, key=lambda row: float(row["instructions"]), default=None)
     proof = "None of another kind has as low a test error."
     if near is not None:
         proof = (
             f"Of those with as low a test error, {near['model']} takes the fewest "
-            f"instructions: {near['instructions'] / own['instructions']:.2f} times {liquid}'s, "
-            f"with {near['flash'] / own['flash']:.2f} times its flash and "
-            f"{near['test_mse'] / own['test_mse']:.2f} times its test MSE."
+            f"instructions: {near['instructions'] / costs['instructions']:.2f} times {liquid}'s, "
+            f"with {near['flash'] / costs['flash']:.2f} times its flash and "
+            f"{near['test_mse'] / costs['test_mse']:.2f} times its test MSE."
         )
     claims.append(
         {

@@ -1,10 +1,10 @@
-"""How many parameters one family of models needs to do what a member of another does.
+"""How many parameters one family of models needs to do what a series_id of another does.
 
 A family is one cell at several sizes, a ladder. Its curve goes through the median log errors of its
 rungs, straight between them over the logarithm of the number of parameters. What counts is where it
-first comes down to the error of the other family's rung. For the interval lanes are drawn anew, the
-same ones for all models. Beyond the ends of a ladder nothing is known: fewer than its smallest
-rung, or more than its largest.
+first comes down to the error of the other family's rung. For the interval lanes are drawn
+again, the same ones for all models. Beyond the ends of a ladder nothing is known: fewer than its
+smallest rung, or more than its largest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,11 +37,11 @@ def equal_error(rung: Run, ladder: Sequence[Run], measure: str) -> dict[str, Any
     """
     ladder = sorted(ladder, key=lambda run: run.facts["parameters"])
     sizes = np.log([run.facts["parameters"] for run in ladder])
-    own, theirs = _logs(rung, measure), np.stack([_logs(run, measure) for run in ladder])
-    rng, lanes = np.random.default_rng(0), len(own)
-    needed = _reach(sizes, np.median(theirs, axis=1), float(np.median(own)))
+    first, theirs = _logs(rung, measure), np.stack([_logs(run, measure) for run in ladder])
+    rng, lanes = np.random.default_rng(0), len(first)
+    needed = _reach(sizes, np.median(theirs, axis=1), float(np.median(first)))
     draws = [
-        _reach(sizes, np.median(theirs[:, chosen], axis=1), float(np.median(own[chosen])))
+        _reach(sizes, np.median(theirs[:, chosen], axis=1), float(np.median(first[chosen])))
         for chosen in rng.integers(0, lanes, (RESAMPLES, lanes))
     ]
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
@@ -71,9 +71,9 @@ def _reach(sizes: _Values, errors: _Values, error: float) -> float:
     """Log parameters at which the curve first comes down to an error; infinite beyond the ends."""
     if errors[0] <= error:
         return -np.inf
-    for place in np.flatnonzero(errors <= error)[:1]:
-        share = (errors[place - 1] - error) / (errors[place - 1] - errors[place])
-        return float(sizes[place - 1] + share * (sizes[place] - sizes[place - 1]))
+    for k in np.flatnonzero(errors <= error)[:1]:
+        share = (errors[k - 1] - error) / (errors[k - 1] - errors[k])
+        return float(sizes[k - 1] + share * (sizes[k] - sizes[k - 1]))
     return np.inf
 
 

@@ -17,7 +17,7 @@ BOUND = 1e12
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median over lanes and its bootstrap interval; not a number where it cannot be told."""
+    """A median over lanes and its bootstrap interval; not a number where it cannot be computed."""
 
     figure: float
     low: float
@@ -45,15 +45,15 @@ def quantiles_along(values: ArrayLike, axis: int) -> NDArray[np.float64]:
     """
     array = np.asarray(values, dtype=np.float64)
     array = np.sort(np.where(np.isfinite(array), array, np.inf), axis=axis)
-    found = []
+    results = []
     for share in (0.1, 0.5, 0.9):
-        place = share * (array.shape[axis] - 1)
-        low, high = (array.take(int(f(place)), axis=axis) for f in (np.floor, np.ceil))
-        weight = place - np.floor(place)
+        position = share * (array.shape[axis] - 1)
+        low, high = (array.take(int(f(position)), axis=axis) for f in (np.floor, np.ceil))
+        weight = position - np.floor(position)
         with np.errstate(invalid="ignore"):
             mixed = low + (high - low) * weight
-        found.append(np.where(np.isfinite(high), mixed, high if weight else low))
-    return np.stack(found)
+        results.append(np.where(np.isfinite(high), mixed, high if weight else low))
+    return np.stack(results)
 
 
 def median(values: ArrayLike) -> float:
@@ -86,11 +86,11 @@ def median_interval(values: ArrayLike) -> Estimate:
     >>> median_interval([2.0] * 10)
     Estimate(figure=2.0, low=2.0, high=2.0)
     """
-    found = np.asarray(values, dtype=np.float64)
-    figure = float(np.median(found)) if np.isfinite(found).all() else np.nan
-    if len(found) < LEAST or not np.isfinite(figure):
+    array = np.asarray(values, dtype=np.float64)
+    figure = float(np.median(array)) if np.isfinite(array).all() else np.nan
+    if len(array) < LEAST or not np.isfinite(figure):
         return Estimate(figure, np.nan, np.nan)
-    medians = np.median(found[_resamples(len(found), RESAMPLES)], axis=1)
+    medians = np.median(array[_resamples(len(array), RESAMPLES)], axis=1)
     low, high = np.percentile(medians, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Estimate(figure, float(low), float(high))
 
@@ -127,13 +127,13 @@ def verdict(estimate: Estimate, low: float, high: float) -> str:
     >>> verdict(Estimate(0.5, 0.4, 0.6), 0, 1), verdict(Estimate(2, 1.5, 3), 0, 1)
     ('holds', 'does not hold')
     >>> verdict(Estimate(0.9, 0.8, 1.1), 0, 1)
-    'cannot tell'
+    'inconclusive'
     """
     if low <= estimate.low and estimate.high <= high:
         return "holds"
     if estimate.high < low or estimate.low > high:
         return "does not hold"
-    return "cannot tell"
+    return "inconclusive"
 
 
 def sign_flip(ratios: ArrayLike) -> float:

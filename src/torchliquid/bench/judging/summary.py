@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.environment import describe
+from torchliquid.bench.environment import environment_facts
 from torchliquid.bench.judging.analytic_claims import settled_claims
 from torchliquid.bench.judging.claims import article_claims
 from torchliquid.bench.judging.device_claims import edge
@@ -54,25 +54,27 @@ def summarise(store: Store) -> dict[str, Any]:
         "settled": settled_claims(task, runs),
         "edge": edge(store.folder),
         "training": _training(runs),
-        "environment": describe() | {"threads": threads},
+        "environment": environment_facts() | {"threads": threads},
     }
 
 
 def _training(runs: dict[str, Run]) -> list[dict[str, Any]]:
     """When, how and on what the runs were made: an entry for each command and machine."""
-    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for run in runs.values():
         made = run.facts.get("made")
         if made is None:  # of a version before it was noted
             continue
-        place = {name: made["environment"][name] for name in ("platform", "cpu", "torch", "native")}
-        same = {"command": made["command"]} | place
+        machine = {
+            name: made["environment"][name] for name in ("platform", "cpu", "torch", "native")
+        }
+        same = {"command": made["command"]} | machine
         same |= {name: made["environment"].get(name) for name in ("torchliquid", "commit")}
-        entry = found.setdefault(str(same), {"models": [], "started": made["started"], **same})
+        entry = rows.setdefault(str(same), {"models": [], "started": made["started"], **same})
         entry["models"].append(run.model)
         entry["started"] = min(entry["started"], made["started"])
         entry["seconds"] = round(entry.get("seconds", 0.0) + made["seconds"], 1)
-    return list(found.values())
+    return list(rows.values())
 
 
 def _task(task: Task) -> dict[str, Any]:
@@ -95,13 +97,13 @@ def _task(task: Task) -> dict[str, Any]:
 
 def _series(task: Task, runs: dict[str, Run]) -> list[dict[str, Any]]:
     """Of several series, the test RMSE of each model on each that has a test stretch."""
-    if task.member is None:
+    if task.series_id is None:
         return []
     of_test = task.steps - task.test
     rows = []
-    for k, label in enumerate(task.labels):
-        own = np.flatnonzero(task.member[of_test:] == k)
-        targets = int(np.isfinite(task.targets[0, of_test:][own]).sum())
+    for k, label in enumerate(task.series_names):
+        steps = np.flatnonzero(task.series_id[of_test:] == k)
+        targets = int(np.isfinite(task.targets[0, of_test:][steps]).sum())
         if not targets:
             continue
         rmse = {
@@ -164,8 +166,8 @@ def _model(task: Task, run: Run, reference: Run | None) -> dict[str, Any]:
         if reference is not None:
             simplest = reference.arrays[f"test_mse_{state}"]
             # a test part that never changes leaves nothing to be better than
-            told = bool((simplest > 0).all())
-            row[f"skill_{state}"] = _skill(paired_ratio(error, simplest)) if told else _NO_SKILL
+            nonzero = bool((simplest > 0).all())
+            row[f"skill_{state}"] = _skill(paired_ratio(error, simplest)) if nonzero else _NO_SKILL
     return row
 
 
@@ -174,9 +176,9 @@ _NO_SKILL: dict[str, float | None] = {"median": None, "q10": None, "q90": None}
 
 def _skill(ratio: NDArray[np.float64]) -> dict[str, float | None]:
     """Quantiles of 1 - ratio: the lowest skill is that of the highest ratio, maybe infinite."""
-    found = quantiles(np.where(ratio < BOUND, ratio, np.inf))
+    ratios = quantiles(np.where(ratio < BOUND, ratio, np.inf))
     pairs = (("median", "median"), ("q10", "q90"), ("q90", "q10"))
-    return {to: None if (value := found[of]) is None else finite(1 - value) for to, of in pairs}
+    return {to: None if (value := ratios[of]) is None else finite(1 - value) for to, of in pairs}
 
 
 def _differences(runs: dict[str, Run]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from torchliquid.bench.models.fitted import (
     lines_of_test,
     parts_to_fit,
 )
-from torchliquid.bench.tasks.task import Array, Steps, Task
+from torchliquid.bench.tasks.task import Array, StepIndex, Task
 
 ORDERS = (1, 2, 4, 8, 16, 32)
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -56,23 +56,23 @@ def seasonal(task: Task) -> Forecast:
     for lane in task.inputs[:, :, 0]:
         period = None
         if not isinstance(task.dt, np.ndarray):
-            found = Counter(season(lane[line[line < task.train]]) for line in lines)
-            period = found.most_common(1)[0][0]
+            seasons = Counter(season(lane[line[line < task.train]]) for line in lines)
+            period = seasons.most_common(1)[0][0]
         back = 0 if period is None else -(-horizon // period) * period - horizon
         if period is not None and str(period) not in periods:
             periods.append(str(period))
         carry.append(_delayed(lane, back, lines))
         reset.append(_delayed(lane, back, lines_of_test(task))[test:])
     if periods:
-        words = (
+        note = (
             f"season of {' or '.join(map(str, sorted(periods)))} rows, found in the training part"
         )
     else:
-        words = "no season was found in the training part: it repeats the last value"
-    return Forecast(np.stack(carry), np.stack(reset), 1, (words,))
+        note = "no season was found in the training part: it repeats the last value"
+    return Forecast(np.stack(carry), np.stack(reset), 1, (note,))
 
 
-def _delayed(x: Array, steps: int, lines: list[Steps]) -> Array:
+def _delayed(x: Array, steps: int, lines: list[StepIndex]) -> Array:
     delayed = x.copy()
     if steps:
         for line in lines:
@@ -152,8 +152,8 @@ def fit_ridge_ar(task: Task) -> Method:
     def forecast(task: Task) -> Forecast:
         test = task.steps - task.test
         carried, reset = [], []
-        for place, lane in enumerate(_lanes(task)):
-            weights = fitted[min(place, len(fitted) - 1)]
+        for index, lane in enumerate(_lanes(task)):
+            weights = fitted[min(index, len(fitted) - 1)]
             base = 0.0 if task.change is None else lane.x[:, 0]
             carried.append(base + lane.predict(weights, task.timelines()))
             reset.append((base + lane.predict(weights, lines_of_test(task)))[test:])
@@ -182,21 +182,21 @@ def _choose(lane: "_Lane", task: Task) -> tuple[int, float]:
         for steps in _blocks(seen):
             wrong = lane.rows(steps, order, lane.before) @ weights - lane.y[steps, None]
             error += (wrong**2).sum(axis=0)
-        found = zip((error / len(seen)).tolist(), PENALTIES, strict=True)
-        best = min(best, *((e, order, penalty) for e, penalty in found))
+        candidates = zip((error / len(seen)).tolist(), PENALTIES, strict=True)
+        best = min(best, *((e, order, penalty) for e, penalty in candidates))
     return best[1:]
 
 
-def _places(lines: list[Steps], steps: int) -> tuple[Steps, Steps]:
+def _places(lines: list[StepIndex], steps: int) -> tuple[StepIndex, StepIndex]:
     """The step before each, and how many there are, in its series; -1 where there is none."""
-    before, places = np.full(steps, -1), np.full(steps, -1)
+    before, positions = np.full(steps, -1), np.full(steps, -1)
     for line in lines:
         before[line[1:]] = line[:-1]
-        places[line] = np.arange(len(line))
-    return before, places
+        positions[line] = np.arange(len(line))
+    return before, positions
 
 
-def _blocks(steps: Steps) -> Iterator[Steps]:
+def _blocks(steps: StepIndex) -> Iterator[StepIndex]:
     for start in range(0, len(steps), BLOCK):
         yield steps[start : start + BLOCK]
 
@@ -219,10 +219,10 @@ class _Lane(NamedTuple):
 
     x: _Matrix
     y: _Matrix
-    before: Steps
-    places: Steps
+    before: StepIndex
+    places: StepIndex
 
-    def rows(self, steps: Steps, order: int, before: Steps) -> _Matrix:
+    def rows(self, steps: StepIndex, order: int, before: StepIndex) -> _Matrix:
         """``[x_t, x_{t-1}, ..., x_{t-order+1}, 1]``, zeros where its series has not begun."""
         at, lags = steps, []
         for _ in range(order):
@@ -241,19 +241,19 @@ class _Lane(NamedTuple):
             with_target += rows.T @ self.y[steps]
         return _Moments(among, with_target, len(seen))
 
-    def predict(self, weights: list[_Matrix], lines: list[Steps]) -> _Matrix:
+    def predict(self, weights: list[_Matrix], lines: list[StepIndex]) -> _Matrix:
         """Predictions for the steps of these series, ``weights[k]`` being those of order k + 1."""
-        before, places = _places(lines, len(self.x))
+        before, positions = _places(lines, len(self.x))
         prediction = np.zeros(len(self.x))
         for order, fitted in enumerate(weights, start=1):
             last = order == len(weights)
-            now = places >= order - 1 if last else places == order - 1
+            now = positions >= order - 1 if last else positions == order - 1
             for steps in _blocks(np.flatnonzero(now)):
                 prediction[steps] = self.rows(steps, order, before) @ fitted
         return prediction
 
 
 def _lanes(task: Task) -> Iterator[_Lane]:
-    before, places = _places(task.timelines(), task.steps)
+    before, positions = _places(task.timelines(), task.steps)
     for x, y in lanes_of(task):
-        yield _Lane(x, y, before, places)
+        yield _Lane(x, y, before, positions)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.tasks.task import Array, Steps, Task
+from torchliquid.bench.tasks.task import Array, StepIndex, Task
 
 Values = NDArray[np.float64]
 
@@ -28,16 +28,16 @@ Method = Callable[[Task], Forecast]
 
 
 def lanes_of(task: Task) -> list[tuple[Values, Values]]:
-    """Of each lane with its own data what it sees ``(T, I)``, and what is to be told ``(T,)``."""
+    """Return the inputs ``(T, I)`` and targets ``(T,)`` of each lane with its own data."""
     inputs, targets = (a.astype(np.float64) for a in (task.timed_inputs(), task.targets))
-    found = []
+    lanes = []
     for lane in range(max(len(inputs), len(targets))):
         x, y = inputs[min(lane, len(inputs) - 1)], targets[min(lane, len(targets) - 1)]
-        found.append((x, y if task.change is None else y - x[:, 0]))
-    return found
+        lanes.append((x, y if task.change is None else y - x[:, 0]))
+    return lanes
 
 
-def lines_of_test(task: Task) -> list[Steps]:
+def lines_of_test(task: Task) -> list[StepIndex]:
     """The test steps of each series."""
     return [line[line >= task.steps - task.test] for line in task.timelines()]
 

@@ -19,14 +19,14 @@ MOST = 6
 LONGEST = 2_000
 """Training steps that are looked at, the last ones."""
 FINER = 4
-"""Frequencies of the periodogram for each one that the stretch can tell apart."""
+"""Frequencies of the periodogram for each one that the stretch can separate."""
 
 _Values = NDArray[np.float64]
 
 
 def fit_harmonics(task: Task) -> Method:
     """Frequencies, amplitudes and phases from the training part of each lane with its own data."""
-    if task.member is not None:
+    if task.series_id is not None:
         return _mean_of_series
     when = _when(task)[: task.train]
     curves = [_fit_curve(when, y[: task.train]) for y in task.targets.astype(np.float64)]
@@ -34,12 +34,12 @@ def fit_harmonics(task: Task) -> Method:
     def forecast(task: Task) -> Forecast:
         carry = np.stack([_design(w, _when(task)) @ b for w, b in curves]).astype(np.float32)
         counts = sorted({len(w) for w, _ in curves})
-        words = " or ".join(map(str, counts))
+        counts_text = " or ".join(map(str, counts))
         return Forecast(
             carry,
             carry[:, task.steps - task.test :],
             int(np.median([3 * len(w) + 1 for w, _ in curves])),
-            (f"{words} sines were found; it never looks at the test stretch",),
+            (f"{counts_text} sines were found; it never looks at the test stretch",),
         )
 
     return forecast
@@ -65,27 +65,27 @@ def _fit_curve(when: _Values, y: _Values) -> tuple[_Values, _Values]:
 
     there = np.flatnonzero(~np.isnan(y))[-LONGEST:]
     when, y = when[there], y[there]
-    found = np.empty(0)
-    best = (_criterion(0, y - y.mean()), found, np.array([y.mean()]))
+    frequencies = np.empty(0)
+    best = (_criterion(0, y - y.mean()), frequencies, np.array([y.mean()]))
     # up to the highest frequency that even samples tell; from half a period in the stretch
     span = when[-1] - when[0]
     grid = np.linspace(np.pi / span, np.pi, max(8, int(FINER * span)))
     for _ in range(MOST):
-        left = _residual(found, when, y)
-        if np.ptp(left) <= 1e-9 * np.abs(y).max() or len(y) < 4 * (len(found) + 2):
+        left = _residual(frequencies, when, y)
+        if np.ptp(left) <= 1e-9 * np.abs(y).max() or len(y) < 4 * (len(frequencies) + 2):
             break
         peak = grid[np.argmax(lombscargle(when, left - left.mean(), grid))]
         run = partial(_residual, when=when, y=y)
-        refined = least_squares(run, np.append(found, peak), x_scale=1 / span, max_nfev=50)
-        found = np.abs(refined.x)
-        criterion = _criterion(len(found), refined.fun)
+        refined = least_squares(run, np.append(frequencies, peak), x_scale=1 / span, max_nfev=50)
+        frequencies = np.abs(refined.x)
+        criterion = _criterion(len(frequencies), refined.fun)
         if criterion < best[0]:
-            best = (criterion, found, _coefficients(found, when, y))
+            best = (criterion, frequencies, _coefficients(frequencies, when, y))
     return best[1:]
 
 
 def _criterion(sines: int, left: _Values) -> float:
-    """A frequency counts three times: it is told ever better in a longer stretch (Djuric 1996)."""
+    """A frequency counts three times: it is known ever better in a longer stretch (Djuric 1996)."""
     error = np.mean(left**2) + np.finfo(float).tiny
     return float(len(left) * np.log(error) + (5 * sines + 1) * np.log(len(left)))
 

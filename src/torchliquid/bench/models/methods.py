@@ -27,4 +27,4 @@ METHODS: dict[str, tuple[str, Callable[[Task], Method]]] = {
 }
 """A line for the reader of a table, and what fits the method to a task."""
 TAKES_DT = frozenset(["harmonics"])
-"""Those that are told the time between samples as such."""
+"""Those that get the time between samples as such."""

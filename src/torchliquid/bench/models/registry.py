@@ -53,7 +53,7 @@ class Model:
 
     @property
     def takes_dt(self) -> bool:
-        """Whether it is told the time between samples as such."""
+        """Whether it gets the time between samples as such."""
         return CELLS[self.cell].takes_dt if self.cell else self.name in TAKES_DT
 
     def build(self, task: Task) -> SequenceModel:

@@ -21,7 +21,7 @@ from torchliquid.bench.models.fitted import (
     lines_of_test,
     parts_to_fit,
 )
-from torchliquid.bench.tasks.task import Array, Steps, Task
+from torchliquid.bench.tasks.task import Array, StepIndex, Task
 
 UNITS = 100
 RINGS, INPUTS, LEAKS = (0.5, 0.8, 0.95, 1.0), (0.1, 0.5, 1.0), (0.3, 1.0)
@@ -43,12 +43,12 @@ class _Settings(NamedTuple):
     @classmethod
     def all(cls) -> "_Settings":
         """Every combination that is tried."""
-        found = np.array(list(itertools.product(RINGS, INPUTS, LEAKS)))
-        return cls(*found.T[:, :, None, None])
+        grid = np.array(list(itertools.product(RINGS, INPUTS, LEAKS)))
+        return cls(*grid.T[:, :, None, None])
 
-    def of(self, place: int) -> "_Settings":
+    def of(self, index: int) -> "_Settings":
         """One of them."""
-        return _Settings(*(values[place : place + 1] for values in self))
+        return _Settings(*(values[index : index + 1] for values in self))
 
 
 def fit_reservoir(task: Task) -> Method:
@@ -60,15 +60,15 @@ def fit_reservoir(task: Task) -> Method:
         early, late = _Moments.zeros(len(tried.ring), x), _Moments.zeros(len(tried.ring), x)
         for line in task.timelines():
             for steps, rows in _rows(x, line[line < end], tried):
-                for moments, own in ((early, steps < fit), (late, steps >= fit)):
-                    there = own & ~np.isnan(y[steps])
+                for moments, chosen in ((early, steps < fit), (late, steps >= fit)):
+                    there = chosen & ~np.isnan(y[steps])
                     moments.add(rows[:, there], y[steps[there]])
         weights = np.stack([early.fit(penalty) for penalty in PENALTIES], axis=1)
         errors = late.errors(weights)
-        place, penalty = np.unravel_index(np.argmin(errors), errors.shape)
+        index, penalty = np.unravel_index(np.argmin(errors), errors.shape)
         whole = early if task.valid else early.plus(late)
-        readout = whole.of(int(place)).fit(PENALTIES[int(penalty)])[0]
-        fitted.append((tried.of(int(place)), readout))
+        readout = whole.of(int(index)).fit(PENALTIES[int(penalty)])[0]
+        fitted.append((tried.of(int(index)), readout))
 
     def forecast(task: Task) -> Forecast:
         test = task.steps - task.test
@@ -77,12 +77,12 @@ def fit_reservoir(task: Task) -> Method:
         for lane, (x, _) in enumerate(lanes_of(task)):
             settings, readout = fitted[min(lane, len(fitted) - 1)]
             base = 0.0 if task.change is None else x[:, 0]
-            for lines, found in ((task.timelines(), carried), (lines_of_test(task), reset)):
+            for lines, predictions in ((task.timelines(), carried), (lines_of_test(task), reset)):
                 prediction = np.zeros(task.steps)
                 for line in lines:
                     for steps, rows in _rows(x, line, settings):
                         prediction[steps] = rows[0] @ readout
-                found.append((base + prediction).astype(np.float32))
+                predictions.append((base + prediction).astype(np.float32))
         note = (
             f"{len(fitted[0][1]):,} numbers are trained; the ring has 3 besides, and the signs of "
             "its inputs, which are drawn once and for all"
@@ -93,7 +93,7 @@ def fit_reservoir(task: Task) -> Method:
     return forecast
 
 
-def _rows(x: _Values, line: Steps, settings: _Settings) -> Iterator[tuple[Steps, _Values]]:
+def _rows(x: _Values, line: StepIndex, settings: _Settings) -> Iterator[tuple[StepIndex, _Values]]:
     """Blocks of a series' steps, with ``[state, input, 1]`` after each ``(C, n, K)``."""
     ring, weight, leak = (values[:, 0] for values in settings)
     signs = np.where(np.random.default_rng(0).random((x.shape[1], UNITS)) < 0.5, -1.0, 1.0)
@@ -134,9 +134,9 @@ class _Moments:
             self.rows + other.rows,
         )
 
-    def of(self, place: int) -> "_Moments":
-        own = slice(place, place + 1)
-        return _Moments(self.among[own], self.with_target[own], self.square, self.rows)
+    def of(self, index: int) -> "_Moments":
+        part = slice(index, index + 1)
+        return _Moments(self.among[part], self.with_target[part], self.square, self.rows)
 
     def fit(self, penalty: float) -> _Values:
         """Weights ``(C, K)``; the intercept is not shrunk."""

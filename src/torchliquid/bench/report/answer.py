@@ -11,8 +11,8 @@ from torchliquid.bench.report.number_format import claim_figure, interval, numbe
 from torchliquid.messages import plural
 
 _STATES = {"carry": "state carried over", "reset": "state reset"}
-_SHORT = {"holds": "yes", "does not hold": "no", "cannot tell": "cannot tell"}
-_YES = {"lower": "yes", "higher": "no", "cannot tell": "cannot tell"}
+_SHORT = {"holds": "yes", "does not hold": "no", "inconclusive": "inconclusive"}
+_YES = {"lower": "yes", "higher": "no", "inconclusive": "inconclusive"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Contrast:
 
 def answers(summary: Mapping[str, Any]) -> list[Answer]:
     """What a reader wants to know first; questions that these models cannot answer are left out."""
-    found = [_lowest(summary), _duel(summary), _linear(summary), _time_constant(summary)]
+    sentences = [_lowest(summary), _duel(summary), _linear(summary), _time_constant(summary)]
     if not summary["task"]["is_articles"]:
-        found.insert(1, _worth_having(summary))
-    return [answer for answer in found if answer]
+        sentences.insert(1, _worth_having(summary))
+    return [answer for answer in sentences if answer]
 
 
 def _error(summary: Mapping[str, Any], model: str, state: str) -> float | None:
@@ -53,7 +53,7 @@ def _lowest(summary: Mapping[str, Any]) -> Answer | None:
     unit = summary["task"]["unit"]
     name = "MSE" if summary["task"]["has_clean"] else f"RMSE ({unit})"
     winners, details = [], []
-    for state, words in _STATES.items():
+    for state, state_text in _STATES.items():
         errors = {m: e for m in summary["models"] if (e := _error(summary, m, state)) is not None}
         if not errors:
             continue
@@ -61,7 +61,7 @@ def _lowest(summary: Mapping[str, Any]) -> Answer | None:
         winners.append(best)
         others = [model for model in rivals(summary) if model in errors and model != best]
         size = plural(summary["models"][best]["parameters"], "parameter")
-        line = f"With the {words}: {best} ({size}), median test {name} {number(errors[best])}"
+        line = f"With the {state_text}: {best} ({size}), median test {name} {number(errors[best])}"
         details.append(line + "".join(f"; {m} {number(errors[m])}" for m in others) + ".")
     if not winners:
         return None
@@ -82,20 +82,20 @@ def _worth_having(summary: Mapping[str, Any]) -> Answer | None:
     if not skills or reference is None:
         return None
     best = max(skills, key=lambda model: float(skills[model]["median"]))
-    found = contrast(summary, best, reference, "carry")
-    word = _capital(_YES[found.word if found else "cannot tell"])
-    words = {
+    difference = contrast(summary, best, reference, "carry")
+    word = _capital(_YES[difference.word if difference else "inconclusive"])
+    texts = {
         "persistence": "repeating the last value",
         "mean": "the training mean",
         "seasonal": "the value a season before",
     }[reference]
     listed = ", ".join(f"{model} {two_decimals(e['median'])}" for model, e in skills.items())
     details = [
-        f"The best of the simplest forecasts is {words}. Skill is 1 less the ratio of test MSE to "
+        f"The best of the simplest forecasts is {texts}. Skill is 1 less the ratio of test MSE to "
         f"its, the state carried over: {listed}."
     ]
-    if found:
-        details.append(f"Test MSE of {best}: {found.figures} times that of {words}.")
+    if difference:
+        details.append(f"Test MSE of {best}: {difference.figures} times that of {texts}.")
     short = f"{word}: {best}, skill {two_decimals(skills[best]['median'])}"
     return Answer("Does any model beat the simplest forecasts?", short, tuple(details))
 
@@ -104,7 +104,7 @@ def contrast(summary: Mapping[str, Any], first: str, second: str, state: str) ->
     """The first model's test error against the second's, from the paired differences.
 
     Returns:
-        "lower", "higher" or "cannot tell", with the ratio of the MSEs; None if they were not
+        "lower", "higher" or "inconclusive", with the ratio of the MSEs; None if they were not
         compared.
     """
     for row in summary["differences"]:
@@ -119,8 +119,10 @@ def contrast(summary: Mapping[str, Any], first: str, second: str, state: str) ->
         if row["first"] != first:
             ratio = 1 / ratio
             low, high = (None if end is None else 1 / end for end in (high, low))
-        told = low is not None and high is not None
-        word = "lower" if told and high < 1 else "higher" if told and low > 1 else "cannot tell"
+        finite = low is not None and high is not None
+        word = (
+            "lower" if finite and high < 1 else "higher" if finite and low > 1 else "inconclusive"
+        )
         ends = interval([low, high]) or "(too few lanes for an interval)"
         return Contrast(word, f"{number(ratio)} {ends}", low, high)
     return None
@@ -133,14 +135,16 @@ def _duel(summary: Mapping[str, Any]) -> Answer | None:
     recurrent = pair[1]
     liquids = [m for m, facts in summary["models"].items() if facts["kind"] == "liquid"]
     shorts, details = {}, []
-    for state, words in _STATES.items():
-        found = {m: contrast(summary, m, recurrent, state) for m in liquids}
-        told = {model: one for model, one in found.items() if one}
-        if told:
-            verdicts = {_YES[one.word] for one in told.values()}
+    for state, state_text in _STATES.items():
+        contrasts = {m: contrast(summary, m, recurrent, state) for m in liquids}
+        known = {model: one for model, one in contrasts.items() if one}
+        if known:
+            verdicts = {_YES[one.word] for one in known.values()}
             shorts[state] = verdicts.pop() if len(verdicts) == 1 else "depends on the step"
-            figures = ", ".join(f"{m} {one.figures} ({one.word})" for m, one in told.items())
-            details.append(f"With the {words}, test MSE as a multiple of {recurrent}'s: {figures}.")
+            figures = ", ".join(f"{m} {one.figures} ({one.word})" for m, one in known.items())
+            details.append(
+                f"With the {state_text}, test MSE as a multiple of {recurrent}'s: {figures}."
+            )
     if not shorts:
         return None
     short = _in_words(shorts, recurrent)
@@ -150,7 +154,7 @@ def _duel(summary: Mapping[str, Any]) -> Answer | None:
 def _in_words(by_state: Mapping[str, str], rival: str) -> str:
     """One sentence for both states.
 
-    >>> _in_words({"carry": "cannot tell", "reset": "yes"}, "LSTM-16")
+    >>> _in_words({"carry": "inconclusive", "reset": "yes"}, "LSTM-16")
     'Only if LSTM-16 starts cold'
     >>> _in_words({"carry": "no", "reset": "no"}, "LSTM-16")
     'No'
@@ -160,11 +164,11 @@ def _in_words(by_state: Mapping[str, str], rival: str) -> str:
         return f"Only if {rival} starts cold"
     if yes == ["carry"] and "reset" in by_state:
         return "Only with the state carried over"
-    words = set(by_state.values())
-    if words == {"no", "cannot tell"}:
+    texts = set(by_state.values())
+    if texts == {"no", "inconclusive"}:
         state = next(state for state, word in by_state.items() if word == "no")
-        return f"No with the {_STATES[state]}, else cannot tell"
-    if "depends on the step" in words:
+        return f"No with the {_STATES[state]}, else inconclusive"
+    if "depends on the step" in texts:
         return "Depends on the liquid network's step"
     return _short(by_state)
 
@@ -173,7 +177,7 @@ def _short(by_state: Mapping[str, str]) -> str:
     """One answer for both states, or one for each."""
     if len(set(by_state.values())) == 1:
         return _capital(next(iter(by_state.values())))
-    return _capital(", ".join(f"{words} with the {_STATES[s]}" for s, words in by_state.items()))
+    return _capital(", ".join(f"{text} with the {_STATES[s]}" for s, text in by_state.items()))
 
 
 def _linear(summary: Mapping[str, Any]) -> Answer | None:
@@ -181,20 +185,20 @@ def _linear(summary: Mapping[str, Any]) -> Answer | None:
     if "ridge-AR" not in summary["models"] or not pair:
         return None
     shorts, details = {}, []
-    for state, words in _STATES.items():
-        found = {m: contrast(summary, "ridge-AR", m, state) for m in pair}
-        told = {model: one for model, one in found.items() if one}
-        if told:
-            beaten = [model for model, one in told.items() if one.word == "lower"]
-            all_of_them = len(beaten) == len(told)
-            verdicts = {_YES[one.word] for one in told.values()}
+    for state, state_text in _STATES.items():
+        contrasts = {m: contrast(summary, "ridge-AR", m, state) for m in pair}
+        known = {model: one for model, one in contrasts.items() if one}
+        if known:
+            beaten = [model for model, one in known.items() if one.word == "lower"]
+            all_of_them = len(beaten) == len(known)
+            verdicts = {_YES[one.word] for one in known.values()}
             shorts[state] = verdicts.pop() if len(verdicts) == 1 else "not both"
             if beaten and not all_of_them:
                 shorts[state] = f"only {beaten[0]}"
             figures = " and ".join(
-                f"{one.figures} times {model}'s ({one.word})" for model, one in told.items()
+                f"{one.figures} times {model}'s ({one.word})" for model, one in known.items()
             )
-            details.append(f"With the {words}, the test MSE of ridge-AR is {figures}.")
+            details.append(f"With the {state_text}, the test MSE of ridge-AR is {figures}.")
     if not shorts:
         return None
     whom = "both" if len(pair) == 2 else pair[0]
@@ -202,22 +206,22 @@ def _linear(summary: Mapping[str, Any]) -> Answer | None:
 
 
 def _time_constant(summary: Mapping[str, Any]) -> Answer | None:
-    found = [claim for claim in summary["claims"] if claim["id"].startswith("tau-")]
-    if not found:
+    claims = [claim for claim in summary["claims"] if claim["id"].startswith("tau-")]
+    if not claims:
         return None
-    verdicts = Counter(claim["verdict"] for claim in found)
-    short = f"{verdicts['holds']} of {len(found)} claims hold"
+    verdicts = Counter(claim["verdict"] for claim in claims)
+    short = f"{verdicts['holds']} of {len(claims)} claims hold"
     if len(verdicts) == 1:
-        short = _capital(_SHORT[found[0]["verdict"]])
+        short = _capital(_SHORT[claims[0]["verdict"]])
     by_claim: dict[str, list[str]] = {}
-    for claim in found:
+    for claim in claims:
         figure = " ".join(filter(None, claim_figure(claim)))
         by_claim.setdefault(claim["claim"], []).append(
             f"{claim['group']} {figure} ({claim['verdict']})"
         )
-    details = tuple(f"{claim}: {', '.join(told)}." for claim, told in by_claim.items())
+    details = tuple(f"{claim}: {', '.join(sentences)}." for claim, sentences in by_claim.items())
     return Answer("Does tau_sys move as the article says?", short, details)
 
 
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

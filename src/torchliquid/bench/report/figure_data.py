@@ -64,13 +64,13 @@ class Material:
         Of a task of one series, all of it and no name. Holds task and predictions, to be drawn.
         """
         task = self.task
-        if task.member is None:
+        if task.series_id is None:
             return self, ""
         test = task.steps - task.test
         lines = task.timelines()
         chosen = max(range(len(lines)), key=lambda k: int((lines[k] >= test).sum()))
         line = lines[chosen]
-        own = dataclasses.replace(
+        one = dataclasses.replace(
             task,
             inputs=task.inputs[:, line],
             targets=task.targets[:, line],
@@ -78,22 +78,22 @@ class Material:
             times=None if task.times is None else task.times[line],
             train=int((line < task.train).sum()),
             valid=int(((line >= task.train) & (line < test)).sum()),
-            member=None,
-            labels=(),
+            series_id=None,
+            series_names=(),
         )
-        places = {"prediction_carry": line, "prediction_reset": line[line >= test] - test}
+        slices = {"prediction_carry": line, "prediction_reset": line[line >= test] - test}
         runs = {
             name: dataclasses.replace(
                 run,
-                arrays=run.arrays | {key: run.arrays[key][:, at] for key, at in places.items()},
+                arrays=run.arrays | {key: run.arrays[key][:, at] for key, at in slices.items()},
             )
             for name, run in self.runs.items()
         }
-        return Material(self.summary, own, runs), task.labels[chosen]
+        return Material(self.summary, one, runs), task.series_names[chosen]
 
     @property
     def in_units(self) -> bool:
-        """Whether errors are told as RMSE in the target's unit, as for a user's own table."""
+        """Whether errors are shown as RMSE in the target's unit, as for a user's own table."""
         return not self.summary["task"]["has_clean"]
 
     @property
@@ -108,7 +108,7 @@ class Material:
         return f"RMSE ({self.unit})" if self.in_units else f"MSE ({self.unit}\N{SUPERSCRIPT TWO})"
 
     def error(self, mse: ArrayLike) -> Floats:
-        """Mean squared errors of the scaled target, as the report tells them."""
+        """Mean squared errors of the scaled target, as the report shows them."""
         scaled = np.asarray(mse, dtype=float) * self.task.scale**2
         return np.sqrt(scaled) if self.in_units else scaled
 
@@ -157,8 +157,8 @@ class Material:
 
 def rivals(summary: Mapping[str, Any]) -> list[str]:
     """LTC-8 and LSTM-16, or whichever liquid and recurrent model come first."""
-    found: list[str] = []
+    chosen: list[str] = []
     for kind, preferred in (("liquid", "LTC-8"), ("recurrent", "LSTM-16")):
         names = [name for name, facts in summary["models"].items() if facts["kind"] == kind]
-        found += [preferred] if preferred in names else names[:1]
-    return found
+        chosen += [preferred] if preferred in names else names[:1]
+    return chosen

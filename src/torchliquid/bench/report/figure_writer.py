@@ -9,7 +9,7 @@ from markupsafe import Markup
 from torchliquid.bench.report.figure_data import Omitted, Picture
 from torchliquid.bench.report.style import drawing, settle
 from torchliquid.bench.report.svg import for_page, to_png, to_svg
-from torchliquid.bench.run.store import write_whole
+from torchliquid.bench.run.store import write_file
 
 
 def drawn(picture: Picture, folder: Path) -> dict[str, Any]:
@@ -19,8 +19,8 @@ def drawn(picture: Picture, folder: Path) -> dict[str, Any]:
         settle(wide)
         settle(narrow)
     wide_svg = to_svg(wide)
-    write_whole(folder / f"{picture.name}.svg", wide_svg.encode())
-    write_whole(folder / f"{picture.name}.png", to_png(wide))  # last: it alters words
+    write_file(folder / f"{picture.name}.svg", wide_svg.encode())
+    write_file(folder / f"{picture.name}.png", to_png(wide))  # last: it alters words
     label = html.escape(picture.alt, quote=True)
     drawings = [
         for_page(wide_svg, f"{picture.name}-w", label, "wide"),
@@ -34,7 +34,7 @@ def drawn(picture: Picture, folder: Path) -> dict[str, Any]:
     }
 
 
-class Gallery:
+class FigureWriter:
     """The figures of a page, in one folder; those of an earlier page are swept."""
 
     def __init__(self, folder: Path) -> None:
@@ -42,14 +42,14 @@ class Gallery:
         self._kept: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def hang(self, found: Picture | Omitted) -> dict[str, Any]:
+    def add(self, figure: Picture | Omitted) -> dict[str, Any]:
         """Draw a figure, or say why it is not there."""
-        if isinstance(found, Omitted):
-            return {"title": found.title, "why": found.why}
-        self._kept.update((f"{found.name}.svg", f"{found.name}.png"))
-        return drawn(found, self.folder)
+        if isinstance(figure, Omitted):
+            return {"title": figure.title, "why": figure.why}
+        self._kept.update((f"{figure.name}.svg", f"{figure.name}.png"))
+        return drawn(figure, self.folder)
 
-    def sweep(self) -> None:
+    def remove_stale(self) -> None:
         """Delete the figures that are no longer shown."""
         for stale in self.folder.iterdir():
             ours = stale.suffix in {".svg", ".png"} and not stale.is_dir()

@@ -33,7 +33,7 @@ def ratios_at_a_glance(material: Material) -> Picture | Omitted:
     title = _TITLE.format(reference or "an LSTM")
     if reference is None or not others:
         return Omitted(title, "there are no two models to compare")
-    found = {
+    ratios = {
         state: {
             name: paired_ratio(
                 material.runs[name].arrays[f"test_mse_{state}"],
@@ -43,7 +43,7 @@ def ratios_at_a_glance(material: Material) -> Picture | Omitted:
         }
         for state in STATES
     }
-    order = sorted(others, key=lambda name: -float(np.median(found["carry"][name])))
+    order = sorted(others, key=lambda name: -float(np.median(ratios["carry"][name])))
     caption = (
         f"Test MSE as a multiple of {reference}'s in the same lane, on a logarithmic scale. Small "
         f"dots: {material.all_lanes}. Large marks: the median and its 95 % interval, filled where "
@@ -54,7 +54,7 @@ def ratios_at_a_glance(material: Material) -> Picture | Omitted:
         f"{STATES[state]}: "
         + ", ".join(f"{name} {number(float(np.median(rows[name])))}" for name in reversed(order))
         + "."
-        for state, rows in found.items()
+        for state, rows in ratios.items()
     )
 
     def draw(wide: bool) -> Figure:
@@ -62,8 +62,8 @@ def ratios_at_a_glance(material: Material) -> Picture | Omitted:
         figure = new_figure(wide, (110 if wide else 190) + each * (1 if wide else 2))
         shape = (1, 2) if wide else (2, 1)
         panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).flat
-        low, high = _range(found)
-        for panel, (state, rows) in zip(panels, found.items(), strict=True):
+        low, high = _range(ratios)
+        for panel, (state, rows) in zip(panels, ratios.items(), strict=True):
             _panel(panel, material, order, rows, reference, state)
             panel.set_title(STATES[state])
             panel.set_xscale("log")
@@ -72,15 +72,15 @@ def ratios_at_a_glance(material: Material) -> Picture | Omitted:
             panel.set_yticks(range(len(order)), order, color=INK)
             panel.label_outer()
         parts = ["\N{LEFTWARDS ARROW} better", f"times {reference}'s test MSE"]
-        words = " \N{MIDDLE DOT} ".join([*parts, "worse \N{RIGHTWARDS ARROW}"])
-        figure.supxlabel(words, fontsize=12, color=SOFT)
+        direction = " \N{MIDDLE DOT} ".join([*parts, "worse \N{RIGHTWARDS ARROW}"])
+        figure.supxlabel(direction, fontsize=12, color=SOFT)
         return figure
 
     return Picture("answer", title, caption, alt, draw)
 
 
-def _range(found: dict[str, dict[str, Floats]]) -> tuple[float, float]:
-    every = np.concatenate([ratio for rows in found.values() for ratio in rows.values()])
+def _range(panels: dict[str, dict[str, Floats]]) -> tuple[float, float]:
+    every = np.concatenate([ratio for rows in panels.values() for ratio in rows.values()])
     near = every[(every < FAR) & (every > 1 / FAR)]
     ends = [*near, 0.5, 2.0]
     return float(min(ends)) / 1.2, float(max(ends)) * 1.2
@@ -96,16 +96,18 @@ def _panel(
 ) -> None:
     panel.axvline(1, color=INK, linewidth=1.2)
     rng = np.random.default_rng(0)
-    for place, name in enumerate(order):
+    for row, name in enumerate(order):
         ratio, style = rows[name], look(name)
-        heights = place + rng.uniform(-0.26, 0.26, len(ratio))
+        heights = row + rng.uniform(-0.26, 0.26, len(ratio))
         seen = (ratio > 1 / BOUND) & (ratio < BOUND)
         panel.plot(
             ratio[seen], heights[seen], ".", color=style["color"], markersize=3.5, alpha=0.45
         )
-        told = contrast(material.summary, name, reference, state)
-        if told is not None:
-            draw_ratio(panel, place, float(np.median(ratio)), (told.low, told.high), style, 9)
+        difference = contrast(material.summary, name, reference, state)
+        if difference is not None:
+            draw_ratio(
+                panel, row, float(np.median(ratio)), (difference.low, difference.high), style, 9
+            )
     panel.set_ylim(-0.6, len(order) - 0.4)
     panel.grid(visible=True, axis="x", color=RULE)
     panel.grid(visible=False, axis="y")

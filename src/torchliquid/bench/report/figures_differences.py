@@ -21,32 +21,32 @@ def paired_differences(material: Material) -> Picture | Omitted:
     if not rows:
         return Omitted(_TITLE, "there are no two models to compare")
     panels = {s: [row for row in rows if row["measure"] == f"test_mse_{s}"] for s in STATES}
-    panels = {state: found for state, found in panels.items() if found}
+    panels = {state: state_rows for state, state_rows in panels.items() if state_rows}
     caption = (
         "Median over lanes of the first model's test MSE divided by the second's in the same lane, "
         "with a bootstrap 95 % interval, on a logarithmic scale. Left of 1 the first model is "
         "better. Filled: the interval leaves out 1; hollow: it holds 1, or there are too few lanes "
-        "for one, so nobody can tell."
+        "for one, so it is inconclusive."
     )
     if any(is_far(row["ratio"]) for row in rows):
         caption += " Arrowheads at an edge: ratios far outside, because lanes diverged."
     alt = "Forest plots of MSE ratios. " + " ".join(
         f"{STATES[state]}: "
-        + ", ".join(f"{r['first']} to {r['second']} {_ratio_words(r)}" for r in found)
+        + ", ".join(f"{r['first']} to {r['second']} {_ratio_words(r)}" for r in state_rows)
         + "."
-        for state, found in panels.items()
+        for state, state_rows in panels.items()
     )
 
     def draw(wide: bool) -> Figure:
-        heights = [len(found) + 0.6 for found in panels.values()]
+        heights = [len(state_rows) + 0.6 for state_rows in panels.values()]
         lines = 0 if wide else _lines_above(rows)
         each = 25 + 17 * lines
         figure = new_figure(wide, 30 + 42 * len(heights) + sum(heights) * each)
         axes = figure.subplots(
             len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
         )
-        for panel, (state, found) in zip(axes.flat, panels.items(), strict=True):
-            _forest(panel, found, lines)
+        for panel, (state, state_rows) in zip(axes.flat, panels.items(), strict=True):
+            _forest(panel, state_rows, lines)
             panel.set_title(STATES[state])
         last = axes.flat[-1]
         last.set_xlabel("ratio of test MSE, first to second model")
@@ -81,14 +81,14 @@ def _lines_above(rows: list[dict[str, Any]]) -> int:
 def _forest(panel: Axes, rows: list[dict[str, Any]], lines: int) -> None:
     """Points and intervals; the words beside them, or in so many lines above."""
     panel.axvline(1, color=INK, linewidth=1)
-    for place, row in enumerate(reversed(rows)):
-        draw_ratio(panel, place, row["ratio"], row["interval"], look(row["first"]), 8)
+    for height, row in enumerate(reversed(rows)):
+        draw_ratio(panel, height, row["ratio"], row["interval"], look(row["first"]), 8)
         if not lines:
-            _beside(panel, _pair(row), (0, place), (-8, 0), "right")
-            _beside(panel, _ratio_words(row), (1, place), (8, 0), "left")
+            _beside(panel, _pair(row), (0, height), (-8, 0), "right")
+            _beside(panel, _ratio_words(row), (1, height), (8, 0), "left")
         else:
-            _beside(panel, _pair(row), (0, place), (0, 16 * lines), "left")
-            _beside(panel, _ratio_words(row), (1, place), (0, 16), "right", SOFT)
+            _beside(panel, _pair(row), (0, height), (0, 16 * lines), "left")
+            _beside(panel, _ratio_words(row), (1, height), (0, 16), "right", SOFT)
     panel.set_ylim(-0.5, len(rows) - (0.2 if lines else 0.5))
     panel.set_yticks([])
     panel.grid(visible=False, axis="y")
@@ -97,16 +97,16 @@ def _forest(panel: Axes, rows: list[dict[str, Any]], lines: int) -> None:
 
 def _beside(
     panel: Axes,
-    words: str,
-    place: tuple[float, float],
+    text: str,
+    position: tuple[float, float],
     offset: tuple[float, float],
     align: str,
     colour: str = INK,
 ) -> None:
-    """Words at a row: ``place`` is (share of the panel's width, row), ``offset`` in points."""
+    """Words at a row: ``position`` is (share of the panel's width, row), ``offset`` in points."""
     panel.annotate(
-        words,
-        place,
+        text,
+        position,
         xycoords=("axes fraction", "data"),
         xytext=offset,
         textcoords="offset points",

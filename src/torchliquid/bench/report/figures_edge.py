@@ -16,13 +16,13 @@ _AXES = (("flash", "bytes of flash"), ("instructions", "instructions a step"))
 
 def edge_costs(material: Material) -> list[Picture | Omitted]:
     """What an exported model costs on a microcontroller, and how far it errs; none, unmeasured."""
-    found = material.summary["edge"]
-    if found is None or not found["rows"]:
+    costs = material.summary["edge"]
+    if costs is None or not costs["rows"]:
         return []
-    rows = [row | {"error": float(material.error(row["test_mse"]))} for row in found["rows"]]
+    rows = [row | {"error": float(material.error(row["test_mse"]))} for row in costs["rows"]]
     caption = (
-        f"The lane of median test error of each network as C on an emulated {found['core']}: "
-        "filled, single precision; hollow, whole numbers with weights of 8 bits. Flash is what a "
+        f"The lane of median test error of each network as C on an emulated {costs['core']}: "
+        "filled, single precision; hollow, integers with weights of 8 bits. Flash is what a "
         "program grows by, libraries included; instructions are counted by QEMU. Both scales are "
         "logarithmic; lower and further left is better."
     )
@@ -37,7 +37,7 @@ def edge_costs(material: Material) -> list[Picture | Omitted]:
         figure = new_figure(wide, 380 if wide else 640)
         axes = figure.subplots(*((1, 2) if wide else (2, 1)), sharey=True, squeeze=False)
         errors = [row["error"] for row in rows]
-        for panel, (key, words) in zip(axes.flat, _AXES, strict=True):
+        for panel, (key, label) in zip(axes.flat, _AXES, strict=True):
             sizes = [row[key] for row in rows]
             panel.set_xscale("log")
             panel.set_yscale("log")
@@ -45,7 +45,7 @@ def edge_costs(material: Material) -> list[Picture | Omitted]:
             panel.set_ylim(min(errors) / 1.3, max(errors) * 1.3)
             log_axis(panel.xaxis, *panel.get_xlim())
             log_axis(panel.yaxis, *panel.get_ylim())
-            panel.set_xlabel(words)
+            panel.set_xlabel(label)
         for panel in axes[:, 0]:
             panel.set_ylabel(f"test {material.error_name}")
         settle(figure)
@@ -74,6 +74,6 @@ def _draw(figure: Figure, panel: Any, rows: list[dict[str, Any]], key: str) -> N
                 [row[key], one[key]], [row["error"], one["error"]],
                 color=look(row["model"])["color"], linewidth=0.8,
             )  # fmt: skip
-    places = [(row[key], row["error"]) for row in labelled]
+    points = [(row[key], row["error"]) for row in labelled]
     names = [row["model"] for row in labelled]
-    place_labels(figure, panel, places, names, np.array(taken).reshape(-1, 4))
+    place_labels(figure, panel, points, names, np.array(taken).reshape(-1, 4))

@@ -21,10 +21,12 @@ Box = tuple[float, float, float, float]
 def parameters_against_error(material: Material) -> Picture | Omitted:
     """Each model's size and its test error, state carried over and reset."""
     points = {state: _points_of(material, state) for state in STATES}
-    points = {state: found for state, found in points.items() if found}
+    points = {state: panel_points for state, panel_points in points.items() if panel_points}
     if not points:
         return Omitted(_TITLE, "no model has a finite median test error")
-    free = sorted({m for found in points.values() for m in found if not found[m][0]})
+    free = sorted(
+        {m for panel_points in points.values() for m in panel_points if not panel_points[m][0]}
+    )
     caption = (
         f"Median test {material.error_name} over {material.all_lanes}, with bars over "
         "10\N{EN DASH}90 % of the lanes, against the number of parameters; both scales are "
@@ -34,9 +36,9 @@ def parameters_against_error(material: Material) -> Picture | Omitted:
         caption += f" Dashed: the median of {' and '.join(free)}, without any parameter."
     alt = f"Scatter plots of test {material.error_name} against parameters. " + " ".join(
         f"{STATES[state]}: "
-        + ", ".join(f"{m} {number(p[2])} with {p[0]:,} parameters" for m, p in found.items())
+        + ", ".join(f"{m} {number(p[2])} with {p[0]:,} parameters" for m, p in panel_points.items())
         + "."
-        for state, found in points.items()
+        for state, panel_points in points.items()
     )
 
     def draw(wide: bool) -> Figure:
@@ -45,14 +47,17 @@ def parameters_against_error(material: Material) -> Picture | Omitted:
         axes = figure.subplots(*shape, sharey=True, squeeze=False)
         for panel, state in zip(axes.flat, points, strict=True):
             panel.set_title(STATES[state])
-            _frame(panel, [point for found in points.values() for point in found.values()])
+            _frame(
+                panel,
+                [point for panel_points in points.values() for point in panel_points.values()],
+            )
         for panel in axes[-1]:
             panel.set_xlabel("parameters")
         for panel in axes[:, 0]:
             panel.set_ylabel(f"test {material.error_name}")
         settle(figure)
-        for panel, found in zip(axes.flat, points.values(), strict=True):
-            _draw_points(figure, panel, found)
+        for panel, panel_points in zip(axes.flat, points.values(), strict=True):
+            _draw_points(figure, panel, panel_points)
         return figure
 
     return Picture("parameters", _TITLE, caption, alt, draw)
@@ -63,9 +68,14 @@ def _points_of(material: Material, state: str) -> dict[str, Point]:
     measure = f"test_{'rmse' if material.in_units else 'mse'}_{state}"
     points = {}
     for model, facts in material.summary["models"].items():
-        found = facts.get(measure) or {}
-        if found.get("median") is not None:
-            points[model] = (facts["parameters"], found["q10"], found["median"], found["q90"])
+        interval_of = facts.get(measure) or {}
+        if interval_of.get("median") is not None:
+            points[model] = (
+                facts["parameters"],
+                interval_of["q10"],
+                interval_of["median"],
+                interval_of["q90"],
+            )
     return points
 
 
@@ -86,7 +96,7 @@ def _frame(panel: Axes, points: list[Point]) -> None:
 def _draw_points(figure: Figure, panel: Axes, points: dict[str, Point]) -> None:
     sized = {model: point for model, point in points.items() if point[0]}
     taken: list[Box] = []
-    places: list[tuple[float, float]] = []
+    positions: list[tuple[float, float]] = []
     beyond = 2 * panel.get_ylim()[1]  # where a bar ends that diverged lanes make endless
     to_data = panel.transData.inverted()
     for (model, point), across in zip(sized.items(), _apart(panel, sized), strict=True):
@@ -99,11 +109,11 @@ def _draw_points(figure: Figure, panel: Axes, points: dict[str, Point]) -> None:
             (across - 2, y0, across + 2, y1),
             (across - 5, y - 5, across + 5, y + 5),
         ]
-        places.append((x, middle))
+        positions.append((x, middle))
     for model, point in points.items():
         if not point[0]:
             taken += _level(figure, panel, model, point[2], taken)
-    place_labels(figure, panel, places, list(sized), np.array(taken).reshape(-1, 4))
+    place_labels(figure, panel, positions, list(sized), np.array(taken).reshape(-1, 4))
 
 
 def _apart(panel: Axes, points: dict[str, Point], gap: float = 13) -> list[float]:
@@ -121,9 +131,9 @@ def _apart(panel: Axes, points: dict[str, Point], gap: float = 13) -> list[float
             groups[-2:] = [groups[-2] + groups[-1]]
             centres[-2:] = [float(np.mean([true[name] for name in groups[-1]]))]
     placed = {
-        name: centre + gap * (place - (len(group) - 1) / 2)
+        name: centre + gap * (index - (len(group) - 1) / 2)
         for group, centre in zip(groups, centres, strict=True)
-        for place, name in enumerate(group)
+        for index, name in enumerate(group)
     }
     return [placed[model] for model in points]
 

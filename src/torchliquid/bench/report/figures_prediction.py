@@ -197,10 +197,10 @@ def thin(steps: NDArray[Any], values: Floats, most: int = 1200) -> tuple[Floats,
         return x, values
     bins = np.array_split(np.arange(len(x)), most // 2)
     kept: list[int] = []
-    for places in bins:
-        part = values[places]
+    for indices in bins:
+        part = values[indices]
         if np.isfinite(part).any():
-            kept += sorted((int(places[np.nanargmin(part)]), int(places[np.nanargmax(part)])))
+            kept += sorted((int(indices[np.nanargmin(part)]), int(indices[np.nanargmax(part)])))
         else:
-            kept += [int(places[0]), int(places[-1])]
+            kept += [int(indices[0]), int(indices[-1])]
     return x[kept], values[kept]

@@ -118,15 +118,15 @@ def _input(
 
 
 def _answers(
-    axes: Axes, time: Floats, relative: Floats, events: list[dict[str, Any]], words: list[str]
+    axes: Axes, time: Floats, relative: Floats, events: list[dict[str, Any]], texts: list[str]
 ) -> None:
     """Each event's change above the line, on two heights so that neighbours stay apart."""
     low, high = float(min(relative.min(), 99)), float(max(relative.max(), 101))
     axes.set_ylim(low - 0.08 * (high - low), high + 0.5 * (high - low))
-    for place, (event, answer) in enumerate(zip(events, words, strict=True)):
+    for index, (event, answer) in enumerate(zip(events, texts, strict=True)):
         axes.annotate(
             answer,
-            (time[event["step"]], 0.97 - 0.15 * (place % 2)),
+            (time[event["step"]], 0.97 - 0.15 * (index % 2)),
             xycoords=("data", "axes fraction"),
             ha="center",
             va="top",

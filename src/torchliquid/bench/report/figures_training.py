@@ -51,7 +51,7 @@ def loss_curves(material: Material) -> Picture | Omitted:
         shared = not material.in_units
         axes = figure.subplots(rows, columns, sharex=True, sharey=shared, squeeze=False)
         every: list[Floats] = []
-        for place, (key, panel) in enumerate(zip(panels, axes.flat, strict=False)):
+        for index, (key, panel) in enumerate(zip(panels, axes.flat, strict=False)):
             shown: list[Floats] = []
             for model in trained:
                 shown += _curve(panel, material, model, key, model in banded)
@@ -64,9 +64,9 @@ def loss_curves(material: Material) -> Picture | Omitted:
             else:
                 _scale([panel], shown)
             whole_ticks(panel.xaxis)
-            if place % columns == 0:
+            if index % columns == 0:
                 panel.set_ylabel(material.error_name)
-            if place // columns == rows - 1:
+            if index // columns == rows - 1:
                 panel.set_xlabel("epoch")
         if shared:
             _scale(list(axes.flat), every)
@@ -101,15 +101,15 @@ def _curve(panel: Axes, material: Material, model: str, key: str, banded: bool) 
 
 def _articles(panel: Axes, models: list[str]) -> list[Floats]:
     """The article's own curves, as points."""
-    found: list[Floats] = []
+    curve_values: list[Floats] = []
     for model in models:
         points = CURVES.get(model, {})
         if points:
             values = np.array(list(points.values()))
             style = {"color": line_look(model)["color"], "markersize": 5, "markeredgewidth": 1.6}
             panel.plot(list(points), values, "x", label=f"article's {model}", **style)
-            found.append(values)
-    return found
+            curve_values.append(values)
+    return curve_values
 
 
 def _scale(panels: list[Axes], shown: list[Floats]) -> None:

@@ -18,7 +18,7 @@ def is_far(ratio: float) -> bool:
 
 def draw_ratio(
     panel: Axes,
-    place: float,
+    height: float,
     ratio: float,
     ends: Sequence[float | None],
     style: dict[str, Any],
@@ -29,18 +29,18 @@ def draw_ratio(
     A ratio far out is an arrowhead at the panel's edge.
     """
     low, high = ends
-    told = False
+    finite = False
     if low is not None and high is not None:
-        told = not low <= 1 <= high
-        panel.plot([low, high], [place] * 2, color=style["color"], linewidth=size - 6)
+        finite = not low <= 1 <= high
+        panel.plot([low, high], [height] * 2, color=style["color"], linewidth=size - 6)
     far = is_far(ratio)
     panel.plot(
         (0.99 if ratio > 1 else 0.01) if far else ratio,
-        place,
+        height,
         transform=panel.get_yaxis_transform() if far else panel.transData,
         marker=(">" if ratio > 1 else "<") if far else style["marker"],
         markersize=size,
         color=style["color"],
-        markerfacecolor=style["color"] if told else PAPER,
+        markerfacecolor=style["color"] if finite else PAPER,
         markeredgewidth=1.6,
     )

@@ -20,7 +20,7 @@ def place_labels(
     figure: Figure,
     axes: Axes,
     points: list[tuple[float, float]],
-    words: list[str],
+    texts: list[str],
     taken: Boxes,
 ) -> None:
     """Label points, close to each where there is room, else further off with a thin line to it.
@@ -31,11 +31,11 @@ def place_labels(
         figure: holds the axes.
         axes: where the labels go.
         points: in data coordinates.
-        words: a label a point.
+        texts: a label a point.
         taken: what labels must not cover.
     """
     inside = np.array(axes.get_window_extent().extents)
-    for point, label in sorted(zip(points, words, strict=True), key=lambda pair: -pair[0][1]):
+    for point, label in sorted(zip(points, texts, strict=True), key=lambda pair: -pair[0][1]):
         x, y = axes.transData.transform(point)
         boxes = _candidates(x, y, *text_size(figure, label))
         cost = _covered(boxes, taken, inside) + _crossed(x, y, boxes, taken)
@@ -55,9 +55,9 @@ def place_labels(
         taken = np.vstack([taken, box])
 
 
-def text_size(figure: Figure, words: str) -> tuple[float, float]:
+def text_size(figure: Figure, label: str) -> tuple[float, float]:
     """Width and height of words in the figure's font."""
-    text = figure.text(0, 0, words)
+    text = figure.text(0, 0, label)
     box = text.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
     text.remove()
     return box.width, box.height
@@ -71,9 +71,9 @@ def freest(boxes: Boxes, taken: Boxes, inside: Boxes) -> int:
 def _candidates(x: float, y: float, width: float, height: float) -> Boxes:
     """Where a label could go, the nearest place first."""
     ups = [0, *itertools.chain(*((d, -d) for d in range(16, 160, 16)))]
-    places = itertools.product((_NEAR, 22, 36, 50), ups, (True, False))
+    offsets = itertools.product((_NEAR, 22, 36, 50), ups, (True, False))
     boxes = []
-    for across, up, right in sorted(places, key=lambda place: place[0] + abs(place[1])):
+    for across, up, right in sorted(offsets, key=lambda place: place[0] + abs(place[1])):
         left = x + across if right else x - across - width
         bottom = y + up - height / 2
         boxes.append((left, bottom, left + width, bottom + height))
@@ -83,8 +83,10 @@ def _candidates(x: float, y: float, width: float, height: float) -> Boxes:
 def _covered(boxes: Boxes, taken: Boxes, inside: Boxes) -> Boxes:
     """Pixels that each box shares with what is there, or that stick out, which is worse."""
     wider = boxes + np.array([-1, -1, 1, 1])
-    own = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    covered: Boxes = _shared(wider, taken).sum(1) + 10 * (own - _shared(boxes, inside[None])[:, 0])
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    covered: Boxes = _shared(wider, taken).sum(1) + 10 * (
+        areas - _shared(boxes, inside[None])[:, 0]
+    )
     return covered
 
 
@@ -96,17 +98,17 @@ def _shared(ones: Boxes, others: Boxes) -> Boxes:
     return area
 
 
-def _crossed(x: float, y: float, boxes: Boxes, taken: Boxes, own: float = 8) -> Boxes:
+def _crossed(x: float, y: float, boxes: Boxes, taken: Boxes, margin: float = 8) -> Boxes:
     """How much of the line from the point to each box runs over what is there already."""
     ends = np.stack(
         [np.where(boxes[:, 0] > x, boxes[:, 0], boxes[:, 2]), boxes[:, [1, 3]].mean(1)], axis=1
     )
     start = np.array([x, y])
     length = np.linalg.norm(ends - start, axis=1)
-    along = np.clip(own / length, 0, 1)[:, None] + np.linspace(0, 1, 40) * (
-        1 - np.clip(own / length, 0, 1)[:, None]
+    along = np.clip(margin / length, 0, 1)[:, None] + np.linspace(0, 1, 40) * (
+        1 - np.clip(margin / length, 0, 1)[:, None]
     )
     line = start + along[..., None] * (ends - start)[:, None]
     within = (line[:, :, None] > taken[:, :2]) & (line[:, :, None] < taken[:, 2:])
-    found: Boxes = 20.0 * within.all(axis=3).sum(axis=(1, 2))
-    return found
+    costs: Boxes = 20.0 * within.all(axis=3).sum(axis=(1, 2))
+    return costs

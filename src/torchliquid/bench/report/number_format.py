@@ -37,10 +37,10 @@ def signed(value: float | None) -> str:
     >>> signed(4.21), signed(-0.5), signed(0.0), signed(None)
     ('+4.21', '\N{MINUS SIGN}0.500', '0', '\N{EN DASH}')
     """
-    words = number(value)
+    text = number(value)
     if value is None or not math.isfinite(value):
-        return words
-    return "\N{MINUS SIGN}" + words[1:] if value < 0 else f"+{words}" if value > 0 else words
+        return text
+    return "\N{MINUS SIGN}" + text[1:] if value < 0 else f"+{text}" if value > 0 else text
 
 
 def interval(ends: Sequence[float | None], write: Callable[[float | None], str] = number) -> str:
@@ -62,8 +62,8 @@ def two_decimals(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return MISSING
-    words = f"{value:.2f}"
-    return words.removeprefix("-") if float(words) == 0 else words
+    text = f"{value:.2f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def spread(

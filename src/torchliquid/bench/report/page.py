@@ -12,7 +12,7 @@ from torchliquid.bench.models.registry import name_pattern
 from torchliquid.bench.report import tables
 from torchliquid.bench.report.answer import answers
 from torchliquid.bench.report.figure_data import Material
-from torchliquid.bench.report.figure_writer import Gallery
+from torchliquid.bench.report.figure_writer import FigureWriter
 from torchliquid.bench.report.figures_answer import ratios_at_a_glance
 from torchliquid.bench.report.figures_differences import paired_differences
 from torchliquid.bench.report.figures_edge import edge_costs
@@ -25,7 +25,7 @@ from torchliquid.bench.report.number_format import claim_figure, interval, numbe
 from torchliquid.bench.report.published import published
 from torchliquid.bench.report.style import DARK, LIGHT
 from torchliquid.bench.report.task_text import article_words
-from torchliquid.bench.run.store import Store, write_whole
+from torchliquid.bench.run.store import Store, write_file
 from torchliquid.messages import plural
 
 _PROTOCOL = {
@@ -63,24 +63,24 @@ def write_report(store: Store, summary: dict[str, Any]) -> Path:
         The path of ``report.html``. ``figures/`` beside it holds each figure as SVG and PNG.
     """
     material = Material.of(store, summary)
-    gallery = Gallery(store.folder / "figures")
+    gallery = FigureWriter(store.folder / "figures")
     sections = []
     first = (ratios_at_a_glance,) if material.task.is_articles else _OPENING_OF_TABLES
-    opening = [gallery.hang(maker(material)) for maker in first]
+    opening = [gallery.add(maker(material)) for maker in first]
     for heading, makers in _SECTIONS.items():
         figures: list[dict[str, Any]] = []
         for maker in makers:
             if maker in first:
                 continue
-            found = maker(material)
+            figure = maker(material)
             figures += [
-                gallery.hang(one) for one in (found if isinstance(found, list) else [found])
+                gallery.add(one) for one in (figure if isinstance(figure, list) else [figure])
             ]
         if figures:
             sections.append({"id": _id(heading), "heading": heading, "figures": figures})
-    gallery.sweep()
+    gallery.remove_stale()
     page = store.folder / "report.html"
-    write_whole(page, _render(summary, opening, sections).encode())
+    write_file(page, _render(summary, opening, sections).encode())
     return page
 
 
@@ -102,7 +102,7 @@ def _contents(
         ("task", "The task", True),
         ("made", "How it was made", True),
     ]
-    return [(id_, words) for id_, words, there in parts if there]
+    return [(id_, heading) for id_, heading, there in parts if there]
 
 
 def templates() -> Environment:
@@ -159,7 +159,7 @@ def _render(
         settings=tables.settings(summary),
         edge=summary["edge"],
         series=tables.series_table(summary),
-        results=[(words, found, tables.rows(summary, found)) for words, found in results],
+        results=[(heading, columns, tables.rows(summary, columns)) for heading, columns in results],
         lanes=plural(summary["task"]["lanes"], "lane"),
         diverged={n: f for n, f in summary["models"].items() if f["diverged"]},
         untrained={n: f for n, f in summary["models"].items() if f["untrained"]},
@@ -169,8 +169,8 @@ def _render(
             else lines(summary["task"]["spec"])
         ),
         protocol={
-            words: lines({words: summary["task"][key]})[words]
-            for key, words in _PROTOCOL.items()
+            heading: lines({heading: summary["task"][key]})[heading]
+            for key, heading in _PROTOCOL.items()
             if key in summary["task"]
         },
         environment=lines(summary["environment"]),
@@ -181,26 +181,26 @@ def _render(
 
 def lines(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as lines "name: value"."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, value in values.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, dict):
-            found |= lines(value, prefix=f"{name}: ")
+            texts |= lines(value, prefix=f"{name}: ")
         elif isinstance(value, bool):
-            found[name] = "yes" if value else "no"
+            texts[name] = "yes" if value else "no"
         elif isinstance(value, int | float):
-            found[name] = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+            texts[name] = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
         elif isinstance(value, list):
-            found[name] = ", ".join(map(str, value)) or "none"
+            texts[name] = ", ".join(map(str, value)) or "none"
         else:
-            found[name] = "none" if value is None else str(value)
-    return found
+            texts[name] = "none" if value is None else str(value)
+    return texts
 
 
-def _tau(words: str) -> Markup:
+def _tau(text: str) -> Markup:
     """The words as HTML: tau and tau_sys as symbols, names of models never broken in two."""
     symbol = "<i>\N{GREEK SMALL LETTER TAU}</i>"
-    safe = html.escape(words).replace("\N{GREEK SMALL LETTER TAU}", "tau")
+    safe = html.escape(text).replace("\N{GREEK SMALL LETTER TAU}", "tau")
     safe = re.sub(name_pattern(), r'<span class="name">\g<0></span>', safe)
     safe = re.sub(r"\btau_sys\b", f"{symbol}<sub>sys</sub>", safe)
     return Markup(re.sub(r"\btau\b", symbol, safe))  # noqa: S704 - escaped above

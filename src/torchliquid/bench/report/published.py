@@ -16,10 +16,10 @@ def published(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     if not summary["task"]["is_articles"] or not {m for m, _ in NUMBERS} <= models.keys():
         return None
     rows = []
-    for (model, measure), said in NUMBERS.items():
+    for (model, measure), printed in NUMBERS.items():
         median, ends = spread(models[model][measure])
         what = f"{model} {_WORDS[measure]}"
-        rows.append({"what": what, "said": said, "median": median, "ends": ends})
+        rows.append({"what": what, "said": printed, "median": median, "ends": ends})
     preset = PRESETS[ARTICLE]
     calibrated = (
         [tuple(sine) for sine in spec["sines"]] == list(preset.sines)

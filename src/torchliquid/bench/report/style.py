@@ -74,7 +74,7 @@ _OTHERS = [
 
 
 def look(model: str) -> dict[str, Any]:
-    """Colour, line style and marker of a model: never told apart by colour alone.
+    """Colour, line style and marker of a model: never identified by colour alone.
 
     >>> look("LTC-8")["color"] == LIGHT["blue"]
     True
@@ -166,7 +166,7 @@ def legend(figure: Figure, axes: Axes) -> None:
 
 
 def whole_ticks(axis: Axis) -> None:
-    """Ticks of an axis of counts, such as epochs: whole numbers only."""
+    """Ticks of an axis of counts, such as epochs: integers only."""
     axis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
 
 

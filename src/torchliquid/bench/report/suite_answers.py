@@ -15,7 +15,7 @@ VERDICTS = (
     "as good as",
     "higher, within the margin",
     "higher",
-    "cannot tell",
+    "inconclusive",
     "too few lanes",
 )
 UNFINISHED = " (suite unfinished)"
@@ -38,20 +38,20 @@ def verdict_words(row: Mapping[str, Any]) -> str:
 
 def pairs(contrasts: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     """Contrasts without a shift, by the two models."""
-    found: dict[tuple[str, str], list[Row]] = {}
+    rows_of: dict[tuple[str, str], list[Row]] = {}
     for row in contrasts:
         if row["shift"] is None:
-            found.setdefault((row["first"], row["second"]), []).append(row)
-    return found
+            rows_of.setdefault((row["first"], row["second"]), []).append(row)
+    return rows_of
 
 
 def under_shifts(contrasts: Sequence[Row]) -> dict[tuple[str, str, str], list[Row]]:
     """Contrasts under shifts, by the two models and what is compared."""
-    found: dict[tuple[str, str, str], list[Row]] = {}
+    rows_of: dict[tuple[str, str, str], list[Row]] = {}
     for row in contrasts:
         if row["shift"] is not None:
-            found.setdefault((row["first"], row["second"], row["of"]), []).append(row)
-    return found
+            rows_of.setdefault((row["first"], row["second"], row["of"]), []).append(row)
+    return rows_of
 
 
 def tally(rows: Sequence[Row]) -> str:
@@ -68,27 +68,28 @@ def headlines(result: Mapping[str, Any]) -> list[str]:
     """The first sentences: all tasks together, shifts, sizes."""
     pivot, rows = result["pivot"], result["overall"]
     first = result["contrasts"][0]["first"] if result["contrasts"] else None
-    found = []
+    sentences = []
     if is_unfinished(result["contrasts"]):
-        found.append(
+        sentences.append(
             "This suite is not finished: verdicts are of the contrasts that were run, corrected "
             "for all that were planned, and may change."
         )
-    if own := next((row for row in rows if row["model"] == first), None):
-        found.append(
-            f"Over {plural(own['tasks'], 'task')} together, {first}'s test MSE is "
-            f"{number(own['iqm'])} times {pivot}'s {interval(own['iqm_interval'])}; it is lower in "
-            f"{100 * own['better']:.0f} % of the lanes."
+    if ladder := next((row for row in rows if row["model"] == first), None):
+        sentences.append(
+            f"Over {plural(ladder['tasks'], 'task')} together, {first}'s test MSE is "
+            f"{number(ladder['iqm'])} times {pivot}'s {interval(ladder['iqm_interval'])}; it is "
+            "lower in "
+            f"{100 * ladder['better']:.0f} % of the lanes."
         )
     if rows and rows[0]["model"] != first:
         least = rows[0]
-        found.append(
+        sentences.append(
             f"The lowest of those that ran everywhere: {least['model']}, {number(least['iqm'])} "
             f"times {pivot}'s {interval(least['iqm_interval'])}."
         )
     for (one, two, of), shifted in under_shifts(result["contrasts"]).items():
         what = "growth of its error" if of == "growth" else "error"
-        found.append(
+        sentences.append(
             f"When the input goes wrong, {one}'s {what}, against {two}'s: {tally(shifted)}, of "
             f"{len(shifted)} pairs of a shift and a task."
         )
@@ -97,17 +98,17 @@ def headlines(result: Mapping[str, Any]) -> list[str]:
         each = "; ".join(
             f"{row['task']} {words(row)}" for row in ladders if row["against"] == against
         )
-        found.append(f"Parameters that {against} needs for the error of {first}: {each}.")
-    return found
+        sentences.append(f"Parameters that {against} needs for the error of {first}: {each}.")
+    return sentences
 
 
 def who_wins(contrasts: Sequence[Row]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Of each two models: their names, and the tasks of each verdict in words."""
-    found = []
+    sentences = []
     for (first, second), rows in pairs(contrasts).items():
         named = [
             (verdict, ", ".join(row["task"] for row in rows if row["verdict"] == verdict))
             for verdict in VERDICTS
         ]
-        found.append((first, second, [(verdict, names) for verdict, names in named if names]))
-    return found
+        sentences.append((first, second, [(verdict, names) for verdict, names in named if names]))
+    return sentences

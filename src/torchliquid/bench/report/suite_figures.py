@@ -39,8 +39,8 @@ def overall_figure(result: Result) -> Picture | Omitted:
         panel = figure.subplots()
         panel.axvline(1, color=INK, linewidth=1.2)
         ends = [1.0]
-        for place, row in enumerate(reversed(rows)):
-            draw_ratio(panel, place, row["iqm"], row["iqm_interval"], look(row["model"]), 9)
+        for height, row in enumerate(reversed(rows)):
+            draw_ratio(panel, height, row["iqm"], row["iqm_interval"], look(row["model"]), 9)
             ends += [row["iqm"], *(end for end in row["iqm_interval"] if end)]
         low, high = max(min(ends), 1e-3) / 1.2, min(max(ends), 1e3) * 1.2
         panel.set_xscale("log")
@@ -59,19 +59,21 @@ def overall_figure(result: Result) -> Picture | Omitted:
 
 def rungs_of(models: Mapping[str, Any]) -> dict[str, list[str]]:
     """The sizes of each cell that a task has several of, the smallest first."""
-    found: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
     for name in models:
         match = _RUNG.fullmatch(name)
         if match and match[1] in FAMILIES:
-            found.setdefault(match[1], []).append(name)
-    ordered = {c: sorted(own, key=lambda n: models[n]["parameters"]) for c, own in found.items()}
-    return {cell: own for cell, own in ordered.items() if len(own) > 1}
+            names_of.setdefault(match[1], []).append(name)
+    ordered = {
+        c: sorted(names, key=lambda n: models[n]["parameters"]) for c, names in names_of.items()
+    }
+    return {cell: names for cell, names in ordered.items() if len(names) > 1}
 
 
 def ladder_figure(result: Result, against: str) -> Picture | Omitted:
     """Error against ``"parameters"``, or against ``"seconds"`` of training."""
-    words = {"parameters": "number of parameters", "seconds": "training time"}[against]
-    title = f"Test error against the {words}"
+    label = {"parameters": "number of parameters", "seconds": "training time"}[against]
+    title = f"Test error against the {label}"
     tasks = {
         task: rungs
         for task, models in result["matrix"].items()
@@ -80,18 +82,18 @@ def ladder_figure(result: Result, against: str) -> Picture | Omitted:
     if not tasks:
         return Omitted(title, "no task has two cells at several sizes each")
     caption = (
-        f"Median test MSE over lanes against the {words}, of four bytes each. Lines join the "
+        f"Median test MSE over lanes against the {label}, of four bytes each. Lines join the "
         "sizes of one cell; single marks are other models of the task. The thin line is the Pareto "
         "front: no model of the figure is both smaller and better than those on it."
         if against == "parameters"
         else "Median test MSE over lanes against the seconds that training one model by itself "
         "takes (epochs taken x seconds an epoch, one thread); lines join the sizes of one cell."
     )
-    alt = f"Line plots of test error against {words}. " + " ".join(
+    alt = f"Line plots of test error against {label}. " + " ".join(
         f"{task}: "
         + "; ".join(
-            f"{cell} " + ", ".join(f"{n} {number(result['matrix'][task][n]['mse'])}" for n in own)
-            for cell, own in rungs.items()
+            f"{cell} " + ", ".join(f"{n} {number(result['matrix'][task][n]['mse'])}" for n in names)
+            for cell, names in rungs.items()
         )
         + "."
         for task, rungs in tasks.items()
@@ -124,17 +126,17 @@ def _draw_ladder(
     panel: Axes, models: Mapping[str, Any], rungs: Mapping[str, list[str]], against: str
 ) -> None:
     points: list[tuple[float, float]] = []
-    for cell, own in rungs.items():
-        line = [(models[n][against], models[n]["mse"]) for n in own]
+    for cell, names in rungs.items():
+        line = [(models[n][against], models[n]["mse"]) for n in names]
         line = [(x, y) for x, y in line if x and y]
         style = look(FAMILIES[cell])
         panel.plot(*zip(*line, strict=True), **style, markersize=6, label=cell)
         points += line
     for name in _SINGLE:
-        place = name in models and (models[name][against], models[name]["mse"])
-        if place and all(place):
-            panel.plot(*place, **look(name) | {"linestyle": "none"}, markersize=7, label=name)
-            points.append(place)
+        point = name in models and (models[name][against], models[name]["mse"])
+        if point and all(point):
+            panel.plot(*point, **look(name) | {"linestyle": "none"}, markersize=7, label=name)
+            points.append(point)
     if against == "parameters":
         front = _front(points)
         panel.step(*zip(*front, strict=True), where="post", color=SOFT, linewidth=0.9, zorder=0)
@@ -178,8 +180,8 @@ def shift_figure(result: Result, task: str) -> Picture | Omitted:
     )
     last = {k: {m: kinds[k][m]["growth"][-1] for m in shown if m in kinds[k]} for k in kinds}
     alt = "At the highest severity errors grow to: " + "; ".join(
-        f"{kind} " + ", ".join(f"{m} {number(v)} times" for m, v in own.items())
-        for kind, own in last.items()
+        f"{kind} " + ", ".join(f"{m} {number(v)} times" for m, v in rows.items())
+        for kind, rows in last.items()
     )
 
     def draw(wide: bool) -> Figure:
@@ -189,12 +191,12 @@ def shift_figure(result: Result, task: str) -> Picture | Omitted:
         axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
         for panel in axes.flat[len(kinds) :]:
             panel.set_visible(False)
-        for panel, (kind, own) in zip(axes.flat, kinds.items(), strict=False):
+        for panel, (kind, rows) in zip(axes.flat, kinds.items(), strict=False):
             panel.set_title(kind)
             values = [1.0]
             for model in shown:
-                if model in own:
-                    growth = own[model]["growth"]
+                if model in rows:
+                    growth = rows[model]["growth"]
                     panel.plot(severities, growth, **look(model), markersize=4, label=model)
                     values += [v for v in growth if v is not None]
             panel.axhline(1, color=INK, linewidth=0.8, zorder=0)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from torchliquid.bench.judging.parameter_efficiency import words
-from torchliquid.bench.report.figure_writer import Gallery
+from torchliquid.bench.report.figure_writer import FigureWriter
 from torchliquid.bench.report.page import lines, templates
 from torchliquid.bench.report.style import DARK, LIGHT
 from torchliquid.bench.report.suite_answers import (
@@ -21,7 +21,7 @@ from torchliquid.bench.report.suite_figures import (
     overall_figure,
     shift_figure,
 )
-from torchliquid.bench.run.store import write_whole
+from torchliquid.bench.run.store import write_file
 
 MOST_FIGURES = 4
 """Tasks whose shifts are drawn, those of planned contrasts first."""
@@ -37,15 +37,15 @@ def write_suite_report(out: Path, result: Mapping[str, Any]) -> Path:
     Returns:
         The path of ``report.html``; ``figures/`` beside it holds each figure as SVG and PNG.
     """
-    gallery = Gallery(out / "figures")
+    gallery = FigureWriter(out / "figures")
     planned = [row["task"] for row in result["contrasts"] if row["shift"] is not None]
     shifted = list(dict.fromkeys([*planned, *result["shifts"]]))[:MOST_FIGURES]
     figures = {
-        "overall": [gallery.hang(overall_figure(result))],
-        "sizes": [gallery.hang(ladder_figure(result, a)) for a in ("parameters", "seconds")],
-        "shifts": [gallery.hang(shift_figure(result, task)) for task in shifted],
+        "overall": [gallery.add(overall_figure(result))],
+        "sizes": [gallery.add(ladder_figure(result, a)) for a in ("parameters", "seconds")],
+        "shifts": [gallery.add(shift_figure(result, task)) for task in shifted],
     }
-    gallery.sweep()
+    gallery.remove_stale()
     shifts = under_shifts(result["contrasts"])
     page = (
         templates()
@@ -79,7 +79,7 @@ def write_suite_report(out: Path, result: Mapping[str, Any]) -> Path:
         )
     )
     path = out / "report.html"
-    write_whole(path, page.encode())
+    write_file(path, page.encode())
     return path
 
 
@@ -87,7 +87,7 @@ def _ordered(result: Mapping[str, Any]) -> list[str]:
     """Models that ran: those that ran everywhere, the best first; then the others."""
     everywhere = [row["model"] for row in result["overall"]]
     everywhere += [result["pivot"]] if everywhere else []
-    ran = [m for m in result["models"] if any(m in own for own in result["matrix"].values())]
+    ran = [m for m in result["models"] if any(m in cells for cells in result["matrix"].values())]
     return everywhere + [model for model in ran if model not in everywhere]
 
 
@@ -105,8 +105,8 @@ def _running_free(result: Mapping[str, Any]) -> dict[str, Any] | None:
     """Valid prediction times: a line a model, a column a chaotic task, the longest first."""
     tasks = [
         task
-        for task, own in result["matrix"].items()
-        if any("valid_time" in cell for cell in own.values())
+        for task, cells in result["matrix"].items()
+        if any("valid_time" in cell for cell in cells.values())
     ]
     if not tasks:
         return None
@@ -136,17 +136,19 @@ def _grid(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _time_constants(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What tau_sys of the first liquid model does under each shift, task by task."""
-    found = []
+    lines_of = []
     for task, kinds in result["shifts"].items():
         liquid = [
-            m for m in result["models"] if any("tau" in own.get(m, {}) for own in kinds.values())
+            m
+            for m in result["models"]
+            if any("tau" in cells.get(m, {}) for cells in kinds.values())
         ]
         named = next((m for m in ("LTC-8", *liquid) if m in liquid), None)
         if named is not None:
             rows = [
-                (kind, own[named]["tau"], own[named]["moved"], own[named]["growth"])
-                for kind, own in kinds.items()
-                if "tau" in own.get(named, {})
+                (kind, cells[named]["tau"], cells[named]["moved"], cells[named]["growth"])
+                for kind, cells in kinds.items()
+                if "tau" in cells.get(named, {})
             ]
-            found.append({"task": task, "model": named, "rows": rows})
-    return found
+            lines_of.append({"task": task, "model": named, "rows": rows})
+    return lines_of

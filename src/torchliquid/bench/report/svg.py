@@ -22,10 +22,10 @@ def to_svg(figure: Figure) -> str:
     return re.sub(f">([^<]*){_TAU_SYS}([^<]*)<", _subscript, short)
 
 
-def _subscript(words: re.Match[str]) -> str:
+def _subscript(match: re.Match[str]) -> str:
     """Words with tau_sys as a symbol; by dy, which all browsers know, unlike baseline-shift."""
     low = '<tspan dy="0.28em" font-size="75%">sys</tspan>'
-    return f'>{words[1]}{_TAU_SYS[0]}{low}<tspan dy="-0.21em">{words[2]}</tspan><'
+    return f'>{match[1]}{_TAU_SYS[0]}{low}<tspan dy="-0.21em">{match[2]}</tspan><'
 
 
 def to_png(figure: Figure) -> bytes:

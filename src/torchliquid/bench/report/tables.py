@@ -21,13 +21,13 @@ from torchliquid.bench.report.number_format import (
 from torchliquid.bench.report.suite_answers import verdict_words
 from torchliquid.messages import plural
 
-_VERDICTS = ("holds", "does not hold", "cannot tell")
+_VERDICTS = ("holds", "does not hold", "inconclusive")
 _STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD}
 Quantiles = Mapping[str, float | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A measure over lanes: its heading, its key in the summary, whether it is a skill.
 
     Of a skill the highest is best, and it is written with two decimals.
@@ -43,14 +43,14 @@ class Column:
         """The heading where nothing else tells the unit."""
         return f"{self.heading} ({self.unit})" if self.unit else self.heading
 
-    def cell(self, entry: Quantiles | None, *, best: bool) -> "Cell":
+    def cell(self, entry: Quantiles | None, *, best: bool) -> "TableCell":
         """How a model's quantiles are written in this column."""
         value = entry["median"] if entry else None
-        return Cell(*spread(entry, two_decimals if self.is_skill else number), best, value)
+        return TableCell(*spread(entry, two_decimals if self.is_skill else number), best, value)
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class TableCell:
     """Median and "[q10, q90]" as text, and whether the median is the best of its column."""
 
     median: str
@@ -74,29 +74,29 @@ class Row:
     seconds_alone: str
     lanes: str
     diverged: int
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
 
-def columns(summary: Mapping[str, Any], *, clean: bool = False) -> list[Column]:
+def columns(summary: Mapping[str, Any], *, clean: bool = False) -> list[TableColumn]:
     """The measures that a task has: MSEs, or, for a user's own table, RMSE and skill."""
     task = summary["task"]
     if task["has_clean"]:
         end = "_clean" if clean else ""
         return [
-            Column("train MSE", f"train_mse{end}"),
-            Column("test MSE, state reset", f"test_mse_reset{end}"),
-            Column("test MSE, state carried", f"test_mse_carry{end}"),
+            TableColumn("train MSE", f"train_mse{end}"),
+            TableColumn("test MSE, state reset", f"test_mse_reset{end}"),
+            TableColumn("test MSE, state carried", f"test_mse_carry{end}"),
         ]
     return [
-        Column("train RMSE", "train_rmse", task["unit"]),
-        Column("test RMSE, state reset", "test_rmse_reset", task["unit"]),
-        Column("test RMSE, state carried", "test_rmse_carry", task["unit"]),
-        Column("skill, state reset", "skill_reset", is_skill=True),
-        Column("skill, state carried", "skill_carry", is_skill=True),
+        TableColumn("train RMSE", "train_rmse", task["unit"]),
+        TableColumn("test RMSE, state reset", "test_rmse_reset", task["unit"]),
+        TableColumn("test RMSE, state carried", "test_rmse_carry", task["unit"]),
+        TableColumn("skill, state reset", "skill_reset", is_skill=True),
+        TableColumn("skill, state carried", "skill_carry", is_skill=True),
     ]
 
 
-def rows(summary: Mapping[str, Any], measures: list[Column]) -> list[Row]:
+def rows(summary: Mapping[str, Any], measures: list[TableColumn]) -> list[Row]:
     """A row for each model, in the summary's order."""
     models = summary["models"]
     best = {column.key: _best(models, column) for column in measures}
@@ -119,23 +119,25 @@ def rows(summary: Mapping[str, Any], measures: list[Column]) -> list[Row]:
     ]
 
 
-def sorted_by(rows: list[Row], place: int, column: Column) -> list[tuple[str, Cell]]:
+def sorted_by(
+    rows: list[Row], column_index: int, column: TableColumn
+) -> list[tuple[str, TableCell]]:
     """Models and their cells of one column, the best first, those without a number last."""
-    found = [(row.model, row.cells[place]) for row in rows]
+    cells = [(row.model, row.cells[column_index]) for row in rows]
     sign = -1 if column.is_skill else 1
-    return sorted(found, key=lambda f: math.inf if f[1].value is None else sign * f[1].value)
+    return sorted(cells, key=lambda f: math.inf if f[1].value is None else sign * f[1].value)
 
 
-def _best(models: Mapping[str, Any], column: Column) -> str | None:
+def _best(models: Mapping[str, Any], column: TableColumn) -> str | None:
     """The model with the best median, if there are at least two to choose from."""
-    found = {
+    best = {
         name: float(entry["median"])
         for name, facts in models.items()
         if (entry := facts.get(column.key)) and entry["median"] is not None
     }
-    if len(found) < 2:
+    if len(best) < 2:
         return None
-    return (max if column.is_skill else min)(found, key=found.__getitem__)
+    return (max if column.is_skill else min)(best, key=best.__getitem__)
 
 
 def results_table(summary: Mapping[str, Any]) -> Table:
@@ -161,7 +163,7 @@ class SeriesTable:
     """Errors on each of several series: a row for each, and how often a model is the best."""
 
     models: tuple[str, ...]
-    rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, str, tuple[TableCell, ...]], ...]
     best: tuple[int, ...]
 
 
@@ -174,12 +176,12 @@ def series_table(summary: Mapping[str, Any]) -> SeriesTable | None:
     best = dict.fromkeys(models, 0)
     lines = []
     for row in rows:
-        found = {name: row["test_rmse_carry"][name] for name in models}
-        finite = {name: error for name, error in found.items() if error is not None}
+        errors = {name: row["test_rmse_carry"][name] for name in models}
+        finite = {name: error for name, error in errors.items() if error is not None}
         first = min(finite, key=finite.__getitem__) if finite else None
         if first is not None:
             best[first] += 1
-        cells = tuple(Cell(number(e), "", name == first, e) for name, e in found.items())
+        cells = tuple(TableCell(number(e), "", name == first, e) for name, e in errors.items())
         lines.append((row["series"], f"{row['targets']:,}", cells))
     return SeriesTable(models, tuple(lines), tuple(best.values()))
 
@@ -189,9 +191,9 @@ def series_line(summary: Mapping[str, Any]) -> str:
     table = series_table(summary)
     if table is None:
         return ""
-    found = sorted(zip(table.best, table.models, strict=True), key=lambda pair: -pair[0])
-    words = ", ".join(f"{name} on {many}" for many, name in found if many)
-    return f"lowest median test RMSE, state carried, of {len(table.rows)} series: {words}"
+    wins = sorted(zip(table.best, table.models, strict=True), key=lambda pair: -pair[0])
+    parts = ", ".join(f"{name} on {wins_count}" for wins_count, name in wins if wins_count)
+    return f"lowest median test RMSE, state carried, of {len(table.rows)} series: {parts}"
 
 
 def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
@@ -199,7 +201,7 @@ def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]
 
     A setting at the end of what was tried says so. Nothing where nothing was tuned.
     """
-    found = []
+    rows = []
     for name, facts in summary["models"].items():
         choice = facts.get("choice")
         if choice is None:
@@ -210,22 +212,22 @@ def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]
         rate, dt = (_tried(choice, key, facts[key]) for key in ("learning_rate", "dt"))
         rate += _besides(choice["taken"])
         epochs = f"{facts.get('epochs') or summary['task']['epochs']:,}"
-        found.append((name, rate, "\N{EN DASH}" if facts["dt"] is None else dt, epochs, spread))
-    return found
+        rows.append((name, rate, "\N{EN DASH}" if facts["dt"] is None else dt, epochs, spread))
+    return rows
 
 
 def settings_line(summary: Mapping[str, Any]) -> str:
     """The same in a line, empty where nothing was tuned."""
-    words = [
+    parts = [
         f"{name} lr {rate}"
         + (f", dt {dt}" if dt != "\N{EN DASH}" else "")
         + ("" if summary["task"]["valid"] else f", {epochs} epochs")
         for name, rate, dt, epochs, _ in settings(summary)
     ]
-    if not words:
+    if not parts:
         return ""
     where = "the validation part" if summary["task"]["valid"] else "draws of their own"
-    return f"chosen on {where}, of {summary['task']['trials']} trials: {'; '.join(words)}"
+    return f"chosen on {where}, of {summary['task']['trials']} trials: {'; '.join(parts)}"
 
 
 def _besides(taken: Mapping[str, Any]) -> str:
@@ -252,12 +254,12 @@ def claim_groups(summary: Mapping[str, Any]) -> list[str]:
 def claim_rows(summary: Mapping[str, Any]) -> list[list[dict[str, Any] | None]]:
     """A row for each claim, in it an entry for each of `claim_groups`."""
     groups = claim_groups(summary)
-    found: dict[str, list[dict[str, Any] | None]] = {}
+    rows: dict[str, list[dict[str, Any] | None]] = {}
     for claim in summary["claims"]:
         key = claim["id"].partition(":")[0]
-        row = found.setdefault(key, [None] * len(groups))
+        row = rows.setdefault(key, [None] * len(groups))
         row[groups.index(claim["group"])] = claim
-    return list(found.values())
+    return list(rows.values())
 
 
 def too_few(summary: Mapping[str, Any]) -> str:
@@ -269,10 +271,10 @@ def too_few(summary: Mapping[str, Any]) -> str:
 
 
 def tally(summary: Mapping[str, Any]) -> list[str]:
-    """How many claims hold, for each of `claim_groups`."""
+    """How many claims lock_folder, for each of `claim_groups`."""
     lines = []
-    for place, name in enumerate(claim_groups(summary)):
-        row = [claims[place] for claims in claim_rows(summary)]
+    for index, name in enumerate(claim_groups(summary)):
+        row = [claims[index] for claims in claim_rows(summary)]
         counts = Counter(claim["verdict"] for claim in row if claim)
         parts = [f"{verdict} {counts[verdict]}" for verdict in _VERDICTS if counts[verdict]]
         lines.append(f"{name}: {', '.join(parts)}")
@@ -347,7 +349,7 @@ def suite_tables(result: Mapping[str, Any]) -> list[Table]:
         size = f"{row['parameters']:,}"
         ladder.add_row(row["task"], row["model"], size, row["against"], words(row))
     named = ((table, result["contrasts"]), (ladder, result["ladders"]))
-    return [own for own, rows in named if rows]
+    return [tables for tables, rows in named if rows]
 
 
 def compared_table(rows: Sequence[Mapping[str, Any]]) -> Table:

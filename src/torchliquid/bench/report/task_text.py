@@ -51,11 +51,11 @@ def outline(
     split = f"{task.steps:,}: {task.train:,} to train on, "
     split += f"{task.valid:,} to choose the epoch on, " if task.valid else ""
     kept = sorted(path.stem for path in (folder / "runs").glob("*.safetensors"))
-    own = list(article_words(task.spec).items()) if task.is_articles else _table_words(task)
+    lines = list(article_words(task.spec).items()) if task.is_articles else _table_words(task)
     if series is not None:
-        own += _column_words(series)
+        lines += _column_words(series)
     return [
-        *own,
+        *lines,
         ("steps", f"{split}{task.test:,} to test on"),
         ("models", ", ".join(models)),
         ("training", _training_words(protocol)),
@@ -66,16 +66,16 @@ def outline(
 
 
 def _training_words(protocol: Mapping[str, Any]) -> str:
-    words = "{lanes} lanes, {epochs:,} epochs, seed {seed}".format(**protocol)
+    text = "{lanes} lanes, {epochs:,} epochs, seed {seed}".format(**protocol)
     rate = "Adam {learning_rate:g}".format(**protocol)
     if protocol["trials"] == 1:
-        return f"{words}, {rate}"
+        return f"{text}, {rate}"
     names = {"dt": "dt (models that take it)"}
     tuned = " and ".join(names.get(name, name.replace("_", " ")) for name in protocol["tuned"])
-    given = "" if "learning_rate" in protocol["tuned"] else f", {rate}"
+    rate_text = "" if "learning_rate" in protocol["tuned"] else f", {rate}"
     return (
-        f"{words}{given}; before, each network tries {protocol['trials']} values of {tuned} on the "
-        "validation part"
+        f"{text}{rate_text}; before, each network tries {protocol['trials']} values of {tuned} on "
+        "the validation part"
     )
 
 
@@ -102,9 +102,9 @@ def _table_words(task: Task) -> list[tuple[str, str]]:
         ("prediction", {"change": "the change from the current value"}.get(spec["predict"],
                                                                         "the value itself")),
     ]  # fmt: skip
-    if task.labels:
+    if task.series_names:
         lengths = [len(line) for line in task.timelines()]
-        lines.append(("series", f"{len(lengths)} told apart by {spec['series']}, of {min(lengths)} "
+        lines.append(("series", f"{len(lengths)} identified by {spec['series']}, of {min(lengths)} "
                       f"to {max(lengths)} steps, split by {spec['split']}"))  # fmt: skip
     lines += time_words(task)
     lines.append(("targets", f"{missing:,} of {task.steps:,} are missing or at a border of parts"))
@@ -118,7 +118,7 @@ def time_words(task: Task) -> list[tuple[str, str]]:
     first, last = (_moment(task, float(end(task.times))) for end in (np.min, np.max))
     spacing = "evenly spaced" if isinstance(task.dt, float) else "unevenly spaced"
     lines = [("time", f"{task.spec['time']}, targets from {first} to {last}, {spacing}")]
-    if not task.labels:
+    if not task.series_names:
         parts = {"train": 0, "validation": task.train, "test": task.train + task.valid}
         starts = ", ".join(
             f"{name} from {_moment(task, float(task.times[start]))}"
@@ -134,10 +134,10 @@ def gap_words(series: Series) -> list[tuple[str, str]]:
     if series.times is None:
         return []
     gaps = np.diff(series.times)
-    inside = gaps if series.member is None else gaps[np.diff(series.member) == 0]
+    inside = gaps if series.series_id is None else gaps[np.diff(series.series_id) == 0]
     unit = f" {series.time_unit}" if series.time_unit else ""
-    words = f"{inside.min():g} to {inside.max():g}, median {np.median(inside):g}{unit}"
-    return [("gaps", words)]
+    texts = f"{inside.min():g} to {inside.max():g}, median {np.median(inside):g}{unit}"
+    return [("gaps", texts)]
 
 
 def _column_words(series: Series) -> list[tuple[str, str]]:

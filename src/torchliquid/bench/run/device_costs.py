@@ -1,9 +1,9 @@
 """What the trained models of a benchmark cost on a microcontroller: exported, run, measured.
 
-Each network's typical lane (its median test error) becomes C in single precision and in whole
-numbers with weights of 8 bits. Both run over samples on an emulated core, where instructions, flash
+Each network's typical lane (its median test error) becomes C in single precision and in integers
+ with weights of 8 bits. Both run over samples on an emulated core, where instructions, flash
 and stack are counted, and over the whole series, where the test error is that of the exported model
-itself: of the C in single precision, and of the golden model, which the C equals to the bit.
+itself: of the C in single precision, and of the reference model, which the C equals to the bit.
 """
 
 import json
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.models.registry import Model, find
-from torchliquid.bench.run.store import Store, write_whole
+from torchliquid.bench.run.store import Store, write_file
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 from torchliquid.export import Measurement, check_tools, describe, to_c
@@ -29,19 +29,19 @@ STEPS = 50
 """Run on the core."""
 
 
-def measure(store: Store, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def measure(store: Store, notify: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
     """Measure every network of a store, and keep the result as ``edge.json`` beside its rows.
 
     Args:
         store: of a finished benchmark, with its trained models.
-        say: hears what was left out, and why.
+        notify: hears what was left out, and why.
 
     Raises:
         TorchliquidError: tools are missing, or a trained model is.
     """
     check_tools(CORE)
     task = store.load_task()
-    if isinstance(task.dt, np.ndarray) or task.member is not None or task.last_only:
+    if isinstance(task.dt, np.ndarray) or task.series_id is not None or task.last_only:
         raise TorchliquidError(
             "the task has irregular times, several series or sliding windows: exports are measured "
             "on one evenly sampled series"
@@ -56,7 +56,7 @@ def measure(store: Store, say: Callable[[str], None] = lambda text: None) -> dic
                 try:
                     cost = _measured(task, model, trained, lane, dtype)
                 except TorchliquidError as error:
-                    say(f"note: {model.name} as {dtype} is left out: {error}")
+                    notify(f"note: {model.name} as {dtype} is left out: {error}")
                     continue
                 measured.append(cost)
                 rows.append(_row(task, model, lane, dtype, cost))
@@ -67,7 +67,7 @@ def measure(store: Store, say: Callable[[str], None] = lambda text: None) -> dic
         "flags": measured[0].flags if measured else "",
         "rows": rows,
     }
-    write_whole(store.folder / "edge.json", (json.dumps(facts, indent=1) + "\n").encode())
+    write_file(store.folder / "edge.json", (json.dumps(facts, indent=1) + "\n").encode())
     return facts
 
 
@@ -76,11 +76,11 @@ def _measured(task: Task, model: Model, trained: Any, lane: int, dtype: str) -> 
     inputs = seen[lane if len(seen) > 1 else 0]
     columns = describe(trained).scaling.inputs
     offset, scale = np.array([c.offset for c in columns]), np.array([c.scale for c in columns])
-    given = (offset + scale * inputs).astype(np.float32)
-    calibrate = given[: task.train] if dtype == "q8" else None
+    physical = (offset + scale * inputs).astype(np.float32)
+    calibrate = physical[: task.train] if dtype == "q8" else None
     with tempfile.TemporaryDirectory() as folder:
         exported = to_c(
-            trained, Path(folder) / "c", name="net", dtype=dtype, calibrate=calibrate, test=given
+            trained, Path(folder) / "c", name="net", dtype=dtype, calibrate=calibrate, test=physical
         )
         return export_measure(exported, CORE, STEPS)
 

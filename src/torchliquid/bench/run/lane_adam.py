@@ -43,7 +43,7 @@ def _between(first: float, last: float, share: float) -> float:
     return last + (first - last) / 2 * (1 + math.cos(math.pi * share))
 
 
-class Steps:
+class LaneAdam:
     """An optimiser for a pack: Adam, with decoupled weight decay as in AdamW.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchliquid.bench.models.registry import Model
 from torchliquid.bench.run.store import AFTER, BEFORE
 from torchliquid.bench.run.windows import along, inputs_for
-from torchliquid.bench.tasks.task import Steps, Task
+from torchliquid.bench.tasks.task import StepIndex, Task
 from torchliquid.insight import time_constants
 from torchliquid.nn import LTC, Pack
 
@@ -71,11 +71,11 @@ def probe(
     size = float(x[..., : task.train, 0].std())
     floor = _floor(task)
     arrays: Arrays = {"tau": tau.numpy().copy()}
-    places = _places(lines, test, seed)
+    sites = _places(lines, test, seed)
     lowest = torch.full((len(pack),), torch.inf)
-    if len(places):
+    if len(sites):
         states = along(lambda x, dt: pack.states(x, dt=dt)[0], x, dt, lines)
-        lowest = _planted(task, pack, x, dt, states, places, size, floor, arrays, tau)
+        lowest = _planted(task, pack, x, dt, states, sites, size, floor, arrays, tau)
     tau_sys = along(lambda x, dt: pack.time_constants(x, dt=dt), x, dt, lines)
     u = x[..., 0].reshape(-1, task.steps)
     arrays["smooth_contrast"] = _contrast(u, tau_sys, lines, test)
@@ -94,29 +94,29 @@ def probe(
         "demo_lane": lane,
         "demo_events": events,
         "demo_interval": float(np.median(task.dt)),
-        "probe_places": len(places),
+        "probe_places": len(sites),
     }
 
 
-def _first_of_test(lines: list[Steps], test: int) -> Steps:
+def _first_of_test(lines: list[StepIndex], test: int) -> StepIndex:
     """The test steps of the first series that has some."""
-    return next(own for line in lines if len(own := line[line >= test]))
+    return next(steps for line in lines if len(steps := line[line >= test]))
 
 
-def _places(lines: list[Steps], test: int, seed: int) -> NDArray[np.int64]:
+def _places(lines: list[StepIndex], test: int, seed: int) -> NDArray[np.int64]:
     """Steps to plant events at, each with those around it: ``(P, BEFORE + AFTER)``.
 
     They lie in the test stretch, where it has room enough.
     """
     around = np.arange(-BEFORE, AFTER)
-    found = [
+    sites = [
         line[np.arange(BEFORE, len(line) - AFTER + 1)[:, None] + around]
         for line in lines
         if len(line) >= len(around)
     ]
-    if not found:
+    if not sites:
         return np.empty((0, len(around)), dtype=np.int64)
-    candidates = np.concatenate(found)
+    candidates = np.concatenate(sites)
     later = candidates[candidates[:, 0] >= test]
     if len(later) > PLACES // 4:
         candidates = later
@@ -130,7 +130,7 @@ def _planted(
     x: Tensor,
     dt: Tensor | None,
     states: Tensor,
-    places: NDArray[np.int64],
+    sites: NDArray[np.int64],
     size: float,
     floor: float,
     arrays: Arrays,
@@ -140,9 +140,9 @@ def _planted(
     before = np.full(task.steps, -1)
     for line in task.timelines():
         before[line[1:]] = line[:-1]
-    first = before[places[:, 0]]
+    first = before[sites[:, 0]]
     h0 = torch.where(torch.from_numpy(first >= 0)[:, None], states[:, first], 0.0).unsqueeze(1)
-    rows = torch.from_numpy(places)
+    rows = torch.from_numpy(sites)
     control = x[:, 0, rows] if x.dim() == 4 else x[0, rows]
     dt = None if dt is None else dt[0, rows]
     lowest = torch.full((len(pack),), torch.inf)
@@ -164,14 +164,14 @@ def _planted(
     return lowest
 
 
-def _contrast(u: Tensor, tau_sys: Tensor, lines: list[Steps], test: int) -> NDArray[np.float32]:
+def _contrast(u: Tensor, tau_sys: Tensor, lines: list[StepIndex], test: int) -> NDArray[np.float32]:
     """tau_sys of the slowest third of test steps over that of the fastest, less 1, ``(S,)``."""
     of_test = [line[np.flatnonzero(line >= test)] for line in lines]
     steps, previous = [], []
     for line, own in zip(lines, of_test, strict=True):
-        places = np.searchsorted(line, own)
-        steps.append(own[places > 0])
-        previous.append(line[places[places > 0] - 1])
+        indices = np.searchsorted(line, own)
+        steps.append(own[indices > 0])
+        previous.append(line[indices[indices > 0] - 1])
     now, then = (torch.from_numpy(np.concatenate(part)) for part in (steps, previous))
     speed = (u[:, now] - u[:, then]).abs().expand(len(tau_sys), -1)
     order = speed.argsort(dim=1)

@@ -23,7 +23,7 @@ def signals_kept() -> Iterator[Callable[[], None]]:
     """Keep Ctrl-C and the like until the function that this yields is called.
 
     Raised between two lines of a pool of processes, they leave a lock taken, or a worker that
-    nobody knows of and that waits for work for ever.
+    nothing knows of and that waits for work for ever.
     """
     came: list[tuple[int, Any]] = []
     before: dict[int, Callable[[int, Any], Any]] = {}
@@ -99,7 +99,7 @@ def in_slots(
     limit: float | None = None,
     *,
     start: Callable[..., None] = start_worker,
-    given: tuple[Any, ...] = (),
+    arguments: tuple[Any, ...] = (),
     tick: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Key, Future[Any]], None, None]:
     """Jobs side by side in processes, and each one's future as it ends.
@@ -111,15 +111,15 @@ def in_slots(
         jobs: the first ones start first.
         workers: processes.
         limit: seconds that a job may take once its process is up.
-        start: what each process does first, with the arguments ``given``.
-        given: see there.
+        start: what each process does first, with the arguments ``arguments``.
+        arguments: see there.
         tick: called a few times a second.
 
     Raises:
         NoRoomError: the system has no room for a process.
     """
     waiting = iter(jobs.items())
-    slots = [_Slot(start, given) for _ in range(min(workers, len(jobs)))]
+    slots = [_Slot(start, arguments) for _ in range(min(workers, len(jobs)))]
     with signals_kept() as answer:
         try:
             for slot in slots:
@@ -142,11 +142,11 @@ def in_slots(
 class _Slot:
     """A worker process and the job that it has."""
 
-    def __init__(self, start: Callable[..., None], given: tuple[Any, ...]) -> None:
+    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         self.pool: ProcessPoolExecutor | None = None
         self.job: Any = None
         self.future: Future[Any] = Future()
-        self._start, self._given = start, given
+        self._start, self._given = start, arguments
         self._began = 0.0
         self._pid: Future[int] = Future()
 

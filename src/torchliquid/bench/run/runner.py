@@ -25,7 +25,7 @@ import torch
 
 from torchliquid import __version__
 from torchliquid.bench.config import Protocol
-from torchliquid.bench.environment import describe
+from torchliquid.bench.environment import environment_facts
 from torchliquid.bench.models.methods import METHODS
 from torchliquid.bench.models.registry import Model, find
 from torchliquid.bench.run.free_run import lyapunov_times, of_method, of_pack, runs_free
@@ -34,7 +34,7 @@ from torchliquid.bench.run.probe import probe
 from torchliquid.bench.run.processes import NoRoomError, in_slots, start_worker
 from torchliquid.bench.run.scoring import per_lane, score
 from torchliquid.bench.run.shifting import under_shifts
-from torchliquid.bench.run.store import Run, Store, hold
+from torchliquid.bench.run.store import Run, Store, lock_folder
 from torchliquid.bench.run.training import Progress, seconds_alone, train
 from torchliquid.bench.run.tuning import is_tuned, passes, tune, tuned
 from torchliquid.bench.run.windows import predict, predict_along
@@ -88,7 +88,7 @@ def run(
             f"lanes is {protocol.lanes}, but the task has data for {len(task.inputs)}: give both "
             "the same number"
         )
-    with hold(folder):
+    with lock_folder(folder):
         return _run(task, chosen, protocol, folder, fresh, processes, report, notify)
 
 
@@ -114,7 +114,7 @@ def _run(
             report(model.name, passes(model, protocol))
         else:
             todo.append(model)
-            notify(f"note: trained models of {model.name} are damaged or missing: made anew")
+            notify(f"note: trained models of {model.name} are damaged or missing: made again")
     if finished:
         names = ", ".join(model.name for model in finished)
         notify(f"note: finished in {folder} already: {names}; `fresh` starts over")
@@ -162,7 +162,7 @@ def job(task: Task, model: Model, protocol: Protocol, store: Store, progress: Pr
         "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
         "command": _command(),
-        "environment": describe(),
+        "environment": environment_facts(),
     }
     if pack is not None:
         _save_models(pack, model.scaling(task), store.model_folder(model.name))
@@ -190,7 +190,7 @@ def compute(
         progress(protocol.epochs)
         facts = _facts(model, parameters, protocol) | {"notes": list(notes)}
         return Run(model.name, facts, dict(rows)), None
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LongStepWarning)
         choice, whole = None, passes(model, protocol)
         if is_tuned(model, protocol):
@@ -204,8 +204,8 @@ def compute(
     rows = score(task, *predictions, last=trained.curves["curve_train"][-1]) | trained.curves
     parameters = sum(p.numel() for p in trained.pack.model.parameters())
     facts = _facts(model, parameters, protocol)
-    # of a step that trials found best nobody is told to make it smaller
-    facts["notes"] = [text.partition(": give")[0] if choice else text for text in _words_of(said)]
+    # no warning for a step that trials chose
+    facts["notes"] = [text.partition(": give")[0] if choice else text for text in _words_of(caught)]
     facts["seconds_per_epoch"] = trained.seconds_per_epoch
     facts["seconds_evaluating"] = trained.seconds_evaluating
     facts["learning_rate"] = protocol.learning_rate
@@ -233,12 +233,12 @@ def compute(
     return Run(model.name, facts, dict(rows)), trained.pack
 
 
-def _words_of(said: Sequence[warnings.WarningMessage]) -> list[str]:
+def _words_of(caught: Sequence[warnings.WarningMessage]) -> list[str]:
     """Long steps are facts of the run; whatever else was said goes where it was meant to go."""
-    for other in said:
+    for other in caught:
         if not issubclass(other.category, LongStepWarning):
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
-    return [str(w.message) for w in said if issubclass(w.category, LongStepWarning)]
+    return [str(w.message) for w in caught if issubclass(w.category, LongStepWarning)]
 
 
 def _facts(model: Model, parameters: int, protocol: Protocol) -> dict[str, Any]:
@@ -294,7 +294,7 @@ def check(models: Sequence[str], protocol: Protocol, processes: int | None) -> l
     check_shifts(protocol.shifts, protocol.severities)
     check_schedule(protocol.schedule, protocol.weight_decay)
     if protocol.seed < 0:
-        raise TorchliquidError(f"seed is {protocol.seed}: give a whole number of at least 0")
+        raise TorchliquidError(f"seed is {protocol.seed}: give an integer of at least 0")
     if processes is not None and processes < 0:
         raise TorchliquidError(
             f"processes is {processes}: give a number of workers, or 0 for none beside this process"
@@ -331,16 +331,16 @@ def _in_processes(
         raise NoRoomError(error.strerror) from error
     jobs = {
         model.name: functools.partial(
-            _work, place, task, model, protocol, store.folder, store.settings
+            _work, index, task, model, protocol, store.folder, store.settings
         )
-        for place, model in enumerate(todo)
+        for index, model in enumerate(todo)
     }
 
     def tick() -> None:
         for model, epoch in zip(todo, board, strict=True):
             report(model.name, epoch)
 
-    slots = in_slots(jobs, processes, start=_start_worker, given=(board,), tick=tick)
+    slots = in_slots(jobs, processes, start=_start_worker, arguments=(board,), tick=tick)
     with contextlib.closing(slots) as ends:
         for _, future in ends:
             try:
@@ -359,7 +359,7 @@ def _start_worker(board: Any) -> None:
 
 
 def _work(
-    place: int,
+    index: int,
     task: Task,
     model: Model,
     protocol: Protocol,
@@ -367,7 +367,7 @@ def _work(
     settings: dict[str, Any],
 ) -> None:
     def progress(epoch: int) -> None:
-        _board[place] = epoch
+        _board[index] = epoch
 
     progress(0)
     job(task, model, protocol, Store.of_worker(folder, settings), progress)

@@ -42,12 +42,12 @@ def score(
         rows["train_mse" + suffix] = mse(carry[:, : task.train], target[:, : task.train])
         rows["test_mse_reset" + suffix] = mse(reset, target[:, test:])
         rows["test_mse_carry" + suffix] = mse(carry[:, test:], target[:, test:])
-    if task.member is not None:
-        of_test = task.member[test:]
+    if task.series_id is not None:
+        of_test = task.series_id[test:]
         rows["series_mse_carry"] = np.stack(
             [
                 mse(carry[:, test:][:, of_test == k], task.targets[:, test:][:, of_test == k])
-                for k in range(len(task.labels))
+                for k in range(len(task.series_names))
             ],
             axis=1,
         )

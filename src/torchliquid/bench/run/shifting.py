@@ -44,7 +44,7 @@ def under_shifts(
         the shift, and ``shift_moved_NAME (V, S)``, how far tau_sys is off that of the same step
         without the shift, as a share of it, on average.
     """
-    found: Rows = {}
+    errors_of: Rows = {}
     plain = None if pack is None or not protocol.shifts else _time_constants(task, model, pack)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # a longer step is the shift's doing
@@ -68,11 +68,11 @@ def under_shifts(
                     then = plain[:, steps[test:]]
                     levels.append(now.mean(axis=(1, 2)) / then.mean(axis=(1, 2)))
                     moved.append(np.abs(now / then - 1).mean(axis=(1, 2)))
-            found[f"shift_{name}"] = np.stack(errors)
+            errors_of[f"shift_{name}"] = np.stack(errors)
             if levels:
-                found[f"shift_tau_{name}"] = np.stack(levels)
-                found[f"shift_moved_{name}"] = np.stack(moved)
-    return found
+                errors_of[f"shift_tau_{name}"] = np.stack(levels)
+                errors_of[f"shift_moved_{name}"] = np.stack(moved)
+    return errors_of
 
 
 @torch.no_grad()

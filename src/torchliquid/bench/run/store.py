@@ -30,7 +30,7 @@ Arrays = dict[str, NDArray[Any]]
 BEFORE, AFTER = 10, 20
 """Samples of a probe (`torchliquid.bench.run.probe`) before the event, and from it on."""
 _FOLDERS = ("runs", "models", "figures")
-_NO_FACTS = ("inputs", "targets", "clean", "dt", "times", "member", "tuning", "faster")
+_NO_FACTS = ("inputs", "targets", "clean", "dt", "times", "series_id", "tuning", "faster")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Store:
 
     Raises:
         TorchliquidError: the folder holds results made with other settings, a damaged file, or
-            somebody's own files where ours would go.
+            other files where ours would go.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], *, fresh: bool = False) -> None:
@@ -121,7 +121,7 @@ class Store:
         arrays: Arrays = {"inputs": task.inputs, "targets": task.targets, "dt": np.asarray(task.dt)}
         if task.clean is not None:
             arrays["clean"] = task.clean
-        for name in ("times", "member"):
+        for name in ("times", "series_id"):
             if getattr(task, name) is not None:
                 arrays[name] = getattr(task, name)
         _write(self._task_file, {"settings": self.settings, "task": facts}, arrays)
@@ -130,15 +130,19 @@ class Store:
         """The task as `save_task` kept it."""
         facts, arrays = _read(self._task_file, _TASK_FACTS)
         task = facts["task"]
-        task |= {name: tuple(task.get(name, ())) for name in ("notes", "labels")}
-        task["columns"] = tuple((name, *rest) for name, *rest in task.get("columns", ()))
+        for old, new in _RENAMED.items():  # results of before the names changed
+            for held in (task, arrays):
+                if old in held:
+                    held[new] = held.pop(old)
+        task |= {name: tuple(task.get(name, ())) for name in ("notes", "series_names")}
+        task["columns"] = tuple((name, *numbers) for name, *numbers in task.get("columns", ()))
         dt = arrays["dt"]
         return Task(
             inputs=arrays["inputs"],
             targets=arrays["targets"],
             clean=arrays.get("clean"),
             times=arrays.get("times"),
-            member=arrays.get("member"),
+            series_id=arrays.get("series_id"),
             dt=dt if dt.ndim else float(dt),
             **task,
         )
@@ -159,7 +163,7 @@ class Store:
         if facts["model"] != model:
             raise TorchliquidError(
                 f"{path} holds the run of {facts['model']}: delete it, and the next call makes it "
-                "anew"
+                "again"
             )
         return Run(model, facts["run"], arrays)
 
@@ -184,16 +188,16 @@ class Store:
 
     def models_digest(self, model: str) -> str:
         """A hash of the trained models of all lanes, as they lie there; empty where none do."""
-        digest, found = hashlib.sha256(), False
+        digest, any_model = hashlib.sha256(), False
         folder = self.model_folder(model)
         try:
             for path in sorted(folder.glob("*/*")):
                 digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
                 digest.update(path.read_bytes())
-                found = True
+                any_model = True
         except OSError:
             return ""  # unreadable counts as missing
-        return digest.hexdigest() if found else ""
+        return digest.hexdigest() if any_model else ""
 
     def has_models(self, run: Run) -> bool:
         """Whether the trained models of a run lie there as it left them."""
@@ -215,7 +219,7 @@ class Store:
         return facts, arrays
 
     def _check_ours(self) -> None:
-        """Nobody's own folder of models or figures is to be emptied because ours bear its name."""
+        """Never empty another program's folder of models or figures because ours bear its name."""
         for name in _FOLDERS:
             if (self.folder / name).is_symlink() or (self.folder / name).is_file():
                 raise TorchliquidError(
@@ -249,7 +253,7 @@ class Store:
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Keep every other run out of a folder; a lock of a process that died counts for nothing.
 
     Raises:
@@ -279,7 +283,7 @@ def hold(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a later run, finds all of it or none of it."""
     try:
         atomic_write(path, content)
@@ -296,9 +300,10 @@ def _write(path: Path, facts: dict[str, Any], arrays: Arrays) -> None:
     whole = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     text = json.dumps(facts)
     # one key: safetensors writes several in an order that is another one each time
-    write_whole(path, save(whole, {"facts": f"{_checksum(text, whole)} {text}"}))
+    write_file(path, save(whole, {"facts": f"{_checksum(text, whole)} {text}"}))
 
 
+_RENAMED = {"member": "series_id", "labels": "series_names"}
 _TASK_FACTS, _RUN_FACTS = {"settings", "task"}, {"settings", "model", "run"}
 
 
@@ -320,7 +325,7 @@ def _read(path: Path, keys: set[str]) -> tuple[dict[str, Any], Arrays]:
         raise TorchliquidError(f"{path} is missing: no results there") from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise TorchliquidError(
-            f"{path} is damaged ({error}): delete it, and the next call makes it anew"
+            f"{path} is damaged ({error}): delete it, and the next call makes it again"
         ) from error
     return facts, arrays
 

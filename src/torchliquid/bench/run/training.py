@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import Model
-from torchliquid.bench.run.lane_adam import Steps
+from torchliquid.bench.run.lane_adam import LaneAdam
 from torchliquid.bench.run.windows import (
     Ready,
     Windows,
@@ -115,12 +115,12 @@ def train(
     return Trained(pack, curves.arrays(), seconds / protocol.epochs, evaluating, curves.best)
 
 
-def _optimiser(pack: Pack, protocol: Protocol, trials: Sequence[Trial] | None) -> Steps:
+def _optimiser(pack: Pack, protocol: Protocol, trials: Sequence[Trial] | None) -> LaneAdam:
     epochs = protocol.cycle or protocol.epochs
     if trials is None:
         rate = float(protocol.learning_rate)
-        return Steps(pack, rate, protocol.schedule, protocol.weight_decay, epochs)
-    return Steps(
+        return LaneAdam(pack, rate, protocol.schedule, protocol.weight_decay, epochs)
+    return LaneAdam(
         pack,
         [trial.learning_rate for trial in trials],
         [trial.schedule for trial in trials],
@@ -177,7 +177,7 @@ class _Curves:
             # over a longer stretch the start does not count, and it cannot be cut into windows
             if not task.last_only and task.test <= length_of(task):
                 later["reset"] = reset_windows(task, model, scale)
-        self.parts = {"train": windows} | {name: own.ready(width) for name, own in later.items()}
+        self.parts = {"train": windows} | {name: part.ready(width) for name, part in later.items()}
         self.rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in self.parts}
         self.epochs: list[int] = []
         self.best = np.full(len(pack), np.inf)

@@ -22,11 +22,11 @@ from torchliquid.errors import LongStepWarning
 
 RATES = (1e-3, 5e-2)
 DTS = (0.1, 10.0)
-"""Bounds of what is tried, both spread evenly over their logarithms."""
+"""Bounds of the settings tried, both spread evenly over their logarithms."""
 DRAWS = 3
-"""Draws that each trial is trained on, of a task that can be drawn anew."""
+"""Draws that each trial is trained on, of a task that can be drawn again."""
 FIRST = Trial(0.01, 1.0)
-"""What is tried first, and taken where nothing is tuned."""
+"""The first setting tried, and the one taken where nothing is tuned."""
 DECAYS = (0.0, 1e-3, 1e-2, 1e-1)
 TUNABLE = ("learning_rate", "dt", "schedule", "weight_decay")
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -52,7 +52,7 @@ class Choice:
 
 
 def trials_of(protocol: Protocol) -> list[Trial]:
-    """What is tried, the same for every model: rates in order, dt by the golden ratio.
+    """The settings tried, the same for every model: rates in order, dt by the golden ratio.
 
     So each of both is spread evenly, and neither follows the other. Every second trial has a cycle,
     and decays come in turn.
@@ -66,7 +66,7 @@ def trials_of(protocol: Protocol) -> list[Trial]:
         schedule=protocol.schedule,
         weight_decay=protocol.weight_decay,
     )
-    found, others = [first], protocol.trials - 1
+    trials, others = [first], protocol.trials - 1
     for k in range(others):
         drawn: dict[str, Any] = {
             "learning_rate": _between(RATES, k / max(1, others - 1)),
@@ -74,9 +74,9 @@ def trials_of(protocol: Protocol) -> list[Trial]:
             "schedule": SCHEDULES[(k + 1) % 2],
             "weight_decay": DECAYS[int(len(DECAYS) * (k * math.sqrt(2) % 1))],
         }
-        own = {name: value for name, value in drawn.items() if name in protocol.tuned}
-        found.append(dataclasses.replace(first, **own))
-    return found
+        varied = {name: value for name, value in drawn.items() if name in protocol.tuned}
+        trials.append(dataclasses.replace(first, **varied))
+    return trials
 
 
 def _between(bounds: tuple[float, float], share: float) -> float:
@@ -100,7 +100,7 @@ def tune(
 ) -> Choice:
     """Try settings on the validation part; the first counts where none gives a finite error.
 
-    Of a task that can be drawn anew, each trial has `DRAWS` lanes with a draw of their own each,
+    Of a task that can be drawn again, each trial has `DRAWS` lanes with a draw of their own each,
     and the number of epochs is found there as well, since the task has no validation part.
     """
     trials = trials_of(protocol)
@@ -110,13 +110,13 @@ def tune(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # the trial that is taken says it again
         lanes = [trial for trial in trials for _ in range(draws)]
-        found = train(task, model, protocol, progress, lanes)
+        trained = train(task, model, protocol, progress, lanes)
     with np.errstate(divide="ignore"):
-        errors = np.exp(np.log(found.best).reshape(-1, draws).mean(axis=1))
+        errors = np.exp(np.log(trained.best).reshape(-1, draws).mean(axis=1))
     best = int(np.argmin(errors))
     taken = trials[best]
     if draws > 1:
-        chosen = found.curves["chosen_epoch"].reshape(-1, draws)[best]
+        chosen = trained.curves["chosen_epoch"].reshape(-1, draws)[best]
         taken = dataclasses.replace(taken, epochs=max(1, int(np.median(chosen))))
     return Choice(trials, errors.tolist(), taken)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchliquid.bench.models.registry import Model
-from torchliquid.bench.tasks.task import Array, Steps, Task
+from torchliquid.bench.tasks.task import Array, StepIndex, Task
 from torchliquid.nn import Pack, SequenceModel
 
 LARGEST = 2**24
@@ -37,8 +37,8 @@ class Windows(NamedTuple):
         for start in range(0, sequences, size):
             part = slice(start, start + size)
             dt = None if self.dt is None else self.dt[..., part, :]
-            own = self.x[..., part, :, :], dt, target[..., part, :], present[..., part, :]
-            parts.append(own)
+            views = self.x[..., part, :, :], dt, target[..., part, :], present[..., part, :]
+            parts.append(views)
         return Ready(parts, present.sum(dim=(-2, -1)))
 
 
@@ -126,15 +126,15 @@ def _windows(
         low, high = np.searchsorted(line, (start, stop))
         if before is None:
             first = np.arange(max(low, length - 1), high) - length + 1
-            own = first + length - 1
+            last = first + length - 1
             size = length
         else:
-            own = np.arange(low, high, length)
-            first, size = np.maximum(own - before, 0), before + min(length, stop - start)
-        places = first[:, None] + np.arange(size)
-        end = np.minimum(own + (1 if before is None else length), high)
-        counted.append((places >= own[:, None]) & (places < end[:, None]))
-        sequences.append(line[np.minimum(places, max(high - 1, 0))])
+            last = np.arange(low, high, length)
+            first, size = np.maximum(last - before, 0), before + min(length, stop - start)
+        indices = first[:, None] + np.arange(size)
+        end = np.minimum(last + (1 if before is None else length), high)
+        counted.append((indices >= last[:, None]) & (indices < end[:, None]))
+        sequences.append(line[np.minimum(indices, max(high - 1, 0))])
     steps = torch.from_numpy(np.concatenate(sequences))
     target = torch.from_numpy(task.targets)[:, steps]
     x = x.squeeze(-3)[..., steps, :]
@@ -174,7 +174,7 @@ def predict(task: Task, model: Model, pack: Pack) -> tuple[Array, Array]:
 
 
 @torch.no_grad()
-def predict_along(task: Task, model: Model, pack: Pack, lines: list[Steps]) -> Array:
+def predict_along(task: Task, model: Model, pack: Pack, lines: list[StepIndex]) -> Array:
     """Predictions ``(S, T)`` along each of these series, from a zero state at its first step."""
     x, dt = inputs_for(task, model)
     y = (
@@ -189,7 +189,10 @@ def predict_along(task: Task, model: Model, pack: Pack, lines: list[Steps]) -> A
 
 
 def along(
-    run: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, dt: Tensor | None, lines: list[Steps]
+    run: Callable[[Tensor, Tensor | None], Tensor],
+    x: Tensor,
+    dt: Tensor | None,
+    lines: list[StepIndex],
 ) -> Tensor:
     """What a pack gives at every step of each series run from end to end: ``(S, T, F)``.
 
@@ -199,7 +202,7 @@ def along(
         dt: see `inputs_for`.
         lines: the steps of each series; zero stands at steps of none.
     """
-    found: Tensor | None = None
+    outputs: Tensor | None = None
     for batch in _of_like_length(lines):
         longest = max(map(len, batch))
         steps = torch.stack([torch.from_numpy(line[np.minimum(np.arange(longest), len(line) - 1)])
@@ -207,17 +210,17 @@ def along(
         there = torch.stack([torch.arange(longest) < len(line) for line in batch])
         gaps = None if dt is None else dt.squeeze(-2)[..., steps]
         y = run(x.squeeze(-3)[..., steps, :], gaps)
-        if found is None:
-            found = y.new_zeros(len(y), x.shape[-2], y.shape[-1])
-        found[:, steps[there]] = y[:, there]
-    if found is None:
+        if outputs is None:
+            outputs = y.new_zeros(len(y), x.shape[-2], y.shape[-1])
+        outputs[:, steps[there]] = y[:, there]
+    if outputs is None:
         raise ValueError("there is no step to run over")
-    return found
+    return outputs
 
 
-def _of_like_length(lines: list[Steps]) -> list[list[Steps]]:
+def _of_like_length(lines: list[StepIndex]) -> list[list[StepIndex]]:
     """The series in batches, of which the longest is less than twice as long as the shortest."""
-    batches: dict[int, list[Steps]] = {}
+    batches: dict[int, list[StepIndex]] = {}
     for line in lines:
         if len(line):
             batches.setdefault(len(line).bit_length(), []).append(line)
@@ -234,7 +237,7 @@ def _end_to_end(pack: Pack, x: Tensor, dt: Tensor | None) -> Tensor:
     return torch.cat(outputs, dim=-2)
 
 
-def _after_windows(task: Task, pack: Pack, x: Tensor, dt: Tensor | None, line: Steps) -> Tensor:
+def _after_windows(task: Task, pack: Pack, x: Tensor, dt: Tensor | None, line: StepIndex) -> Tensor:
     """Outputs ``(S, T, 1)``, each from a state that starts at zero a window before."""
     before, x = int(line[0]), x[..., int(line[0]) :, :]
     dt = None if dt is None else dt[:, before:]

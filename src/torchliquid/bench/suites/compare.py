@@ -51,13 +51,13 @@ def _errors(folder: Path) -> dict[tuple[str, str], list[float]]:
     import csv
 
     path = folder / "rows.csv"
-    found: dict[tuple[str, str], list[float]] = {}
+    errors: dict[tuple[str, str], list[float]] = {}
     try:
         check_regular(path)
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row["state"] == "carry" and not row["shift"]:
-                    found.setdefault((row["task"], row["model"]), []).append(float(row["mse"]))
+                    errors.setdefault((row["task"], row["model"]), []).append(float(row["mse"]))
     except OSError as error:
         raise TorchliquidError(
             f"cannot read {path} ({error.strerror}): give a folder of a suite's results"
@@ -66,4 +66,4 @@ def _errors(folder: Path) -> dict[tuple[str, str], list[float]]:
         raise TorchliquidError(
             f"{path} is no table of rows ({', '.join(COLUMNS)}): run the suite again"
         ) from error
-    return found
+    return errors

@@ -45,7 +45,7 @@ def attempt(call: Callable[[], Outcome]) -> Outcome:
         return call()
     except TorchliquidError as error:
         return Outcome("error", str(error))
-    except Exception as error:  # a job is somebody's code: whatever it raises is what became of it
+    except Exception as error:  # a job is any code: whatever it raises is what became of it
         return _failed(error)
 
 
@@ -92,7 +92,7 @@ def on_dask(
         out: folder of the results.
 
     Raises:
-        TorchliquidError: nobody answers there, or no longer; there is no worker, or one that
+        TorchliquidError: nothing answers there, or no longer; there is no worker, or one that
             differs or does not see the folder; the package ``distributed`` is not installed.
     """
     try:
@@ -175,15 +175,15 @@ def _check_workers(client: Any, address: str, out: Path | None) -> None:
             f"there are no workers at {address}: start some, `dask worker {address}`"
         ) from error
     except Exception as error:  # a worker without this package cannot even be asked
-        words = str(error).splitlines()
+        lines = str(error).splitlines()
         raise TorchliquidError(
-            f"a worker at {address} cannot run torchliquid ({words[0] if words else error!r}): "
+            f"a worker at {address} cannot run torchliquid ({lines[0] if lines else error!r}): "
             "install this version there"
         ) from error
-    own = _versions()
+    here = _versions()
     for name, (versions, sees) in sorted(answers.items()):
-        odd = [f"{what} {theirs} (here {own[what]})" for what, theirs in versions.items()
-               if theirs != own[what]]  # fmt: skip
+        odd = [f"{what} {theirs} (here {here[what]})" for what, theirs in versions.items()
+               if theirs != here[what]]  # fmt: skip
         if odd:
             raise TorchliquidError(
                 f"worker {name} has {', '.join(odd)}: results would differ; install the same there"
@@ -219,7 +219,7 @@ def shard(jobs: Jobs, part: str | None) -> dict[Key, Callable[[], Outcome]]:
     """
     if part is None:
         return dict(jobs)
-    first, _, many = part.partition("/")
-    if not (first.isdecimal() and many.isdecimal() and 1 <= int(first) <= int(many)):
+    first, _, count = part.partition("/")
+    if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
         raise TorchliquidError(f"shard is {part!r}: give i/N, as 1/4, with i from 1 to N")
-    return dict(list(jobs.items())[int(first) - 1 :: int(many)])
+    return dict(list(jobs.items())[int(first) - 1 :: int(count)])

@@ -18,10 +18,10 @@ def planned(path: Path, first_run: str | None) -> dict[str, Any]:
         ``commit`` and ``committed``, None where the file is not in git, or was changed since;
         ``first_run``; ``label``: ``"planned"`` where the commit came first, else ``"exploratory"``.
     """
-    found = None
+    listing = None
     if is_as_committed(path):
-        found = git(path.resolve().parent, "log", "-1", "--format=%H %cI", "--", path.name)
-    commit, _, when = (found or "").partition(" ")
+        listing = git(path.resolve().parent, "log", "-1", "--format=%H %cI", "--", path.name)
+    commit, _, when = (listing or "").partition(" ")
     committed = None
     if when:
         committed = datetime.fromisoformat(when).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

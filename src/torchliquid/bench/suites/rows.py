@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from torchliquid.bench.run.store import Run, write_whole
+from torchliquid.bench.run.store import Run, write_file
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import check_regular
 
@@ -22,23 +22,23 @@ def rows(runs: Mapping[str, Mapping[str, Run]], severities: tuple[int, ...]) -> 
     """
     for task, models in runs.items():
         for model, run in models.items():
-            own = (task, model, run.facts["parameters"])
+            head = (task, model, run.facts["parameters"])
             for state in ("carry", "reset"):
                 for lane, error in enumerate(run.arrays[f"test_mse_{state}"].tolist()):
-                    yield *own, lane, state, "", 0, error
+                    yield *head, lane, state, "", 0, error
             for kind, errors in run.shifts().items():
                 for severity, of_lanes in zip(severities, np.asarray(errors), strict=True):
                     for lane, error in enumerate(of_lanes.tolist()):
-                        yield *own, lane, "carry", kind, severity, error
+                        yield *head, lane, "carry", kind, severity, error
 
 
-def write_csv(path: Path, found: Iterator[Row]) -> None:
+def write_csv(path: Path, lines: Iterator[Row]) -> None:
     """The rows as a CSV file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows((*row[:-1], f"{row[-1]:.9g}") for row in found)
-    write_whole(path, text.getvalue().encode())
+    writer.writerows((*row[:-1], f"{row[-1]:.9g}") for row in lines)
+    write_file(path, text.getvalue().encode())
 
 
 def write_parquet(csv_file: Path, path: Path) -> int:
@@ -62,5 +62,5 @@ def write_parquet(csv_file: Path, path: Path) -> int:
         raise TorchliquidError(
             f"cannot read {csv_file} ({error.strerror}): give a folder of a suite's results"
         ) from error
-    write_whole(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
     return len(table)

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from torchliquid.bench.config import Protocol
-from torchliquid.bench.environment import describe
+from torchliquid.bench.environment import environment_facts
 from torchliquid.bench.judging.aggregate import matrix, overall, shifts
 from torchliquid.bench.judging.summary import summarise
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.run.runner import WORTH_WORKERS, job, settings_of, training_seconds
-from torchliquid.bench.run.store import Store, hold, write_whole
+from torchliquid.bench.run.store import Store, lock_folder, write_file
 from torchliquid.bench.suites.engine import (
     Key,
     Outcome,
@@ -40,7 +40,7 @@ from torchliquid.bench.suites.verdicts import ladders, verdicts
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 Draw = Callable[[Store, dict[str, Any]], Path]
 
 
@@ -53,21 +53,21 @@ def folder_of(out: Path, entry: TaskEntry, task: Task, protocol: Protocol) -> Pa
 
 def status(suite: Suite, out: Path) -> list[tuple[str, Path | None, list[str], str]]:
     """Of each task: its name, folder, models that are finished, and what went wrong reading it."""
-    found: list[tuple[str, Path | None, list[str], str]] = []
+    states: list[tuple[str, Path | None, list[str], str]] = []
     for entry in suite.tasks:
         try:
             task, protocol = entry.build(suite.protocol)
         except TorchliquidError as error:
-            found.append((entry.name, None, [], str(error)))
+            states.append((entry.name, None, [], str(error)))
             continue
         folder = folder_of(out, entry, task, protocol)
         done = {path.stem for path in (folder / "runs").glob("*.safetensors")}
-        found.append((entry.name, folder, [m for m in entry.models if m in done], ""))
-    return found
+        states.append((entry.name, folder, [m for m in entry.models if m in done], ""))
+    return states
 
 
 @dataclasses.dataclass(frozen=True)
-class How:
+class Execution:
     """On what a suite runs.
 
     Args:
@@ -88,9 +88,9 @@ class How:
 def run_suite(
     suite: Suite,
     out: Path,
-    how: How = How(),
+    how: Execution = Execution(),
     *,
-    say: Say = lambda text: None,
+    notify: Notify = lambda text: None,
     draw: Draw | None = None,
 ) -> dict[str, Any]:
     """Run what is not yet finished, and write ``suite.json``.
@@ -102,8 +102,8 @@ def run_suite(
     Args:
         suite: see `torchliquid.bench.suites.suite.read_suite`.
         out: folder of the suite's results.
-        how: see `How`.
-        say: hears what is under way.
+        how: see `Execution`.
+        notify: hears what is under way.
         draw: writes a task's report from its store and summary.
 
     Returns:
@@ -117,7 +117,7 @@ def run_suite(
         TorchliquidError: the folder cannot be written, no scheduler answers, a shard that is none.
     """
     out = out.resolve()  # workers elsewhere may have another working directory
-    with hold(out):
+    with lock_folder(out):
         tasks: dict[str, dict[str, Any]] = {}
         jobs: dict[Key, Callable[[], Outcome]] = {}
         left: set[Key] = set()  # what is not finished
@@ -129,7 +129,7 @@ def run_suite(
                 store = Store(folder, settings_of(task, protocol))
                 store.save_task(task)
             except TorchliquidError as error:
-                say(f"{entry.name} failed: {error}")
+                notify(f"{entry.name} failed: {error}")
                 tasks[entry.name] = {"status": "error", "reason": str(error), "folder": None,
                                      "models": {}}  # fmt: skip
                 continue
@@ -145,10 +145,10 @@ def run_suite(
                                  "models": models}  # fmt: skip
         # of all jobs, finished or not: a shard that is resumed has the share that it had
         mine = shard(_longest_first(jobs), how.shard)
-        own = {key: call for key, call in mine.items() if key in left}
-        for (where, who), outcome in _outcomes(own, how, out, seconds, say):
+        calls = {key: call for key, call in mine.items() if key in left}
+        for (where, who), outcome in _outcomes(calls, how, out, seconds, notify):
             tasks[where]["models"][who] = outcome._asdict()
-        for where, who in left - set(own):
+        for where, who in left - set(calls):
             tasks[where]["models"][who] = {"status": "missing", "reason": "of another shard"}
         for facts in tasks.values():
             lost: dict[str, list[str]] = {}
@@ -156,13 +156,13 @@ def run_suite(
                 if end["status"] not in ("ok", "diverged"):
                     lost.setdefault(f"{end['status']}: {end['reason']}", []).append(who)
             if lost:
-                words = (f"{', '.join(names)} {end}" for end, names in lost.items())
-                facts |= {"status": "incomplete", "reason": "; ".join(words)}
+                endings = (f"{', '.join(names)} {end}" for end, names in lost.items())
+                facts |= {"status": "incomplete", "reason": "; ".join(endings)}
         if how.shard is not None:
             return {"suite": suite.name, "title": suite.title, "tasks": tasks}
-        stores = _summarised(suite, out, tasks, draw, say)
+        stores = _summarised(suite, out, tasks, draw, notify)
         result = _result(suite, out, tasks, stores)
-        write_whole(out / "suite.json", (json.dumps(result, indent=2) + "\n").encode())
+        write_file(out / "suite.json", (json.dumps(result, indent=2) + "\n").encode())
         return result
 
 
@@ -185,7 +185,11 @@ def _longest_first(jobs: dict[Key, Callable[[], Outcome]]) -> dict[Key, Callable
 
 
 def _outcomes(
-    jobs: dict[Key, Callable[[], Outcome]], how: How, out: Path, seconds: float, say: Say
+    jobs: dict[Key, Callable[[], Outcome]],
+    how: Execution,
+    out: Path,
+    seconds: float,
+    notify: Notify,
 ) -> Iterator[tuple[Key, Outcome]]:
     """How each job ended, said as it ends."""
     processes = how.processes
@@ -203,7 +207,7 @@ def _outcomes(
     for done, ((task, model), outcome) in enumerate(ends, start=1):
         why = f" ({outcome.reason})" if outcome.reason else ""
         passed = f"{time.monotonic() - start:.0f} s"
-        say(f"{done} of {len(jobs)}, {passed}: {task}, {model}: {outcome.status}{why}")
+        notify(f"{done} of {len(jobs)}, {passed}: {task}, {model}: {outcome.status}{why}")
         yield (task, model), outcome
 
 
@@ -211,8 +215,8 @@ def _work(
     entry: TaskEntry, protocol: Protocol, name: str, folder: Path, settings: dict[str, Any]
 ) -> Outcome:
     """One model on one task, in whatever process."""
-    task, own = _built(entry, protocol)
-    store = Store.of_worker(folder, settings_of(task, own))
+    task, its_protocol = _built(entry, protocol)
+    store = Store.of_worker(folder, settings_of(task, its_protocol))
     if store.settings != settings:
         raise TorchliquidError(
             "this worker makes another task of the suite than the caller did: give both the same "
@@ -220,10 +224,10 @@ def _work(
         )
     if store.has(name) and not _finished(store, name):
         store.drop(name)
-    job(task, find([name])[0], own, store, lambda epoch: None)
+    job(task, find([name])[0], its_protocol, store, lambda epoch: None)
     diverged = int(store.load(name).arrays["diverged"].sum())
     if diverged:
-        return Outcome("diverged", f"{diverged} of {own.lanes} lanes")
+        return Outcome("diverged", f"{diverged} of {its_protocol.lanes} lanes")
     return Outcome("ok")
 
 
@@ -239,7 +243,7 @@ def _built(entry: TaskEntry, protocol: Protocol) -> tuple[Task, Protocol]:
 
 
 def _summarised(
-    suite: Suite, out: Path, tasks: dict[str, dict[str, Any]], draw: Draw | None, say: Say
+    suite: Suite, out: Path, tasks: dict[str, dict[str, Any]], draw: Draw | None, notify: Notify
 ) -> dict[str, Store]:
     """Summary and report of each task that has a run; the stores of those that went well."""
     stores = {}
@@ -253,11 +257,11 @@ def _summarised(
                 continue
             summary = summarise(store)
             text = json.dumps(summary, indent=2) + "\n"
-            write_whole(store.folder / "summary.json", text.encode())
+            write_file(store.folder / "summary.json", text.encode())
             if draw is not None:
                 draw(store, summary)
         except TorchliquidError as error:
-            say(f"{entry.name} failed: {error}")
+            notify(f"{entry.name} failed: {error}")
             facts |= {"status": "error", "reason": str(error)}
             continue
         stores[entry.name] = store
@@ -297,5 +301,5 @@ def _result(
         "overall": overall(runs, suite.pivot),
         "matrix": matrix(runs, suite.pivot),
         "shifts": shifts(runs),
-        "environment": describe(),
+        "environment": environment_facts(),
     }

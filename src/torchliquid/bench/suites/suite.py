@@ -151,80 +151,80 @@ def read_suite(path: Path | str) -> Suite:
     """Read and check a suite file; nothing is run, and no table is opened.
 
     Raises:
-        TorchliquidError: the file cannot be read, or says something that nobody understands: a key,
+        TorchliquidError: the file cannot be read, or holds something unknown: a key,
             a model or a task that is unknown, a list that is empty, a value of another type.
     """
     path = Path(path)
     try:
-        given = tomllib.loads(read_file(path, _LONGEST).decode())
+        content = tomllib.loads(read_file(path, _LONGEST).decode())
     except OSError as error:
         raise TorchliquidError(
             f"cannot read {path} ({error.strerror}): give the path of a suite file"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TorchliquidError(f"{path} is no TOML ({error}): mend the file") from error
+        raise TorchliquidError(f"{path} is no TOML ({error}): fix the file") from error
     try:
-        return _suite(path, given)
+        return _suite(path, content)
     except TorchliquidError as error:
         raise TorchliquidError(f"{path}: {error}") from error
 
 
-def _suite(path: Path, given: dict[str, Any]) -> Suite:
+def _suite(path: Path, content: dict[str, Any]) -> Suite:
     keys = {"title", "models", "protocol", "shifts", "tasks", "contrasts", "ladders"}
-    check_known(given, keys, "a suite")
-    models = _texts(given.get("models"), "models")
+    check_known(content, keys, "a suite")
+    models = _texts(content.get("models"), "models")
     find(models)
-    tables = given.get("tasks", {})
+    tables = content.get("tasks", {})
     if not isinstance(tables, dict) or not tables:
         raise TorchliquidError("there is no task: give a table such as [tasks.sunspots]")
     tasks = tuple(_task(name, options, path.parent, models) for name, options in tables.items())
-    protocol = _shifts(given.get("shifts"), _protocol(given.get("protocol", {})))
+    protocol = _shifts(content.get("shifts"), _protocol(content.get("protocol", {})))
     contrasts = tuple(
         contrast
-        for entry in given.get("contrasts", [])
+        for entry in content.get("contrasts", [])
         for contrast in _contrasts(entry, models, tasks, protocol.shifts)
     )
     return Suite(
         name=path.stem,
-        title=str(given.get("title", path.stem)),
+        title=str(content.get("title", path.stem)),
         models=models,
         protocol=protocol,
         tasks=tasks,
         contrasts=contrasts,
-        ladders=tuple(_ladder(entry, models, tasks) for entry in given.get("ladders", [])),
+        ladders=tuple(_ladder(entry, models, tasks) for entry in content.get("ladders", [])),
         path=path,
     )
 
 
-def _protocol(given: Any) -> Protocol:
-    given = read(Protocol, given, "[protocol]")
-    for name in given.get("tuned", ()):
+def _protocol(table: Any) -> Protocol:
+    table = read(Protocol, table, "[protocol]")
+    for name in table.get("tuned", ()):
         if name not in TUNABLE:
             raise TorchliquidError(
                 f"tuned of [protocol] has {name!r}{nearest(name, TUNABLE)}: it knows "
                 f"{', '.join(TUNABLE)}"
             )
-    protocol = make_protocol(given)
+    protocol = make_protocol(table)
     check_schedule(protocol.schedule, protocol.weight_decay)
     return protocol
 
 
-def _task(name: str, given: Any, folder: Path, models: tuple[str, ...]) -> TaskEntry:
+def _task(name: str, table: Any, folder: Path, models: tuple[str, ...]) -> TaskEntry:
     what = f"task {name!r}"
-    check_table(given, what)
+    check_table(table, what)
     if not _NAME.fullmatch(name):
         raise TorchliquidError(
             f"{what}: names are of letters, digits, dots and dashes, as of a folder"
         )
-    kind = given.get("kind", name)
+    kind = table.get("kind", name)
     if kind not in KINDS:
         raise TorchliquidError(
             f"{what} has kind {kind!r}{nearest(str(kind), KINDS)}: give kind = one of "
             f"{', '.join(KINDS)}"
         )
-    own = {key: value for key, value in given.items() if key not in ("kind", "models")}
-    if "models" in given:
-        chosen = _texts(given["models"], f"models of {what}")
+    values = {key: value for key, value in table.items() if key not in ("kind", "models")}
+    if "models" in table:
+        chosen = _texts(table["models"], f"models of {what}")
         for model in chosen:
             if model not in models:
                 raise TorchliquidError(
@@ -232,17 +232,17 @@ def _task(name: str, given: Any, folder: Path, models: tuple[str, ...]) -> TaskE
                 )
         models = tuple(model for model in models if model in chosen)
     options = KINDS[kind].options
-    return TaskEntry(name, kind, options(**read(options, own, what)), folder, models)
+    return TaskEntry(name, kind, options(**read(options, values, what)), folder, models)
 
 
-def _shifts(given: Any, protocol: Protocol) -> Protocol:
-    if given is None:
+def _shifts(table: Any, protocol: Protocol) -> Protocol:
+    if table is None:
         return protocol
-    check_table(given, "shifts")
-    check_known(given, {"kinds", "severities"}, "[shifts]")
-    kinds = _texts(given.get("kinds"), "kinds of [shifts]")
+    check_table(table, "shifts")
+    check_known(table, {"kinds", "severities"}, "[shifts]")
+    kinds = _texts(table.get("kinds"), "kinds of [shifts]")
     kinds = tuple(SHIFTS) if kinds == ("all",) else kinds
-    severities = given.get("severities", list(SEVERITIES))
+    severities = table.get("severities", list(SEVERITIES))
     if not isinstance(severities, list) or not severities:
         raise TorchliquidError(f"severities of [shifts] is {severities!r}: give a list, as [1, 3]")
     for kind in kinds:
@@ -256,45 +256,45 @@ def _shifts(given: Any, protocol: Protocol) -> Protocol:
 
 
 def _contrasts(
-    given: Any, models: tuple[str, ...], tasks: tuple[TaskEntry, ...], shifts: tuple[str, ...]
+    table: Any, models: tuple[str, ...], tasks: tuple[TaskEntry, ...], shifts: tuple[str, ...]
 ) -> list[Contrast]:
     """What an entry of the file plans: one contrast, or one for each of its shifts."""
-    check_table(given, "contrasts")
+    check_table(table, "contrasts")
     fields = {field.name for field in dataclasses.fields(Contrast)} - {"shift"} | {"shifts"}
-    check_known(given, fields, "a contrast")
+    check_known(table, fields, "a contrast")
     for key in ("first", "second"):
-        if given.get(key) not in models:
+        if table.get(key) not in models:
             raise TorchliquidError(
-                f"a contrast's {key} is {given.get(key)!r}, no model of the suite"
-                f"{nearest(str(given.get(key)), models)}"
+                f"a contrast's {key} is {table.get(key)!r}, no model of the suite"
+                f"{nearest(str(table.get(key)), models)}"
             )
-    if given["first"] == given["second"]:
-        raise TorchliquidError(f"a contrast compares {given['first']} with itself")
-    if given.get("state", "carry") not in STATES:
-        raise TorchliquidError(f"a contrast's state is {given['state']!r}: give carry or reset")
-    named = _tasks_of(given, tasks, "a contrast")
+    if table["first"] == table["second"]:
+        raise TorchliquidError(f"a contrast compares {table['first']} with itself")
+    if table.get("state", "carry") not in STATES:
+        raise TorchliquidError(f"a contrast's state is {table['state']!r}: give carry or reset")
+    named = _tasks_of(table, tasks, "a contrast")
     models_of = {task.name: task.models for task in tasks}
     for name in named or ():
         for key in ("first", "second"):
-            if given[key] not in models_of[name]:
+            if table[key] not in models_of[name]:
                 raise TorchliquidError(
-                    f"a contrast of {given[key]} names task {name!r}, where that does not run"
+                    f"a contrast of {table[key]} names task {name!r}, where that does not run"
                 )
-    margin = given.get("margin", 0.1)
+    margin = table.get("margin", 0.1)
     if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < 10:
         raise TorchliquidError(
             f"a contrast's margin is {margin!r}: give a number from 0 on, as 0.1"
         )
-    if given.get("of", "error") not in ("error", "growth"):
-        raise TorchliquidError(f"a contrast is of {given['of']!r}: give error or growth")
-    own = {key: value for key, value in given.items() if key != "shifts"} | {"tasks": named}
-    if "shifts" not in given:
-        if "of" in given:
+    if table.get("of", "error") not in ("error", "growth"):
+        raise TorchliquidError(f"a contrast is of {table['of']!r}: give error or growth")
+    values = {key: value for key, value in table.items() if key != "shifts"} | {"tasks": named}
+    if "shifts" not in table:
+        if "of" in table:
             raise TorchliquidError(
                 "a contrast has 'of' but no shifts: name them, or leave 'of' out"
             )
-        return [Contrast(**own)]
-    listed = _texts(given["shifts"], "a contrast's shifts")
+        return [Contrast(**values)]
+    listed = _texts(table["shifts"], "a contrast's shifts")
     for name in () if listed == ("all",) else listed:
         if name not in shifts:
             raise TorchliquidError(
@@ -302,34 +302,34 @@ def _contrasts(
             )
     if not shifts:
         raise TorchliquidError("a contrast has shifts, but the suite has no [shifts] with kinds")
-    if given.get("state", "carry") != "carry":
+    if table.get("state", "carry") != "carry":
         raise TorchliquidError("a contrast has shifts: its state is always carry")
-    return [Contrast(**own, shift=name) for name in (shifts if listed == ("all",) else listed)]
+    return [Contrast(**values, shift=name) for name in (shifts if listed == ("all",) else listed)]
 
 
-def _ladder(given: Any, models: tuple[str, ...], tasks: tuple[TaskEntry, ...]) -> Ladder:
-    check_table(given, "ladders")
-    check_known(given, {"first", "second", "tasks"}, "a ladder")
+def _ladder(table: Any, models: tuple[str, ...], tasks: tuple[TaskEntry, ...]) -> Ladder:
+    check_table(table, "ladders")
+    check_known(table, {"first", "second", "tasks"}, "a ladder")
     rungs: list[tuple[str, ...]] = []
     for key in ("first", "second"):
-        cell = given.get(key)
-        own = tuple(m.name for m in find(models) if m.cell == cell and m.name.count("-") == 1)
-        if len(own) < 2:
+        cell = table.get(key)
+        sizes = tuple(m.name for m in find(models) if m.cell == cell and m.name.count("-") == 1)
+        if len(sizes) < 2:
             raise TorchliquidError(
                 f"a ladder's {key} is {cell!r}, of which the suite has no two sizes: give the name "
                 "of a cell, as 'LTC', and models as LTC-8 and LTC-16"
             )
-        rungs.append(own)
-    return Ladder(rungs[0], rungs[1], _tasks_of(given, tasks, "a ladder"))
+        rungs.append(sizes)
+    return Ladder(rungs[0], rungs[1], _tasks_of(table, tasks, "a ladder"))
 
 
 def _tasks_of(
-    given: Mapping[str, Any], tasks: tuple[TaskEntry, ...], what: str
+    table: Mapping[str, Any], tasks: tuple[TaskEntry, ...], what: str
 ) -> tuple[str, ...] | None:
     """The tasks that a contrast or a ladder names; None: all."""
-    if "tasks" not in given:
+    if "tasks" not in table:
         return None
-    named = _texts(given["tasks"], f"{what}'s tasks")
+    named = _texts(table["tasks"], f"{what}'s tasks")
     names = [task.name for task in tasks]
     for name in named:
         if name not in names:
@@ -339,7 +339,7 @@ def _tasks_of(
     return named
 
 
-def _texts(given: Any, what: str) -> tuple[str, ...]:
-    if not isinstance(given, list) or not given or not all(isinstance(t, str) for t in given):
-        raise TorchliquidError(f"{what} is {given!r}: give a list of names, at least one")
-    return tuple(given)
+def _texts(value: Any, what: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(t, str) for t in value):
+        raise TorchliquidError(f"{what} is {value!r}: give a list of names, at least one")
+    return tuple(value)

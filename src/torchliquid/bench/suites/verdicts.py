@@ -112,7 +112,7 @@ def judge(low: float | None, high: float | None, lanes: int, margin: float, p: f
     >>> judge(0.5, 0.8, 24, 0.1, 0.001), judge(1.2, 1.5, 24, 0.1, 0.001)
     ('lower', 'higher')
     >>> judge(0.95, 1.05, 24, 0.1, 0.8), judge(0.5, 0.8, 24, 0.1, 0.2)
-    ('as good as', 'cannot tell')
+    ('as good as', 'inconclusive')
 
     A difference that is beyond chance is never called "as good as", however small it is:
 
@@ -122,15 +122,15 @@ def judge(low: float | None, high: float | None, lanes: int, margin: float, p: f
     Interval and test may disagree, or lanes be too few:
 
     >>> judge(0.5, 1.5, 24, 0.1, 0.001), judge(0.5, 0.6, 5, 0.1, 1.0)
-    ('cannot tell', 'too few lanes')
+    ('inconclusive', 'too few lanes')
     """
     if lanes < LEAST_LANES:
         return "too few lanes"
     if low is None or high is None:
-        return "cannot tell"
+        return "inconclusive"
     small = 1 / (1 + margin) <= low and high <= 1 + margin
     if p >= LEVEL:
-        return "as good as" if small else "cannot tell"
+        return "as good as" if small else "inconclusive"
     if low <= 1 <= high:
-        return "cannot tell"
+        return "inconclusive"
     return ("lower" if high < 1 else "higher") + (", within the margin" if small else "")

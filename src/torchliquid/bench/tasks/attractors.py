@@ -106,8 +106,8 @@ class Attractor:
         run = _delayed if system.rate is None else _ordinary
         x, slope = run(system, rngs, steps)
         grid = system.step * np.arange(len(x)) - system.transient
-        found = CubicHermiteSpline(grid, x, slope)(times)
-        return np.asarray(((found - system.mean) / system.scale).T)
+        values = CubicHermiteSpline(grid, x, slope)(times)
+        return np.asarray(((values - system.mean) / system.scale).T)
 
 
 def _ordinary(

@@ -2,9 +2,9 @@
 
 The training part stays as it is. Noise, spikes, lost and stuck samples, drift, gain and late
 samples change the inputs that a model sees and leave its targets alone. With gaps, samples are not
-there at all: their steps are left out, and models that take the time between samples are told it.
-Speed and rate draw the signal anew, running faster from the start of the test stretch on; with
-rate, models are told that more time passes between samples (it is the same signal, sampled more
+there at all: their steps are left out, and models that take the time between samples get it.
+Speed and rate draw the signal again, running faster from the start of the test stretch on; with
+rate, models get that more time passes between samples (it is the same signal, sampled more
 rarely).
 
 Sizes are in standard deviations of a feature's training part. Inputs that are known beforehand (a
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.config import SEVERITIES
-from torchliquid.bench.tasks.task import Steps, Task
+from torchliquid.bench.tasks.task import StepIndex, Task
 from torchliquid.errors import TorchliquidError
 
 Values = NDArray[np.float64]
@@ -50,7 +50,7 @@ class Shifted(NamedTuple):
     """A task whose test stretch is another, and the steps of the old one that it holds."""
 
     task: Task
-    steps: Steps
+    steps: StepIndex
 
 
 def _noise(z: Values, level: float, rng: np.random.Generator) -> Values:
@@ -72,9 +72,9 @@ def _dropped(z: Values, level: float, rng: np.random.Generator) -> Values:
 def _stuck(z: Values, level: float, rng: np.random.Generator) -> Values:
     length = round(level * z.shape[1])
     first = rng.integers(0, z.shape[1] - length + 1, len(z))[:, None]
-    places = np.arange(z.shape[1])
-    within = (places >= first) & (places < first + length)
-    return np.take_along_axis(z, np.where(within, first, places)[:, :, None], axis=1)
+    positions = np.arange(z.shape[1])
+    within = (positions >= first) & (positions < first + length)
+    return np.take_along_axis(z, np.where(within, first, positions)[:, :, None], axis=1)
 
 
 def _drift(z: Values, level: float, rng: np.random.Generator) -> Values:
@@ -98,13 +98,13 @@ SHIFTS: dict[str, Shift] = {
     "drift": Shift("drift by {} standard deviations", (0.1, 0.25, 0.5, 1.0, 2.0), _drift),
     "gain": Shift("deviations from the mean {} times as large", _FASTER, _gain),
     "late": Shift("samples late by up to {} of an interval", (0.1, 0.25, 0.5, 0.75, 1.0), _late),
-    "gaps": Shift("{} of the samples left out, and the time told", _SHARES),
+    "gaps": Shift("{} of the samples left out, and the time given", _SHARES),
     "speed": Shift("the signal {} times as fast", _FASTER),
-    "rate": Shift("the signal sampled {} times more rarely, and the time told", _FASTER),
+    "rate": Shift("the signal sampled {} times more rarely, and the time given", _FASTER),
 }
 """By the name that suites and tables call it."""
 DRAWN_ANEW = ("speed", "rate")
-"""Shifts of tasks alone that can be drawn anew."""
+"""Shifts of tasks alone that can be drawn again."""
 
 
 def applies(name: str, task: Task) -> bool:
@@ -119,7 +119,7 @@ def check_shifts(names: Sequence[str], severities: Sequence[int]) -> None:
             raise TorchliquidError(f"shift is {name!r}: give some of {', '.join(SHIFTS)}")
     for severity in severities:
         if isinstance(severity, bool) or severity not in SEVERITIES:
-            raise TorchliquidError(f"severity is {severity!r}: give whole numbers from 1 to 5")
+            raise TorchliquidError(f"severity is {severity!r}: give integers from 1 to 5")
     for listed in (names, severities):
         if len(set(listed)) < len(listed):
             raise TorchliquidError(f"{list(listed)} names one twice: name each once")
@@ -136,7 +136,7 @@ def shifted(
         severity: 1 to 5.
         lanes: S; each has its own draws.
         seed: of the draws.
-        takes_dt: whether the model takes the time between samples. Others are told it as far as
+        takes_dt: whether the model takes the time between samples. Others get it as far as
             they were in training: as a feature, on tasks of irregular spacing.
     """
     shift = SHIFTS[name]
@@ -145,18 +145,18 @@ def shifted(
     whole = np.arange(task.steps)
     if shift.corrupt is not None:
         return Shifted(_corrupted(task, shift.corrupt, level, rng, lanes), whole)
-    told = takes_dt or isinstance(task.dt, np.ndarray)
+    knows_dt = takes_dt or isinstance(task.dt, np.ndarray)
     if name == "gaps":
-        return _left_out(task, level, rng, told)
+        return _left_out(task, level, rng, knows_dt)
     if task.faster is None:
-        raise ValueError(f"{task.name} cannot be drawn anew")
+        raise ValueError(f"{task.name} cannot be drawn again")
     other = task.faster(level)
     dt = np.broadcast_to(np.float32(task.dt), (task.steps,)).copy()
     dt[whole > task.steps - task.test] *= (
         level  # the first sample of the stretch is as late as ever
     )
     fast = replace(task, inputs=other.inputs, targets=other.targets, clean=other.clean)
-    return Shifted(replace(fast, dt=dt) if told and name == "rate" else fast, whole)
+    return Shifted(replace(fast, dt=dt) if knows_dt and name == "rate" else fast, whole)
 
 
 def _corrupted(
@@ -168,10 +168,10 @@ def _corrupted(
     size = np.where(size > 0, size, 1.0)
     inputs = np.repeat(task.inputs, lanes // len(task.inputs), axis=0)
     for line in task.timelines():
-        own = line[line >= task.steps - task.test]
-        if len(own):
-            z = (inputs[:, own][:, :, sensors] - mean) / size
-            inputs[:, own[:, None], sensors] = mean + size * corrupt(z, level, rng)
+        steps = line[line >= task.steps - task.test]
+        if len(steps):
+            z = (inputs[:, steps][:, :, sensors] - mean) / size
+            inputs[:, steps[:, None], sensors] = mean + size * corrupt(z, level, rng)
     return replace(task, inputs=inputs)
 
 
@@ -182,14 +182,14 @@ def _sensors(task: Task) -> list[int]:
     return [k for k in range(task.inputs.shape[2]) if k not in beforehand]
 
 
-def _left_out(task: Task, level: float, rng: np.random.Generator, told: bool) -> Shifted:
+def _left_out(task: Task, level: float, rng: np.random.Generator, knows_dt: bool) -> Shifted:
     """The same steps for all lanes; of each series the first of the stretch stays."""
     kept = rng.random(task.steps) >= level
     kept[: task.steps - task.test] = True
     passed = np.broadcast_to(np.float32(task.dt), (task.steps,)).astype(np.float64)
     for line in task.timelines():
-        own = line[line >= task.steps - task.test]
-        kept[own[:1]] = True
+        test_steps = line[line >= task.steps - task.test]
+        kept[test_steps[:1]] = True
         # the time before a sample is since the last one that is there
         clock = np.cumsum(passed[line])
         there = kept[line]
@@ -201,9 +201,9 @@ def _left_out(task: Task, level: float, rng: np.random.Generator, told: bool) ->
             inputs=task.inputs[:, steps],
             targets=task.targets[:, steps],
             clean=None if task.clean is None else task.clean[:, steps],
-            dt=passed[steps].astype(np.float32) if told else task.dt,
+            dt=passed[steps].astype(np.float32) if knows_dt else task.dt,
             times=None if task.times is None else task.times[steps],
-            member=None if task.member is None else task.member[steps],
+            series_id=None if task.series_id is None else task.series_id[steps],
         ),
         steps,
     )

@@ -81,8 +81,8 @@ class _Plan:
         if self.missing:
             lost = np.stack([rng.random(signal.steps + 1) < self.missing for rng in rngs])
             lost[:, 0] = False
-            places = np.where(lost[:, :-1], 0, np.arange(signal.steps))
-            seen = np.take_along_axis(seen, np.maximum.accumulate(places, axis=1), axis=1)
+            latest = np.where(lost[:, :-1], 0, np.arange(signal.steps))
+            seen = np.take_along_axis(seen, np.maximum.accumulate(latest, axis=1), axis=1)
             targets = np.where(lost[:, 1:], np.nan, targets)
         return Task(
             name=self.name,

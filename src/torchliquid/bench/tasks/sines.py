@@ -78,8 +78,8 @@ class SumOfSines:
         """
         if name not in PRESETS:
             raise TorchliquidError(f"preset is {name!r}: give one of {', '.join(PRESETS)}")
-        own: dict[str, Any] = {"sines": PRESETS[name].sines, "sigma": PRESETS[name].sigma}
-        return cls(**own | {key: value for key, value in given.items() if value is not None})
+        values: dict[str, Any] = {"sines": PRESETS[name].sines, "sigma": PRESETS[name].sigma}
+        return cls(**values | {key: value for key, value in given.items() if value is not None})
 
     def clean(self) -> NDArray[np.float64]:
         """The signal without noise, ``(steps + 1,)``."""

@@ -132,7 +132,7 @@ def table_task(
             "dt": None if dt is None else float(dt),
             "predict": predict,
         }
-        | ({} if series.member is None else {"series": series.series, "split": split})
+        | ({} if series.series_id is None else {"series": series.series, "split": split})
         | ({"future": list(series.future)} if series.future else {}),
         inputs=inputs,
         targets=scaled,
@@ -159,8 +159,10 @@ def table_task(
         ),
         times=_when(rows, horizon, order),
         dated=series.dates is not None,
-        member=None if series.member is None else np.repeat(np.arange(len(rows)), lengths)[order],
-        labels=series.labels,
+        series_id=None
+        if series.series_id is None
+        else np.repeat(np.arange(len(rows)), lengths)[order],
+        series_names=series.series_names,
     )
 
 
@@ -174,12 +176,12 @@ def _parts_in_time(steps: int, train: float, valid: float) -> NDArray[np.int8]:
 
 def _parts_by_series(lengths: list[int], train: float, valid: float) -> list[NDArray[np.int8]]:
     """Whole series drawn for each part, always the same ones."""
-    many = len(lengths)
-    of_each = np.sort(_parts_in_time(many, train, valid))
-    drawn = np.random.default_rng(0).permutation(many)
-    parts: list[NDArray[np.int8]] = [np.zeros(0, dtype=np.int8)] * many
-    for place, k in enumerate(drawn):
-        parts[k] = np.full(lengths[k], of_each[place], dtype=np.int8)
+    count = len(lengths)
+    of_each = np.sort(_parts_in_time(count, train, valid))
+    drawn = np.random.default_rng(0).permutation(count)
+    parts: list[NDArray[np.int8]] = [np.zeros(0, dtype=np.int8)] * count
+    for position, k in enumerate(drawn):
+        parts[k] = np.full(lengths[k], of_each[position], dtype=np.int8)
     return parts
 
 
@@ -196,18 +198,18 @@ def _series_notes(rows: list[Rows], parts: list[NDArray[np.int8]], split: str) -
     if len(rows) == 1:
         return []
     lengths = [len(part) for part in parts]
-    words = (
+    note = (
         f"{plural(len(rows), 'series').removesuffix('s')} of {min(lengths):,} to {max(lengths):,} "
         "steps: no state, window or lag runs from one into another; all are scaled alike."
     )
     if split == "series":
         of = [sum(bool(len(p)) and p[0] == k for p in parts) for k in range(3)]
-        words += f" {of[0]} of them are to train on, {of[1]} to validate, {of[2]} to test, drawn "
-        words += "once and for all."
+        note += f" {of[0]} of them are to train on, {of[1]} to validate, {of[2]} to test, drawn "
+        note += "once and for all."
     short = sum(not n for n in lengths)
     if short:
-        words += f" {short} have no row as far on as the horizon, and so no step."
-    return [words]
+        note += f" {short} have no row as far on as the horizon, and so no step."
+    return [note]
 
 
 def _when(rows: list[Rows], horizon: int, order: NDArray[np.int64]) -> Numbers | None:
@@ -227,7 +229,7 @@ def _check_arguments(train: float, valid: float, window: int | None, dt: float |
         )
     if not (window is None or (isinstance(window, Integral) and window >= LEAST_WINDOW)):
         raise TorchliquidError(
-            f"window is {window}: give a whole number of steps, at least {LEAST_WINDOW}, or None "
+            f"window is {window}: give an integer of steps, at least {LEAST_WINDOW}, or None "
             "for one sequence"
         )
     if dt is not None and not (dt > 0 and math.isfinite(dt)):
@@ -255,7 +257,7 @@ def _fingerprint(series: Series) -> str:
     digest = hashlib.sha256(
         json.dumps([series.columns, series.time, series.time_unit, series.values.shape]).encode()
     )
-    for array in (series.values, series.times, series.member):
+    for array in (series.values, series.times, series.series_id):
         if array is not None:
             digest.update(np.where(np.isnan(array), np.nan, array).astype("<f8").tobytes())
     return digest.hexdigest()

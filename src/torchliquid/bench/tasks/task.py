@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-Steps = NDArray[np.int64]
+StepIndex = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Task:
     each in time order. A model sees ``inputs`` up to step t and predicts ``targets`` at t. Inputs
     and targets are scaled; ``targets * scale + offset`` is in the unit of the target.
 
-    Of several series, each part holds one series after the other; ``member`` tells which. A state,
-    a window or a lag never runs from one series into another.
+    Of several series, each part holds one series after the other; ``series_id`` numbers them. A
+    state, a window or a lag never runs from one series into another.
 
     Args:
         name: what the report calls it.
@@ -47,14 +47,14 @@ class Task:
         notes: rules that were applied, to be said in the output.
         times: ``(T,)``, when each target is, for axes; None where there is only an order.
         dated: whether ``times`` are moments in UTC, in seconds since 1970.
-        member: ``(T,)``, which series each step is of; None: there is one.
-        labels: names of the series.
+        series_id: ``(T,)``, which series each step is of; None: there is one.
+        series_names: names of the series.
         recipe: what made the inputs of a table's rows (`torchliquid.tables.Recipe`), JSON types.
         tuning: gives other draws of the task, so many, with their later steps for validation: what
             a network tries its settings on, and no lane is trained or tested on. None: settings are
             tried on the task itself, if it has a validation part.
         faster: gives the same draws with the signal running so many times as fast from the start of
-            the test stretch on. None: nobody knows them.
+            the test stretch on. None: they cannot be drawn.
     """
 
     name: str
@@ -75,18 +75,18 @@ class Task:
     notes: tuple[str, ...] = field(default=())
     times: NDArray[np.float64] | None = None
     dated: bool = False
-    member: Steps | None = None
-    labels: tuple[str, ...] = ()
+    series_id: StepIndex | None = None
+    series_names: tuple[str, ...] = ()
     recipe: dict[str, Any] | None = None
     tuning: "Callable[[int], Task] | None" = None
     faster: "Callable[[float], Task] | None" = None
 
-    def timelines(self) -> list[Steps]:
+    def timelines(self) -> list[StepIndex]:
         """The steps of each series, in time order."""
-        if self.member is None:
+        if self.series_id is None:
             return [np.arange(self.steps)]
-        order = np.argsort(self.member, kind="stable")
-        ends = np.cumsum(np.bincount(self.member, minlength=len(self.labels)))
+        order = np.argsort(self.series_id, kind="stable")
+        ends = np.cumsum(np.bincount(self.series_id, minlength=len(self.series_names)))
         return np.split(order, ends[:-1])
 
     @property

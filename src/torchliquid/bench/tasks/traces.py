@@ -49,8 +49,8 @@ def read_traces(folder: Path | str, target: str, features: Sequence[str] = ()) -
         name=folder.name,
         columns=tuple(names),
         values=np.concatenate(traces)[:, [int(name) for name in names]],
-        member=np.repeat(np.arange(len(traces)), [len(trace) for trace in traces]),
-        labels=tuple(path.stem for path in files),
+        series_id=np.repeat(np.arange(len(traces)), [len(trace) for trace in traces]),
+        series_names=tuple(path.stem for path in files),
         series="file",
     )
 
@@ -60,9 +60,9 @@ def _trace(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         trace = np.load(path, allow_pickle=False)
         values = trace.astype(np.float64)
     except (OSError, ValueError, EOFError) as error:
-        raise TorchliquidError(f"{path} is no array of numbers ({error}): mend it") from error
+        raise TorchliquidError(f"{path} is no array of numbers ({error}): fix it") from error
     if values.ndim != 2 or not len(values):
         raise TorchliquidError(f"{path} has shape {values.shape}: expected (T, C)")
     if not np.isfinite(values).all():
-        raise TorchliquidError(f"{path} holds numbers that are not finite: mend it")
+        raise TorchliquidError(f"{path} holds numbers that are not finite: fix it")
     return values  # type: ignore[no-any-return]

@@ -40,10 +40,10 @@ TABLE = table()
 def sigmoid(z: Counts) -> Counts:
     """In 1/32768, of z in 1/4096."""
     distance = np.minimum(np.abs(z), LAST)
-    place = distance >> INTERVAL_BITS
-    left = TABLE[place]
+    entry = distance >> INTERVAL_BITS
+    left = TABLE[entry]
     part = distance & (2**INTERVAL_BITS - 1)
-    value = left + rounded((TABLE[place + 1] - left) * part, INTERVAL_BITS)
+    value = left + rounded((TABLE[entry + 1] - left) * part, INTERVAL_BITS)
     return np.asarray(np.where(z < 0, ONE - value, value))
 
 

@@ -1,7 +1,7 @@
-"""Biases of a layer in whole numbers, set so that its neurons' means are the model's own.
+"""Biases of a layer in integers, set so that its neurons' means are the model's own.
 
 What rounding does to a gate is small; what it does to a neuron that forgets slowly adds up, and
-the neurons drive each other. Over the calibration the layer is run in whole numbers, and its biases
+the neurons drive each other. Over the calibration the layer is run in integers, and its biases
 are moved until the mean of every neuron is that of the model in double precision: by Newton's
 method, with the derivative of the means by the biases from the model itself.
 """
@@ -32,11 +32,11 @@ def quantised(
     model = quantise(description, inputs, bits, least_reach)
     inputs = inputs[-SAMPLES:]
     inputs = np.concatenate([inputs, inputs])
-    told = states(description, inputs)
+    outputs = states(description, inputs)
     counts, layers = model.of_scaled(inputs), []
     for index, layer in enumerate(model.layers):
         layers.append(
-            centred(layer, inputs if index == 0 else told[index - 1], counts, description.dt)
+            centred(layer, inputs if index == 0 else outputs[index - 1], counts, description.dt)
         )
         counts = golden.states(layers[-1:], counts)[0]
     return dataclasses.replace(model, layers=tuple(layers))
@@ -56,7 +56,7 @@ def centred(layer: IntLayer, inputs: Numbers, counts: Counts, dt: float) -> IntL
     expected = run_layer(layer.of, inputs, dt)
     nudged = [run_layer(_moved(layer.of, j), inputs, dt) for j in range(layer.of.hidden)]
     half = len(inputs) // 2
-    slopes = np.array([(told - expected)[half:].mean(0) for told in nudged]).T / NUDGE
+    slopes = np.array([(outputs - expected)[half:].mean(0) for outputs in nudged]).T / NUDGE
     best, least = layer, _off(layer, counts, expected)
     at, length = np.zeros(layer.of.hidden), 1.0
     for _ in range(ROUNDS):
@@ -80,8 +80,8 @@ def _moved(layer: Layer, neuron: int) -> Layer:
 
 def _off(layer: IntLayer, counts: Counts, expected: Numbers) -> Numbers:
     """How far the mean of each neuron is off, ``(H,)``."""
-    told = golden.states([layer], counts)[0] * layer.unit
-    return np.asarray((told - expected)[len(told) // 2 :].mean(0))
+    outputs = golden.states([layer], counts)[0] * layer.unit
+    return np.asarray((outputs - expected)[len(outputs) // 2 :].mean(0))
 
 
 def _with_bias(layer: IntLayer, moved: Numbers) -> IntLayer:

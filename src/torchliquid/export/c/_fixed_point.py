@@ -18,12 +18,12 @@ def run(model: IntModel, inputs: Counts) -> Counts:
 
 def states(layers: Sequence[IntLayer], inputs: Counts) -> list[Counts]:
     """What rows see of each layer, ``(T, H)`` a layer, in counts."""
-    found, below = [], inputs
+    results, below = [], inputs
     for layer in layers:
         state = {name: np.zeros(layer.of.hidden, np.int64) for _, name in layer.states}
         below = np.array([_layer(layer, sample, state) for sample in below])
-        found.append(below)
-    return found
+        results.append(below)
+    return results
 
 
 def _layer(layer: IntLayer, u: Counts, state: dict[str, Counts]) -> Counts:

@@ -50,7 +50,7 @@ def _fold(
     factor = np.full((layer.gates, 1), unit(gate_table))
     factor[list(layer.cell.tanh_gates)] *= 2
     h = None if dt is None else dt / layer.unfolds
-    form, own, shift = layer.cell.fold(layer, h, gate_table)
+    form, constants, shift = layer.cell.fold(layer, h, gate_table)
     bias = layer.bias + shift
     arrays = [
         Array("bias", bias * factor, "gate, neuron"),
@@ -62,9 +62,9 @@ def _fold(
         # of the other gates both are added: only the candidate's stands alone
         added = bias_rec * np.array([*[[1]] * (layer.gates - 1), [0]])
         arrays[0] = Array("bias", (bias + added) * factor, "gate, neuron")
-        own.append(Array("bias_rec", (bias_rec * factor)[-1], "neuron"))
+        constants.append(Array("bias_rec", (bias_rec * factor)[-1], "neuron"))
     return FloatLayer(
-        layer, index, tuple(_ordered(a, columns) for a in (*arrays, *own)), form, h, columns
+        layer, index, tuple(_ordered(a, columns) for a in (*arrays, *constants)), form, h, columns
     )
 
 
@@ -77,7 +77,7 @@ def _ordered(array: Array, columns: bool) -> Array:
     elif values.ndim == 2:
         order = (0, 1) if columns else (1, 0)
     values = np.transpose(values, order)
-    names = [names[place] for place in order]
+    names = [names[k] for k in order]
     if "gate" in names and values.shape[names.index("gate")] == 1:
         values = values.squeeze(names.index("gate"))
         names.remove("gate")
@@ -87,20 +87,20 @@ def _ordered(array: Array, columns: bool) -> Array:
 def limits(description: Description, *, variable_dt: bool = False) -> tuple[float, bool]:
     """How far inputs may be from their mean, in scales, and whether each t must be kept in bounds.
 
-    ``2^t`` is neither to overflow nor to fall below the least exponent. Weights tell how far t can
+    ``2^t`` is neither to overflow nor to fall below the least exponent. Weights bound how far t can
     go while inputs are within the limit, as states are bounded; where that leaves too little room
     for inputs, the C bounds each t.
     """
     reach = FARTHEST
     for index, layer in enumerate(description.layers):
-        low, high = layer.ends()
+        low, high = layer.state_range()
         positive, negative = np.maximum(layer.w_rec, 0), np.minimum(layer.w_rec, 0)
         least = layer.bias + positive @ low + negative @ high
         most = layer.bias + positive @ high + negative @ low
         if layer.bias_rec is not None:
             least, most = least - np.abs(layer.bias_rec), most + np.abs(layer.bias_rec)
         if index:
-            below = np.maximum(*map(np.abs, description.layers[index - 1].ends()))
+            below = np.maximum(*map(np.abs, description.layers[index - 1].state_range()))
             spread = np.abs(layer.w_in) @ below
             least, most = least - spread, most + spread
         factor = np.full((len(least), 1), LOG2E)

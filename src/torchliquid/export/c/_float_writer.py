@@ -71,7 +71,7 @@ def _farthest_output(
     description: Description, w_out: Numbers | None, b_out: Numbers | None, farthest: Numbers
 ) -> float:
     """What the first output cannot pass, whatever is put in; a hundredth more, for rounding."""
-    reach = description.layers[-1].bound()
+    reach = description.layers[-1].state_bound()
     if w_out is None or b_out is None:
         return float(1.01 * reach[0])
     most = float(np.abs(b_out[0]) + np.abs(w_out[0]) @ reach)

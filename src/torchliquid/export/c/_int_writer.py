@@ -1,4 +1,4 @@
-"""The C sources of a model in whole numbers."""
+"""The C sources of a model in integers."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A model in whole numbers: for cores without a float unit, and the least flash.
+"""A model in integers: for cores without a float unit, and the least flash.
 
 Everything is a count of a fixed unit:
 
@@ -48,7 +48,7 @@ class IntModel:
         layers: in turn.
         input_unit: ``(I,)``, scaled deviations in a count.
         w_out: ``(O, H)``.
-        w_first: ``(O,)``, of the first input, for a model that tells its change; else zeros.
+        w_first: ``(O,)``, of the first input, for a model that outputs its change; else zeros.
         b_out: ``(O,)``, 32 bits.
         shift: an output is ``sum >> shift``.
         output_unit: ``(O,)``, scaled deviations in a count.
@@ -124,24 +124,24 @@ def quantise(
     """
     reach = np.abs(inputs).max(0)
     if reach.max() > WIDEST:
-        place = int(reach.argmax())
-        name = description.scaling.inputs[place].name
+        column = int(reach.argmax())
+        name = description.scaling.inputs[column].name
         raise TorchliquidError(
-            f"calibration holds {name} {reach[place]:.3g} scales from its mean, far outside what "
+            f"calibration holds {name} {reach[column]:.3g} scales from its mean, far outside what "
             "the model was trained on: cut such rows out"
         )
     # a tenth more than was seen; a constant input still needs a unit
     reach = np.maximum(np.where(reach > 0, 1.1 * reach, 1.0), least_reach)
     input_unit = reach / (ONE - 1)
     # run over it twice, and look at the second time: a state of zero is not where it works
-    told = [one[len(inputs) :] for one in states(description, np.concatenate([inputs, inputs]))]
+    outputs = [one[len(inputs) :] for one in states(description, np.concatenate([inputs, inputs]))]
     below, unit_below = inputs, input_unit
     layers = []
     for index, layer in enumerate(description.layers):
-        made = _layer(layer, index, description.dt, below, told[index], unit_below, bits)
+        made = _layer(layer, index, description.dt, below, outputs[index], unit_below, bits)
         layers.append(made)
-        below, unit_below = told[index], made.unit
-    return _readout(description, bits, tuple(layers), inputs, told[-1], input_unit)
+        below, unit_below = outputs[index], made.unit
+    return _readout(description, bits, tuple(layers), inputs, outputs[-1], input_unit)
 
 
 def _layer(
@@ -149,17 +149,17 @@ def _layer(
     index: int,
     dt: float,
     inputs: Numbers,
-    told: Numbers,
+    outputs: Numbers,
     input_unit: Numbers,
     bits: int,
 ) -> IntLayer:
     cell, (G, H, I) = layer.cell, layer.w_in.shape
     unit = np.ones(H) / ONE
     if cell.is_blend:
-        unit = np.maximum(layer.bound(), 1e-6) * MARGIN / ONE
+        unit = np.maximum(layer.state_bound(), 1e-6) * MARGIN / ONE
     bias, step = _step(layer, dt, unit)
     # what rows see: the inputs, and the state before each sample, both in counts
-    before = np.concatenate([np.zeros((1, H)), told[:-1]])
+    before = np.concatenate([np.zeros((1, H)), outputs[:-1]])
     fading = cell.log_decay(layer, dt)
     if fading is not None:
         before = before * np.exp(fading)
@@ -169,7 +169,7 @@ def _layer(
     for g in range(G):
         split = cell.split_candidate and g == G - 1
         for j in range(H):
-            row = _row(weights[g, j], bias[g, j], seen, bits, apart=split, own=I)
+            row = _row(weights[g, j], bias[g, j], seen, bits, apart=split, first_products=I)
             counts[g, j], offsets[g, j], sizes[g, j] = row
     bias_rec = NO_COUNTS
     if cell.split_candidate:
@@ -187,20 +187,20 @@ def _layer(
     if after < 0:
         raise TorchliquidError(
             f"weights of layer {index} make gates of z = {factors.max() * ONE / 2**Z_BITS:.3g}: "
-            "too far for whole numbers; export float32"
+            "too far for integers; export float32"
         )
     after = min(after, 15)
     whole_factors = np.rint(factors * 2.0**after).astype(np.int64)
     fold = 0
     if cell.split_candidate:
-        own, rest = (
+        input_part, state_part = (
             ((part.sum(1) + np.abs(added)) // 2**down + 1) * whole_factors[-1] // 2**after + 1
             for part, added in (
                 (np.abs(counts[-1, :, :I]) * ONE, whole[-1]),
                 (np.abs(counts[-1, :, I:]) * ONE, bias_rec),
             )
         )
-        fold = _fold(index, own, rest)
+        fold = _fold(index, input_part, state_part)
     return IntLayer(
         layer, index, counts[..., :I], counts[..., I:], whole, bias_rec,
         whole_factors, down, after, unit=unit, fold=fold, **step,
@@ -228,13 +228,13 @@ def _step(layer: Layer, dt: float, unit: Numbers) -> tuple[Numbers, dict[str, An
     return bias, step
 
 
-def _fold(index: int, own: Counts, rest: Counts) -> int:
+def _fold(index: int, input_part: Counts, state_part: Counts) -> int:
     """Bits that the state's part of a candidate gives up, so that the product fits in 32 bits."""
-    fold = max(0, int(rest.max()).bit_length() - 19)
-    if fold > 12 or int((own + rest).max()) >= 2**31:
+    fold = max(0, int(state_part.max()).bit_length() - 19)
+    if fold > 12 or int((input_part + state_part).max()) >= 2**31:
         raise TorchliquidError(
-            f"weights of layer {index} make a candidate of z = {rest.max() / 2**Z_BITS:.3g}: "
-            "too far for whole numbers; export float32"
+            f"weights of layer {index} make a candidate of z = {state_part.max() / 2**Z_BITS:.3g}: "
+            "too far for integers; export float32"
         )
     return fold
 
@@ -245,7 +245,7 @@ def _in_unit(*parts: Numbers) -> tuple[int, tuple[Counts, ...]]:
     shift = int(np.clip(np.floor(np.log2(0.99 / max(most, 1e-9))), 0, 15))
     if most * 2.0**shift >= 1:
         raise TorchliquidError(
-            f"a step moves a neuron by {most:.3g} of its range: too far for whole numbers; give a "
+            f"a step moves a neuron by {most:.3g} of its range: too far for integers; give a "
             "smaller dt, more unfolds, or export float32"
         )
     unit = ONE * 2.0**shift
@@ -259,7 +259,7 @@ def _row(
     bits: int,
     *,
     apart: bool = False,
-    own: int = 0,
+    first_products: int = 0,
     unit: float | None = None,
 ) -> tuple[Counts, float, float]:
     """Counts, bias in counts and unit of a row that errs as little as it can over what was seen.
@@ -269,9 +269,9 @@ def _row(
         bias: of the row.
         seen: ``(T, N)``, counts.
         bits: of a weight.
-        apart: whether the first ``own`` products are summed apart from the others, so that a bias
-            cannot make up for both.
-        own: see there.
+        apart: whether the first products are summed separately, so that a bias cannot make up for
+            both.
+        first_products: see there.
         unit: of the row, where it is given.
     """
     top = 2 ** (bits - 1) - 1
@@ -293,25 +293,25 @@ def _row(
     assert best is not None  # noqa: S101 - there is one unit at least
     _, counts, size = best
     off = counts * size - weights
-    drift = float(off[:own] @ mean[:own]) if apart else float(off @ mean)
+    drift = float(off[:first_products] @ mean[:first_products]) if apart else float(off @ mean)
     return counts, (bias - drift) / size, float(size)
 
 
 def _rounded(exact: Numbers, spread: Numbers, top: int) -> Counts:
-    """Whole numbers near to these whose joint error is least: in turn, until none moves."""
+    """Integers near to these whose joint error is least: in turn, until none moves."""
     counts = np.clip(np.rint(exact), -top, top)
     for _ in range(20):
         moved = False
-        for place in range(len(exact)):
+        for k in range(len(exact)):
             off = counts - exact
-            others = spread[place] @ off - spread[place, place] * off[place]
-            wanted = exact[place] - others / spread[place, place]
+            others = spread[k] @ off - spread[k, k] * off[k]
+            wanted = exact[k] - others / spread[k, k]
             new = np.clip(np.rint(wanted), -top, top)
             # no farther than the neighbours: the calibration is not all there is
-            new = np.clip(new, np.floor(exact[place]), np.ceil(exact[place]))
+            new = np.clip(new, np.floor(exact[k]), np.ceil(exact[k]))
             new = np.clip(new, -top, top)
-            moved = moved or new != counts[place]
-            counts[place] = new
+            moved = moved or new != counts[k]
+            counts[k] = new
         if not moved:
             break
     return counts.astype(np.int64)
@@ -322,7 +322,7 @@ def _readout(
     bits: int,
     layers: tuple[IntLayer, ...],
     inputs: Numbers,
-    told: Numbers,
+    outputs: Numbers,
     input_unit: Numbers,
 ) -> IntModel:
     unit = layers[-1].unit
@@ -333,9 +333,9 @@ def _readout(
     if description.scaling.change is not None:
         w_out, b_out = w_out * description.scaling.change, b_out * description.scaling.change
         first = np.ones(O)
-    seen = np.concatenate([inputs[:, :1] / input_unit[0], told / unit], axis=1)
+    seen = np.concatenate([inputs[:, :1] / input_unit[0], outputs / unit], axis=1)
     # the farthest an output can be: LTC states lie between 0 and A, so that is one-sided
-    low, high = layers[-1].of.ends()
+    low, high = layers[-1].of.state_range()
     least = b_out + np.minimum(w_out * low, w_out * high).sum(1)
     most = b_out + np.maximum(w_out * low, w_out * high).sum(1)
     seen_first = (ONE - 1) * input_unit[0] * first

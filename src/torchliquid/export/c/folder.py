@@ -66,13 +66,13 @@ def to_c(
         folder: to be made.
         name: what functions and files are called, a C identifier.
         dtype: ``"float32"``; ``"float32-table"``, whose sigmoid comes from a table; ``"q8"`` or
-            ``"q16"``: whole numbers, with weights of 8 or 16 bits.
+            ``"q16"``: integers, with weights of 8 or 16 bits.
         dt: time between samples; None: the layer's own.
         variable_dt: whether every sample comes with its own time.
         loops: ``"rolled"`` (least flash), ``"unrolled"`` (fewest instructions on a
             microcontroller) or ``"columns"`` (for wide registers: SSE, AVX, NEON).
         calibrate: ``(T, I)``, physical: samples such as the model was trained on, which set the
-            range of inputs in whole numbers and how weights are rounded. None: made up, within
+            range of inputs in integers and how weights are rounded. None: made up, within
             three scales of each column's mean; the header says what range that is.
         test: ``(T, I)``, physical: samples to verify the C on; None: made up.
         test_dt: ``(T,)``, time before each of them, where dt is variable.
@@ -120,7 +120,7 @@ def to_c(
 def _check_counted(variable_dt: bool, loops: str) -> None:
     if variable_dt:
         raise TorchliquidError(
-            "whole numbers are for a fixed dt: leave variable_dt out, or export float32"
+            "integers are for a fixed dt: leave variable_dt out, or export float32"
         )
     if loops == "columns":
         raise TorchliquidError("loops 'columns' is for float32: give 'rolled' or 'unrolled'")
@@ -196,15 +196,15 @@ def _write(
     }
     files["report.json"] = json.dumps(facts, indent=2) + "\n"
     files["report.md"] = report(facts)
-    for place, text in files.items():
-        path = part / place
+    for path_in_folder, text in files.items():
+        path = part / path_in_folder
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _golden(counted: IntModel, given: Any) -> Any:
+def _golden(counted: IntModel, inputs: Any) -> Any:
     try:
-        return golden.run(counted, given)
+        return golden.run(counted, inputs)
     except OverflowError as error:
         raise TorchliquidError(
             f"{error} as the model runs over its samples: its weights are too large for whole "
@@ -215,13 +215,13 @@ def _golden(counted: IntModel, given: Any) -> Any:
 def _saturated(
     description: Description,
     samples: Samples,
-    given: Any,
+    inputs: Any,
     counted: IntModel | None,
     variable_dt: bool,
 ) -> int:
     """Inputs of the samples that were beyond their range, and read as its end."""
     if counted is not None:
-        return int((np.abs(given) >= ONE - 1).sum())
+        return int((np.abs(inputs) >= ONE - 1).sum())
     offset, scale = columns(description.scaling.inputs)
     reach, _ = limits(description, variable_dt=variable_dt)
     return int((np.abs((samples.inputs - offset) / scale) > reach).sum())
@@ -229,7 +229,7 @@ def _saturated(
 
 def bound(description: Description, *, variable_dt: bool) -> float:
     """The largest that an output can be, whatever is put in; of the widest column."""
-    reach = description.layers[-1].bound()
+    reach = description.layers[-1].state_bound()
     outputs = description.scaling.outputs
     scale, offset = (np.array([getattr(c, k) for c in outputs]) for k in ("scale", "offset"))
     if description.w_out is None or description.b_out is None:
@@ -249,7 +249,7 @@ LOST = {"float32": 4.0, "float32-table": 500.0, "q8": 0.0, "q16": 0.0}
 
 def tolerance(description: Description, samples: Samples, dtype: str, lost: float) -> float:
     """The same in units of the output: the widest column's; ``lost`` is `samples.rounding`."""
-    reach = description.layers[-1].bound()
+    reach = description.layers[-1].state_bound()
     if description.w_out is not None:
         reach = np.abs(description.w_out) @ reach * (description.scaling.change or 1.0)
     scales = np.array([column.scale for column in description.scaling.outputs])
@@ -260,7 +260,7 @@ def tolerance(description: Description, samples: Samples, dtype: str, lost: floa
 
 
 def _table(samples: Samples, counts: tuple[Any, Any] | None = None) -> str:
-    """Inputs, times and torch's outputs, and both in counts where the C is of whole numbers."""
+    """Inputs, times and torch's outputs, and both in counts where the C is of integers."""
     I, O = samples.inputs.shape[1], samples.outputs.shape[1]
     head = [*(f"input{i}" for i in range(I)), "dt", *(f"output{o}" for o in range(O))]
     columns = [samples.inputs, samples.dt[:, None], samples.outputs]

@@ -1,4 +1,4 @@
-"""What an exporter knows of a layer, and what a cell tells the exporters.
+"""What an exporter knows of a layer, and what a cell gives the exporters.
 
 A cell is one file in this folder: a subclass of `CellExport` and its registration. It holds all
 that differs between cells; the writers of C, integers and ONNX hold what is common.
@@ -72,13 +72,13 @@ class Layer:
         """Names of the arrays of its state, the output first; ``index`` numbers the layer."""
         return tuple(f"{name}{index}" for name in self.cell.states)
 
-    def ends(self) -> tuple[Numbers, Numbers]:
+    def state_range(self) -> tuple[Numbers, Numbers]:
         """The least and the largest output of each neuron, ``(H,)``, from a state of zero."""
         return self.cell.state_range(self)
 
-    def bound(self) -> Numbers:
+    def state_bound(self) -> Numbers:
         """The largest ``|state|`` of each neuron, ``(H,)``."""
-        return np.maximum(*map(np.abs, self.ends()))
+        return np.maximum(*map(np.abs, self.state_range()))
 
 
 def require(values: Numbers | None) -> Numbers:

@@ -82,10 +82,10 @@ class GRUExport(CellExport):
         seen = integers.seen(layer, state[name])
         again = layer.w_rec @ seen
         r, z, _ = integers.z_of(layer, drive + again)
-        own = integers.z_of(layer, drive)[2]
-        rest = integers.z_of(layer, again + layer.bias_rec)[2]
-        share = (rest >> layer.fold) * (integers.sigmoid(r) >> 3)
-        n = integers.tangent(own + integers.rounded(share, 12 - layer.fold))
+        input_part = integers.z_of(layer, drive)[2]
+        state_part = integers.z_of(layer, again + layer.bias_rec)[2]
+        share = (state_part >> layer.fold) * (integers.sigmoid(r) >> 3)
+        n = integers.tangent(input_part + integers.rounded(share, 12 - layer.fold))
         state[name] = state[name] + (n - seen) * (integers.ONE - integers.sigmoid(z))
 
     def int_update(self, layer: IntLayer) -> str:

@@ -155,10 +155,10 @@ class LTCExport(BlendedCell):
 
     def divisions(self, layer: Layer, gate_table: bool, variable_dt: bool) -> int:
         """See `CellExport.divisions`."""
-        own = 2 if layer.solver == "exponential" else int(variable_dt)
+        of_step = 2 if layer.solver == "exponential" else int(variable_dt)
         if gate_table:
-            return own
-        return 1 if layer.solver == "semi_implicit" else own + 1
+            return of_step
+        return 1 if layer.solver == "semi_implicit" else of_step + 1
 
     def largest_factor(self, layer: Layer, dt: float) -> float:
         """See `CellExport.largest_factor`."""

@@ -35,10 +35,10 @@ def step(
     after: list[str] = []
     seen, left = scaled, list(states)
     for k, layer in enumerate(description.layers):
-        many = len(layer.cell.states)
-        own, left = left[:many], left[many:]
-        own = _layer(graph, f"layer{k}", layer, seen, own, dt, description.dt)
-        seen, after = own[0], after + own
+        count = len(layer.cell.states)
+        after_layer, left = left[:count], left[count:]
+        after_layer = _layer(graph, f"layer{k}", layer, seen, after_layer, dt, description.dt)
+        seen, after = after_layer[0], after + after_layer
     y = seen
     if description.w_out is not None and description.b_out is not None:
         w_out = graph.constant("w_out", description.w_out.T)

@@ -69,15 +69,15 @@ def to_onnx(
     }
     for made in files.values():
         onnx.checker.check_model(made, full_check=True)
-    contents = {place: made.SerializeToString() for place, made in files.items()}
+    contents = {name_in_folder: made.SerializeToString() for name_in_folder, made in files.items()}
     sessions = [
         onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         for content in contents.values()
     ]
     _check(model, description, variable_dt, *sessions)
     with new_folder(target) as part:
-        for place, content in contents.items():
-            (part / place).write_bytes(content)
+        for name_in_folder, content in contents.items():
+            (part / name_in_folder).write_bytes(content)
     return target
 
 
@@ -129,7 +129,7 @@ def _sequence(description: Description, *, variable_dt: bool) -> Any:
     dt = inner("Unsqueeze", "body_dt", _axis(inner)) if variable_dt else None
     states = [f"body_{name}" for name, _ in names]
     output, after = step(inner, description, "body_input", states, dt)
-    told = inner.named("body_output", "Identity", output)
+    body_output = inner.named("body_output", "Identity", output)
     ends = [
         inner.named(f"body_{name}_after", "Identity", value)
         for (name, _), value in zip(names, after, strict=True)
@@ -142,7 +142,7 @@ def _sequence(description: Description, *, variable_dt: bool) -> Any:
         + [_value("body_input", "B", description.inputs)]
         + ([_value("body_dt", "B")] if variable_dt else []),
         [_value(end, "B", width) for end, (_, width) in zip(ends, names, strict=True)]
-        + [_value(told, "B", description.outputs)],
+        + [_value(body_output, "B", description.outputs)],
     )
     inputs = [_value("input", "B", "L", description.inputs)]
     inputs += [_value("dt", "B", "L")] if variable_dt else []
@@ -185,17 +185,17 @@ def _check(
         expected = by_torch(model, description, inputs, dt).outputs
         times = {"dt": dt[None]} if variable_dt else {}
         whole = sequence.run(["output"], {"input": inputs[None]} | times | zeros)[0][0]
-        states, told = dict(zeros), []
+        states, stepped = dict(zeros), []
         after = [f"{name}_after" for name in states]
         for sample, time in zip(inputs, dt, strict=True):
             now = {"dt": time[None]} if variable_dt else {}
             y, *ends = one.run(["output", *after], {"input": sample[None]} | now | states)
             states = dict(zip(states, ends, strict=True))
-            told.append(y[0])
+            stepped.append(y[0])
         size = float(np.abs(expected).max()) + 1e-6
-        for found in (whole, np.array(told)):
-            off = float(np.abs(found - expected).max()) / size
-            if found.shape != expected.shape or not off < 1e-4:
+        for outputs in (whole, np.array(stepped)):
+            off = float(np.abs(outputs - expected).max()) / size
+            if outputs.shape != expected.shape or not off < 1e-4:
                 raise TorchliquidError(
                     f"ONNX Runtime is off torch by {off:.3g} of the largest output: please report "
                     "it with the model"

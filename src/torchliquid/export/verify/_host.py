@@ -22,7 +22,7 @@ SECONDS = 300
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported folder as its report tells of it."""
+    """An exported folder as its report describes it."""
 
     folder: Path
     facts: dict[str, Any]
@@ -45,20 +45,20 @@ class Exported:
     @property
     def sources(self) -> list[str]:
         """What is compiled, and where headers are."""
-        own = self.facts.get("sources") or [str(self.folder / "src" / f"{self.name}.c")]
-        return [*own, f"-I{self.folder / 'src'}"]
+        sources = self.facts.get("sources") or [str(self.folder / "src" / f"{self.name}.c")]
+        return [*sources, f"-I{self.folder / 'src'}"]
 
 
 def compilers() -> dict[str, list[str]]:
     """What compiles C on this machine, by name, and the same as C++."""
-    own = os.environ.get("CC")
-    names = [own] if own else ["gcc", "clang", "cc"]
-    found = {name: shlex.split(name) for name in names if _is_there(name)}
-    if "gcc" in found or "clang" in found:
-        found.pop("cc", None)
-    if own is None and _is_there("g++"):
-        found["g++"] = ["g++", "-x", "c++", "-std=c++11"]
-    return found
+    chosen = os.environ.get("CC")
+    names = [chosen] if chosen else ["gcc", "clang", "cc"]
+    commands = {name: shlex.split(name) for name in names if _is_there(name)}
+    if "gcc" in commands or "clang" in commands:
+        commands.pop("cc", None)
+    if chosen is None and _is_there("g++"):
+        commands["g++"] = ["g++", "-x", "c++", "-std=c++11"]
+    return commands
 
 
 def version(compiler: str) -> str:
@@ -67,11 +67,11 @@ def version(compiler: str) -> str:
 
 
 def _is_there(program: str) -> bool:
-    words = shlex.split(program)
-    return bool(words) and shutil.which(words[0]) is not None
+    parts = shlex.split(program)
+    return bool(parts) and shutil.which(parts[0]) is not None
 
 
-def call(command: Sequence[str], given: bytes | None = None, seconds: int = SECONDS) -> bytes:
+def call(command: Sequence[str], stdin: bytes | None = None, seconds: int = SECONDS) -> bytes:
     """What a program prints.
 
     Raises:
@@ -79,13 +79,15 @@ def call(command: Sequence[str], given: bytes | None = None, seconds: int = SECO
     """
     try:
         done = subprocess.run(  # noqa: S603 - compilers, and what they made of our own sources
-            command, input=given, capture_output=True, timeout=seconds, check=False
+            command, input=stdin, capture_output=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise TorchliquidError(f"{command[0]} did not end within {seconds} s") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        line = next((text for text in said if "error" in text.lower()), said[0] if said else "")
+        stderr = done.stderr.decode(errors="replace").strip().splitlines()
+        line = next(
+            (text for text in stderr if "error" in text.lower()), stderr[0] if stderr else ""
+        )
         raise TorchliquidError(f"{Path(command[0]).name} failed ({done.returncode}): {line[:200]}")
     return done.stdout
 
@@ -107,8 +109,8 @@ def build(
         ),
         encoding="utf-8",
     )
-    own = "c++" in compiler or any(flag.startswith(("-std=", "-ansi")) for flag in flags)
-    standard = () if own else ("-std=c99",)
+    has_standard = "c++" in compiler or any(flag.startswith(("-std=", "-ansi")) for flag in flags)
+    standard = () if has_standard else ("-std=c99",)
     call([*compiler, *standard, *STRICT, *flags, *exported.sources, str(main), "-o", str(program)])
 
 
@@ -121,14 +123,14 @@ def run(
 ) -> NDArray[Any]:
     """Outputs ``(T, O)`` of the C over inputs ``(T, I)`` in turn, from a state of zero.
 
-    Both are numbers, or counts where the C is of whole numbers.
+    Both are numbers, or counts where the C is of integers.
     """
     kind = np.float32 if exported.type == "float" else np.int16
     columns = [inputs, dt[:, None]] if exported.variable_dt else [inputs]
-    given = np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=kind)
+    stdin = np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=kind)
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "run"
         build(exported, program, flags, compiler)
-        told = call([str(program)], given.tobytes())
-    outputs = np.frombuffer(told, dtype=kind)
+        stdout = call([str(program)], stdin.tobytes())
+    outputs = np.frombuffer(stdout, dtype=kind)
     return outputs.reshape(len(inputs), len(exported.facts["outputs"]))

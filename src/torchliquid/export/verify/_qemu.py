@@ -1,4 +1,4 @@
-"""Exported C on cores of microcontrollers, under QEMU: what it tells, and what it costs.
+"""Exported C on cores of microcontrollers, under QEMU: what it outputs, and what it costs.
 
 QEMU counts instructions, not cycles. A tick of the emulated clock is a fixed number of
 instructions (``-icount shift=0``: one a nanosecond); a run of N samples less the same run of calls
@@ -114,7 +114,7 @@ BOARDS = {
 
 
 @dataclass(frozen=True)
-class Told:
+class DeviceRun:
     """What a core made of samples, and what it took.
 
     Args:
@@ -137,7 +137,7 @@ class Sizes:
         weights: of the object.
         tables: of the object.
         linked: what a program grows by when it takes the model in, libraries included.
-        ram: not flash, but memory that the object takes for itself, whoever calls it: none, as it
+        ram: not flash, but memory that the object takes for itself, whatever calls it: none, as it
             should be.
     """
 
@@ -186,7 +186,7 @@ def run(
     inputs: NDArray[Any],
     dt: NDArray[np.float32],
     level: str = "-Os",
-) -> Told:
+) -> DeviceRun:
     """The samples ``(T, I)`` on an emulated core, from a state of zero.
 
     Raises:
@@ -212,12 +212,12 @@ def run(
             encoding="utf-8",
         )
         _compile(board, exported, main, program, [level])
-        words = _emulated(board, program)
-    told, (ticks, stack) = words[: len(inputs) * outputs], words[len(inputs) * outputs :]
-    raw = np.array(told, dtype=np.uint32).astype("<u4")
+        values = _emulated(board, program)
+    flat, (ticks, stack) = values[: len(inputs) * outputs], values[len(inputs) * outputs :]
+    raw = np.array(flat, dtype=np.uint32).astype("<u4")
     kind = np.float32 if exported.type == "float" else np.int16
     numbers = raw.view(np.float32) if kind is np.float32 else raw.astype(np.uint16).view(np.int16)
-    return Told(numbers.reshape(len(inputs), outputs), ticks * board.tick / len(inputs), stack)
+    return DeviceRun(numbers.reshape(len(inputs), outputs), ticks * board.tick / len(inputs), stack)
 
 
 def _emulated(board: Board, program: Path) -> list[int]:
@@ -232,17 +232,17 @@ def _emulated(board: Board, program: Path) -> list[int]:
         )
     except subprocess.TimeoutExpired as error:
         raise TorchliquidError(f"{board.core}: the program did not end within 120 s") from error
-    said = (done.stdout + done.stderr).decode(errors="replace").split()
-    words = [int(word, 16) for word in said if re.fullmatch(r"[0-9a-f]{8}", word)]
-    if "end" not in said or "FAULT" in said:
-        raise TorchliquidError(f"{board.core}: the program failed ({' '.join(said[-8:])[:200]})")
-    return words
+    printed = (done.stdout + done.stderr).decode(errors="replace").split()
+    values = [int(word, 16) for word in printed if re.fullmatch(r"[0-9a-f]{8}", word)]
+    if "end" not in printed or "FAULT" in printed:
+        raise TorchliquidError(f"{board.core}: the program failed ({' '.join(printed[-8:])[:200]})")
+    return values
 
 
 def sizes(board: Board, exported: Exported, level: str = "-Os", *, strict: bool = True) -> Sizes:
     """Bytes of flash on a core; ``strict`` allows no warning."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
         main = folder / "size.c"
         main.write_text(
             render(
@@ -281,12 +281,12 @@ def _sections(board: Board, path: Path) -> tuple[int, int, int]:
 
 def _constants(board: Board, path: Path) -> dict[str, int]:
     """Bytes of each constant."""
-    found = {}
+    sizes = {}
     for line in call([f"{board.prefix}-nm", "-S", str(path)]).decode().splitlines():
-        words = line.split()
-        if len(words) == 4 and words[2] in "rR":
-            found[words[3]] = int(words[1], 16)
-    return found
+        fields = line.split()
+        if len(fields) == 4 and fields[2] in "rR":
+            sizes[fields[3]] = int(fields[1], 16)
+    return sizes
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """What proves that exported C is the model: a ladder, each rung climbed where its tools are there.
 
 1. *host*: compiled here by every compiler that is there, as C99 and as C++, without a warning, and
-   run over the folder's samples in turn: against torch, and, in whole numbers, against the golden
+   run over the folder's samples in turn: against torch, and, in integers, against the reference
    model to the bit.
 2. *cores*: compiled for microcontrollers and run under QEMU over the first samples; instructions,
    bytes and stack are measured.
@@ -36,13 +36,13 @@ CHAOTIC = 0.02
 SAMPLES = 50
 """Run on an emulated core."""
 MAX_ERROR = 0.02
-"""RMS error of whole numbers against torch, as a share of the output's deviation, that passes."""
+"""RMS error of integers against torch, as a share of the output's deviation, that passes."""
 SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined,float-cast-overflow",
             "-fno-sanitize-recover=all")  # fmt: skip
 
 
 @dataclass
-class Rung:
+class CheckResult:
     """What one check of the ladder found.
 
     Args:
@@ -61,7 +61,7 @@ class Rung:
 
 @dataclass(frozen=True)
 class Limits:
-    """What checks are held to: the largest error of whole numbers, and flags to compile with."""
+    """What checks are held to: the largest error of integers, and flags to compile with."""
 
     max_error: float = MAX_ERROR
     flags: Sequence[str] = ()
@@ -75,7 +75,7 @@ class Vectors:
         given: ``(T, I)``, as the C takes them: numbers or counts.
         dt: ``(T,)``.
         torch: ``(T, O)``, by torch, physical.
-        counts: ``(T, O)``, by the golden model, where the C is of whole numbers.
+        counts: ``(T, O)``, by the reference model, where the C is of integers.
     """
 
     given: NDArray[Any]
@@ -114,15 +114,15 @@ def vectors(exported: Exported) -> Vectors:
         table: Any = np.atleast_1d(np.genfromtxt(path, delimiter=",", names=True, dtype=np.float64))
         I, O = len(exported.facts["inputs"]), len(exported.facts["outputs"])
 
-        def take(kind: str, many: int) -> NDArray[np.float64]:
-            named: list[Any] = [table[f"{kind}{k}"] for k in range(many)]
+        def take(kind: str, count: int) -> NDArray[np.float64]:
+            named: list[Any] = [table[f"{kind}{k}"] for k in range(count)]
             return np.stack(named, axis=1)
 
         dt, torch = np.asarray(table["dt"], np.float32), take("output", O).astype(np.float32)
         if exported.type == "float":
             return Vectors(take("input", I).astype(np.float32), dt, torch, None)
-        given = take("given", I).astype(np.int64)
-        return Vectors(given, dt, torch, take("count", O).astype(np.int64))
+        inputs = take("given", I).astype(np.int64)
+        return Vectors(inputs, dt, torch, take("count", O).astype(np.int64))
     except (OSError, ValueError, IndexError) as error:
         raise TorchliquidError(f"{path} is damaged ({error}): export the model again") from error
 
@@ -143,14 +143,14 @@ def verify(
     fuzz: int = FUZZ,
     max_error: float = MAX_ERROR,
     cflags: str = "",
-) -> list[Rung]:
+) -> list[CheckResult]:
     """Run every check, and keep the results in the folder's report.
 
     Args:
         folder: what `to_c` wrote.
         beside: other such folders, verified before: ``report.md`` gets a column for each.
         fuzz: how many inputs the sanitizers see.
-        max_error: of a model in whole numbers: the largest RMS error against torch, as a share of
+        max_error: of a model in integers: the largest RMS error against torch, as a share of
             the output's standard deviation over the samples, with which it passes.
         cflags: compiler flags of the product, such as ``"-O3 -ffast-math"``: checks on this machine
             and on emulated cores are compiled with them too.
@@ -175,8 +175,12 @@ def verify(
     rungs = [_host(exported, samples, name, limits) for name in host.compilers()]
     rungs += [_core(exported, samples, core, limits) for core in boards.BOARDS]
     rungs.append(_sanitizers(exported, fuzz))
-    found = next((rung.facts for rung in rungs if "largest" in rung.facts), None)
-    error = None if found is None else {k: found[k] for k in ("largest", "rms", "rms_of_deviation")}
+    compared = next((rung.facts for rung in rungs if "largest" in rung.facts), None)
+    error = (
+        None
+        if compared is None
+        else {k: compared[k] for k in ("largest", "rms", "rms_of_deviation")}
+    )
     facts = exported.facts | {"error": error, "verified": [asdict(rung) for rung in rungs]}
     try:
         text = json.dumps(facts, indent=2) + "\n"
@@ -194,81 +198,81 @@ def _compared(
     outputs: NDArray[Any],
     facts: dict[str, Any],
     limits: Limits,
-) -> Rung:
-    """Compare outputs with the model's; whole numbers with the golden model's as well."""
-    found = errors(physical(exported, outputs), samples.torch[: len(outputs)])
-    facts = found | facts
-    words = f"largest error {found['largest']:.3g} over {len(outputs)} samples"
+) -> CheckResult:
+    """Compare outputs with the model's; integers with the reference model's as well."""
+    measured = errors(physical(exported, outputs), samples.torch[: len(outputs)])
+    facts = measured | facts
+    message = f"largest error {measured['largest']:.3g} over {len(outputs)} samples"
     spread = float(samples.torch.astype(np.float64).std(0).max())
     lost = float(exported.facts.get("rounding", 0.0))
     same = True
     if samples.counts is not None:
         facts["bit_exact"] = same = bool((outputs == samples.counts[: len(outputs)]).all())
-        words += ", the golden model's to the bit" if same else ", NOT the golden model's"
+        message += ", the reference model's to the bit" if same else ", NOT the reference model's"
     if same and spread and lost > CHAOTIC * spread:
-        words += (
+        message += (
             f"; it cannot be verified on these samples: torch itself, in single and in double "
             f"precision, is {lost / spread:.0%} of their deviation apart (a chaotic trajectory)"
         )
-        return Rung(name, "unverified", words, facts)
+        return CheckResult(name, "unverified", message, facts)
     if samples.counts is not None:
         # over all samples: a core runs the first ones alone
         every = errors(physical(exported, samples.counts), samples.torch)["rms_of_deviation"]
         facts["rms_of_deviation"] = every
-        words += f"; RMS error against torch {every:.2%} of the deviation"
-        words += f", limit {limits.max_error:.2%}"
+        message += f"; RMS error against torch {every:.2%} of the deviation"
+        message += f", limit {limits.max_error:.2%}"
         beyond = int(exported.facts["saturated"])
         if beyond:
-            words += f"; {beyond} of {samples.given.size} inputs at an end of their range"
+            message += f"; {beyond} of {samples.given.size} inputs at an end of their range"
         if every > limits.max_error:
-            words += ": calibrate with samples such as these, or export q16 or float32"
+            message += ": calibrate with samples such as these, or export q16 or float32"
         good = same and every <= limits.max_error
-        return Rung(name, "passed" if good else "failed", words, facts)
+        return CheckResult(name, "passed" if good else "failed", message, facts)
     limit = float(exported.facts["tolerance"])
-    good = bool(np.isfinite(outputs).all()) and found["largest"] <= limit
-    return Rung(name, "passed" if good else "failed", f"{words}, limit {limit:.3g}", facts)
+    good = bool(np.isfinite(outputs).all()) and measured["largest"] <= limit
+    return CheckResult(name, "passed" if good else "failed", f"{message}, limit {limit:.3g}", facts)
 
 
-def _host(exported: Exported, samples: Vectors, compiler: str, limits: Limits) -> Rung:
+def _host(exported: Exported, samples: Vectors, compiler: str, limits: Limits) -> CheckResult:
     name = f"host {compiler}"
     try:
         command = host.compilers()[compiler]
         flags = limits.flags or ("-O2",)
         outputs = host.run(exported, samples.given, samples.dt, flags, command)
     except TorchliquidError as error:
-        return Rung(name, "failed", str(error))
+        return CheckResult(name, "failed", str(error))
     facts = {"compiler": host.version(command[0]), "flags": " ".join(flags)}
     return _compared(name, exported, samples, outputs, facts, limits)
 
 
-def _core(exported: Exported, samples: Vectors, core: str, limits: Limits) -> Rung:
+def _core(exported: Exported, samples: Vectors, core: str, limits: Limits) -> CheckResult:
     board = boards.BOARDS[core]
     board = replace(board, target=(*board.target, *limits.flags))
     lacking = board.lacking()
     if lacking is not None:
-        return Rung(core, "skipped", f"{lacking} is not there")
+        return CheckResult(core, "skipped", f"{lacking} is not there")
     try:
-        told = boards.run(board, exported, samples.given[:SAMPLES], samples.dt[:SAMPLES])
+        result = boards.run(board, exported, samples.given[:SAMPLES], samples.dt[:SAMPLES])
         sizes = boards.sizes(board, exported)
         facts = asdict(sizes) | {
             "object": sizes.object,
             "libraries": sizes.libraries,
-            "instructions": round(told.instructions, 1),
-            "stack": told.stack,
+            "instructions": round(result.instructions, 1),
+            "stack": result.stack,
             "compiler": boards.compiler_version(board.prefix),
             "flags": " ".join((*board.target, "-Os")),
         }
     except TorchliquidError as error:
-        return Rung(core, "failed", str(error))
-    rung = _compared(core, exported, samples, told.outputs, facts, limits)
+        return CheckResult(core, "failed", str(error))
+    rung = _compared(core, exported, samples, result.outputs, facts, limits)
     rung.words += (
-        f"; {told.instructions:.0f} instructions a step, {sizes.linked} bytes of flash, "
-        f"{told.stack} of stack"
+        f"; {result.instructions:.0f} instructions a step, {sizes.linked} bytes of flash, "
+        f"{result.stack} of stack"
     )
     return rung
 
 
-def _sanitizers(exported: Exported, fuzz: int) -> Rung:
+def _sanitizers(exported: Exported, fuzz: int) -> CheckResult:
     name = "sanitizers"
     compiler = next(c for n, c in host.compilers().items() if n != "g++")
     try:
@@ -277,17 +281,17 @@ def _sanitizers(exported: Exported, fuzz: int) -> Rung:
             probe.write_text("int main(void) { return 0; }\n", encoding="utf-8")
             host.call([*compiler, *SANITIZE, str(probe), "-o", str(probe.with_suffix(""))])
     except TorchliquidError:
-        return Rung(name, "skipped", f"{compiler[0]} has none")
+        return CheckResult(name, "skipped", f"{compiler[0]} has none")
     try:
         outputs = host.run(exported, *_fuzzed(exported, fuzz), SANITIZE, compiler)
     except TorchliquidError as error:
-        return Rung(name, "failed", str(error))
+        return CheckResult(name, "failed", str(error))
     bound = float(exported.facts["bound"])
     finite = bool(np.isfinite(outputs).all())
     largest = float(np.abs(physical(exported, outputs)).max()) if finite else np.inf
-    words = f"{fuzz:,} inputs of all kinds: no trap, outputs up to {largest:.4g} of {bound:.4g}"
+    message = f"{fuzz:,} inputs of all kinds: no trap, outputs up to {largest:.4g} of {bound:.4g}"
     good = finite and largest <= bound * 1.001
-    return Rung(name, "passed" if good else "failed", words, {"largest_output": largest})
+    return CheckResult(name, "passed" if good else "failed", message, {"largest_output": largest})
 
 
 def _fuzzed(exported: Exported, fuzz: int) -> tuple[NDArray[Any], NDArray[np.float32]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torchliquid.functional._projection import project
 from torchliquid.kernels import _library as library
-from torchliquid.kernels._sequence import differentiable_again
+from torchliquid.kernels._sequence import grad_with_graph
 from torchliquid.kernels._torch import gru as torch_gru
 from torchliquid.kernels._torch import lstm as torch_lstm
 
@@ -59,11 +59,11 @@ def model(
         Readouts ``(S, B, L, O)`` and the last state.
     """
     kind, h0, c0 = (_LSTM, *state) if isinstance(state, tuple) else (_GRU, state, None)
-    given = (x, h0, c0, *weights)
-    if library.wants_graph(*given, readout, readout_bias):
-        out, last, last_c = _Model.apply(kind, *given, readout, readout_bias)  # type: ignore[no-untyped-call]
+    tensors = (x, h0, c0, *weights)
+    if library.wants_graph(*tensors, readout, readout_bias):
+        out, last, last_c = _Model.apply(kind, *tensors, readout, readout_bias)  # type: ignore[no-untyped-call]
     else:
-        out, last, last_c = forward(kind, given, None, (readout, readout_bias))
+        out, last, last_c = forward(kind, tensors, None, (readout, readout_bias))
     return out, ((last, last_c) if kind == _LSTM else last)
 
 
@@ -80,22 +80,22 @@ Readout = tuple[Tensor, Tensor]
 
 
 def forward(
-    kind: int, given: Sequence[Any], kept: Tensor | None, readout: Readout | None = None
+    kind: int, tensors: Sequence[Any], kept: Tensor | None, readout: Readout | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """States or, with a readout, its values; last h and last c (a GRU: empty).
 
-    ``given`` as `lstm`'s arguments.
+    ``tensors`` as `lstm`'s arguments.
     """
-    read: tuple[Any, ...] = library.readable(*given, *(readout or ()))
-    given, readout = read[:7], read[7:] or None
-    x, h0, weight_hh = given[0], given[1], given[4]
+    read: tuple[Any, ...] = library.readable(*tensors, *(readout or ()))
+    tensors, readout = read[:7], read[7:] or None
+    x, h0, weight_hh = tensors[0], tensors[1], tensors[4]
     layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, weight_hh)
     features = h0.shape[-1] if readout is None else readout[0].shape[-2]
     y = layout.new_sequence(x, weight_hh.shape[0], features, rows)
     last = layout.new_state(h0, rows)
     last_c = layout.new_state(h0, rows) if kind == _LSTM else h0.new_empty(0)
     ends = (last, last_c if kind == _LSTM else None)
-    packed = _pack(kind, layout, given, y, ends, kept, readout, [])
+    packed = _pack(kind, layout, tensors, y, ends, kept, readout, [])
     library.loaded().call("gated_forward", packed)
     return y, last, last_c
 
@@ -103,23 +103,23 @@ def forward(
 def backward(
     kind: int,
     grads: Sequence[Tensor | None],
-    given: Sequence[Any],
+    tensors: Sequence[Any],
     needs: Sequence[bool],
     y: Tensor | None,
     kept: Tensor,
     readout: Readout | None = None,
 ) -> list[Tensor | None]:
     """Gradients of what was given, then of the readout; None where ``needs`` says so."""
-    read: tuple[Any, ...] = library.readable(*given, y, kept, *grads[:3], *(readout or ()))
-    given, y, kept, grads, readout = read[:7], read[7], read[8], read[9:12], read[12:] or None
-    x, h0, c0, *weights = given
+    read: tuple[Any, ...] = library.readable(*tensors, y, kept, *grads[:3], *(readout or ()))
+    tensors, y, kept, grads, readout = read[:7], read[7], read[8], read[9:12], read[12:] or None
+    x, h0, c0, *weights = tensors
     layout, rows = library.layout_of(weights[1]), library.in_rows("gated", x, weights[1])
     S = weights[1].shape[0]
     grad_x = layout.new_sequence(x, S, x.shape[-1], rows) if needs[0] else None
     grad_h0 = layout.new_state(h0, rows) if needs[1] else None
     grad_c0 = layout.new_state(h0, rows) if needs[2] and c0 is not None else None
     every = (*weights, *(readout or ()))
-    found = [
+    gradients = [
         torch.empty_like(w) if w is not None and need else None
         for w, need in zip(every, needs[3:], strict=True)
     ]
@@ -132,31 +132,31 @@ def backward(
         layout.sequence(grad_x),
         layout.state(grad_h0),
         layout.state(grad_c0),
-        layout.matrix(found[0]),
-        layout.matrix(found[1]),
-        layout.vector(found[2]),
-        layout.vector(found[3]),
+        layout.matrix(gradients[0]),
+        layout.matrix(gradients[1]),
+        layout.vector(gradients[2]),
+        layout.vector(gradients[3]),
     ]
     if readout:
-        more += [layout.matrix(found[4]), layout.vector(found[5])]
-    packed = _pack(kind, layout, given, y, (None, None), kept, readout, more)
+        more += [layout.matrix(gradients[4]), layout.vector(gradients[5])]
+    packed = _pack(kind, layout, tensors, y, (None, None), kept, readout, more)
     library.loaded().call("gated_backward", packed)
     if grad_x is not None and grad_x.dim() > x.dim():
         grad_x = grad_x.sum(0)
-    return [grad_x, grad_h0, grad_c0, *found]
+    return [grad_x, grad_h0, grad_c0, *gradients]
 
 
 def _pack(
     kind: int,
     layout: library.Layout,
-    given: Sequence[Any],
+    tensors: Sequence[Any],
     y: Tensor | None,
     ends: tuple[Tensor | None, Tensor | None],
     kept: Tensor | None,
     readout: Readout | None,
     gradients: list[library.View],
 ) -> bytes:
-    x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh = given
+    x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh = tensors
     rows = library.in_rows("gated", x, weight_hh)
     views = [
         layout.sequence(x),
@@ -191,7 +191,7 @@ def _kept_size(x: Tensor, weight_hh: Tensor) -> int:
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[4]))
+        ctx.kind, ctx.kept = kind, library.SavedBuffer(given[0], _kept_size(given[0], given[4]))
         y, last, last_c = forward(kind, given, ctx.kept.tensor)
         ctx.set_materialize_grads(False)
         library.save_for_backward(ctx, *given, y)
@@ -199,32 +199,32 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        *given, y = library.saved_for_backward(ctx)
+        *tensors, y = library.saved_for_backward(ctx)
         needs = ctx.needs_input_grad[1:]
         if not library.reads_gradients(*grads):
-            return (None, *_again(ctx.kind, given, needs, grads))
-        return (None, *backward(ctx.kind, grads, given, needs, y, ctx.kept.tensor))
+            return (None, *_again(ctx.kind, tensors, needs, grads))
+        return (None, *backward(ctx.kind, grads, tensors, needs, y, ctx.kept.tensor))
 
 
 class _Model(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.kind, ctx.kept = kind, library.Kept(given[0], _kept_size(given[0], given[4]))
+        ctx.kind, ctx.kept = kind, library.SavedBuffer(given[0], _kept_size(given[0], given[4]))
         ctx.set_materialize_grads(False)
         library.save_for_backward(ctx, *given)
         return forward(kind, given[:7], ctx.kept.tensor, given[7:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        given, needs = library.saved_for_backward(ctx), ctx.needs_input_grad[1:]
+        saved, needs = library.saved_for_backward(ctx), ctx.needs_input_grad[1:]
         if not library.reads_gradients(*grads):
-            return (None, *_again(ctx.kind, given, needs, grads))
-        kept, readout = ctx.kept.tensor, given[7:]
-        return (None, *backward(ctx.kind, grads, given[:7], needs, None, kept, readout))
+            return (None, *_again(ctx.kind, saved, needs, grads))
+        kept, readout = ctx.kept.tensor, saved[7:]
+        return (None, *backward(ctx.kind, grads, saved[:7], needs, None, kept, readout))
 
 
 def _again(
-    kind: int, given: Sequence[Any], needs: Sequence[bool], grads: Sequence[Tensor | None]
+    kind: int, tensors: Sequence[Any], needs: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     def run(x: Tensor, h0: Tensor, c0: Any, *every: Any) -> Any:
         weights, readout = every[:4], every[4:]
@@ -234,7 +234,7 @@ def _again(
             y, last = torch_gru.gru(x, h0, *weights)  # type: ignore[assignment]
         return (project(y, *readout) if readout else y), last
 
-    return differentiable_again(run, given, needs, grads[: 3 - kind])
+    return grad_with_graph(run, tensors, needs, grads[: 3 - kind])
 
 
 @torch.library.custom_op("torchliquid::gated", mutates_args=())
@@ -250,8 +250,8 @@ def gated_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """LSTM (0) or GRU (1) as an operator of torch; also gives what the backward pass needs."""
     kept = x.new_zeros(_kept_size(x, weight_hh))  # the kernel leaves padding as it is
-    given = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
-    return (*forward(kind, given, kept), kept)
+    tensors = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
+    return (*forward(kind, tensors, kept), kept)
 
 
 @torch.library.custom_op("torchliquid::gated_backward", mutates_args=())
@@ -272,8 +272,8 @@ def gated_backward_op(
     needs: list[bool],
 ) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
-    given = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
-    grads = backward(kind, (grad_y, grad_last, grad_last_c), given, needs, y, kept)
+    tensors = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
+    grads = backward(kind, (grad_y, grad_last, grad_last_c), tensors, needs, y, kept)
     return [x.new_empty(0) if g is None else g for g in grads]
 
 
@@ -320,8 +320,8 @@ def _(
         None if c0 is None else layout.new_state(h0, rows),
         *(None if w is None else torch.empty_like(w) for w in weights),
     ]
-    found = zip(grads, needs, strict=True)
-    return [x.new_empty(0) if g is None or not need else g for g, need in found]
+    pairs = zip(grads, needs, strict=True)
+    return [x.new_empty(0) if g is None or not need else g for g, need in pairs]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -331,11 +331,11 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
 
 
 def _differentiate(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-    *given, y, kept = ctx.saved_tensors
+    *tensors, y, kept = ctx.saved_tensors
     needs = [bool(need) for need in ctx.needs_input_grad[1:]]
     last_c = grads[2] if ctx.kind == _LSTM else None
-    found = gated_backward_op(ctx.kind, grads[0], grads[1], last_c, *given, y, kept, needs)
-    return None, *(g if need else None for g, need in zip(found, needs, strict=True))
+    gradients = gated_backward_op(ctx.kind, grads[0], grads[1], last_c, *tensors, y, kept, needs)
+    return None, *(g if need else None for g, need in zip(gradients, needs, strict=True))
 
 
 gated_op.register_autograd(_differentiate, setup_context=_setup)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from torchliquid.functional._projection import project
 from torchliquid.kernels import _library as library
-from torchliquid.kernels._sequence import differentiable_again
+from torchliquid.kernels._sequence import grad_with_graph
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -69,9 +69,9 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        x, weight, bias = given = library.saved_for_backward(ctx)
+        x, weight, bias = saved = library.saved_for_backward(ctx)
         if not library.reads_gradients(grad):
-            return tuple(differentiable_again(project, given, ctx.needs_input_grad, [grad]))
+            return tuple(grad_with_graph(project, saved, ctx.needs_input_grad, [grad]))
         return tuple(backward(grad, x, weight, bias, ctx.needs_input_grad))
 
 
@@ -115,8 +115,8 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     needs = [bool(need) for need in ctx.needs_input_grad]
     grads = linear_backward_op(grad, *ctx.saved_tensors, needs)
-    found = zip(grads, needs, ctx.saved_tensors, strict=True)
-    return tuple(g if need and given is not None else None for g, need, given in found)
+    triples = zip(grads, needs, ctx.saved_tensors, strict=True)
+    return tuple(g if need and tensor is not None else None for g, need, tensor in triples)
 
 
 linear_op.register_autograd(_differentiate, setup_context=_setup)

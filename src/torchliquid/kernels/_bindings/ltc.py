@@ -9,7 +9,7 @@ from torch import Tensor
 from torchliquid.functional._projection import project
 from torchliquid.functional.ltc import positive_tau
 from torchliquid.kernels import _library as library
-from torchliquid.kernels._sequence import differentiable_again
+from torchliquid.kernels._sequence import grad_with_graph
 from torchliquid.kernels._torch import ltc as torch_ltc
 
 SOLVERS = ("semi_implicit", "euler", "exponential")
@@ -34,14 +34,14 @@ def ltc(
 ) -> tuple[Tensor, Tensor]:
     """See `torchliquid.functional.ltc`; a solver of `SOLVERS`, at most one dimension of lanes."""
     times, interval = (dt, 0.0) if isinstance(dt, Tensor) else (None, float(dt))
-    given = (x, h0, weight_ih, weight_hh, bias, tau, target, times)
-    rest = (interval, SOLVERS.index(solver), unfolds, False)
-    if not library.is_plain(*given):
-        y, last, _ = torch.ops.torchliquid.ltc(*given, *rest[:3])  # see ltc_operator.py
+    tensors = (x, h0, weight_ih, weight_hh, bias, tau, target, times)
+    options = (interval, SOLVERS.index(solver), unfolds, False)
+    if not library.is_plain(*tensors):
+        y, last, _ = torch.ops.torchliquid.ltc(*tensors, *options[:3])  # see ltc_operator.py
         return y, last
-    if library.wants_graph(*given):
-        return _Scan.apply(*given, *rest)  # type: ignore[no-any-return, no-untyped-call]
-    return forward(given, rest)
+    if library.wants_graph(*tensors):
+        return _Scan.apply(*tensors, *options)  # type: ignore[no-any-return, no-untyped-call]
+    return forward(tensors, options)
 
 
 def layer(
@@ -57,11 +57,11 @@ def layer(
     unfolds: int,
 ) -> tuple[Tensor, Tensor]:
     """`ltc` with tau = softplus(raw_tau). For ordinary tensors only (`library.is_plain`)."""
-    given = (x, h0, weight_ih, weight_hh, bias, raw_tau, target, None)
-    rest = (dt, SOLVERS.index(solver), unfolds, True)
-    if library.wants_graph(*given):
-        return _Scan.apply(*given, *rest)  # type: ignore[no-any-return, no-untyped-call]
-    return forward(given, rest)
+    tensors = (x, h0, weight_ih, weight_hh, bias, raw_tau, target, None)
+    options = (dt, SOLVERS.index(solver), unfolds, True)
+    if library.wants_graph(*tensors):
+        return _Scan.apply(*tensors, *options)  # type: ignore[no-any-return, no-untyped-call]
+    return forward(tensors, options)
 
 
 def model(
@@ -87,29 +87,29 @@ def model(
         Readouts ``(*S, B, L, O)`` and the last state ``(*S, B, H)``.
     """
     times, interval = (dt, 0.0) if isinstance(dt, Tensor) else (None, float(dt))
-    rest = (interval, SOLVERS.index(solver), unfolds, True)
-    given = (x, h0, weight_ih, weight_hh, bias, raw_tau, target, times, readout, readout_bias)
-    if library.wants_graph(*given):
-        return _Model.apply(*given, *rest)  # type: ignore[no-any-return, no-untyped-call]
-    return forward(given[:8], rest, given[8:])
+    options = (interval, SOLVERS.index(solver), unfolds, True)
+    tensors = (x, h0, weight_ih, weight_hh, bias, raw_tau, target, times, readout, readout_bias)
+    if library.wants_graph(*tensors):
+        return _Model.apply(*tensors, *options)  # type: ignore[no-any-return, no-untyped-call]
+    return forward(tensors[:8], options, tensors[8:])
 
 
 def forward(
-    given: tuple[Any, ...],
-    rest: Rest,
+    tensors: tuple[Any, ...],
+    options: Rest,
     readout: tuple[Tensor, Tensor] | None = None,
     kept_states: Tensor | None = None,
     kept_gates: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """States, or readouts where there is a readout; and the last state.
 
-    ``given`` are x, h0, both weights, bias, tau, target, dt or None; ``rest`` see `Rest`.
+    ``tensors`` are x, h0, both weights, bias, tau, target, dt or None; ``options`` see `Rest`.
     What is kept for the backward pass goes into buffers of `library.kept_size` reals.
     """
-    read: tuple[Any, ...] = library.readable(*given, *(readout or ()))
-    given, readout = read[:8], read[8:] or None
-    x, h0, weight_hh = given[0], given[1], given[3]
-    call = _Call(given, rest, readout)
+    read: tuple[Any, ...] = library.readable(*tensors, *(readout or ()))
+    tensors, readout = read[:8], read[8:] or None
+    x, h0, weight_hh = tensors[0], tensors[1], tensors[3]
+    call = _Call(tensors, options, readout)
     features = h0.shape[-1] if readout is None else readout[0].shape[-2]
     y = call.layout.new_sequence(x, weight_hh.shape[0], features, call.rows)
     last = call.layout.new_state(h0, call.rows)
@@ -120,8 +120,8 @@ def forward(
 
 def backward(
     grads: tuple[Tensor | None, Tensor | None],
-    given: tuple[Any, ...],
-    rest: Rest,
+    tensors: tuple[Any, ...],
+    options: Rest,
     needs: Sequence[bool],
     y: Tensor | None,
     kept_states: Tensor | None,
@@ -132,10 +132,10 @@ def backward(
 
     ``grads`` are those of `forward`'s two results; y its first result where that are states.
     """
-    read: tuple[Any, ...] = library.readable(*given, y, *grads[:2], *(readout or ()))
-    given, y, grads, readout = read[:8], read[8], read[9:11], read[11:] or None
-    x, h0, weight_ih, weight_hh, bias, tau, target, dt = given
-    call = _Call(given, rest, readout)
+    read: tuple[Any, ...] = library.readable(*tensors, y, *grads[:2], *(readout or ()))
+    tensors, y, grads, readout = read[:8], read[8], read[9:11], read[11:] or None
+    x, h0, weight_ih, weight_hh, bias, tau, target, dt = tensors
+    call = _Call(tensors, options, readout)
     layout, rows, S = call.layout, call.rows, weight_hh.shape[0]
     grad_x = layout.new_sequence(x, S, x.shape[-1], rows) if needs[0] else None
     grad_dt = None
@@ -144,7 +144,7 @@ def backward(
     grad_h0 = layout.new_state(h0, rows) if needs[1] else None
     weights = (weight_ih, weight_hh, bias, tau, target, *(readout or ()))
     needed = (*needs[2:7], *needs[8:])
-    found = [
+    gradients = [
         torch.empty_like(w) if w is not None and need else None
         for w, need in zip(weights, needed, strict=True)
     ]
@@ -156,19 +156,19 @@ def backward(
         layout.sequence(grad_x),
         layout.gaps(grad_dt),
         layout.state(grad_h0),
-        layout.matrix(found[0]),
-        layout.matrix(found[1]),
-        *map(layout.vector, found[2:5]),
+        layout.matrix(gradients[0]),
+        layout.matrix(gradients[1]),
+        *map(layout.vector, gradients[2:5]),
     ]
     if readout:
-        more += [layout.matrix(found[5]), layout.vector(found[6])]
+        more += [layout.matrix(gradients[5]), layout.vector(gradients[6])]
     views = call.views(y, None, None)
     library.loaded().call("ltc_backward", call.pack(views, kept_states, kept_gates, more))
     if grad_x is not None and grad_x.dim() > x.dim():
         grad_x = grad_x.sum(0)
     if grad_dt is not None and grad_dt.dim() > dt.dim():
         grad_dt = grad_dt.sum(0)
-    return [grad_x, grad_h0, *found[:5], grad_dt, *found[5:]]
+    return [grad_x, grad_h0, *gradients[:5], grad_dt, *gradients[5:]]
 
 
 class _Call:
@@ -176,13 +176,13 @@ class _Call:
 
     def __init__(
         self,
-        given: tuple[Any, ...],
-        rest: Rest,
+        tensors: tuple[Any, ...],
+        options: Rest,
         readout: tuple[Tensor, Tensor] | None,
     ) -> None:
-        self.given, self.rest, self.readout = given, rest, readout
-        self.layout = library.layout_of(given[3])
-        self.rows = library.in_rows("ltc", given[0], given[3])
+        self.given, self.rest, self.readout = tensors, options, readout
+        self.layout = library.layout_of(tensors[3])
+        self.rows = library.in_rows("ltc", tensors[0], tensors[3])
 
     def views(
         self, y: Tensor | None, last: Tensor | None, out: Tensor | None
@@ -231,9 +231,9 @@ class _Call:
         return head + library.arguments("3q", kept, gradients, 13)
 
 
-def _kept_gates(x: Tensor, weight_hh: Tensor, unfolds: int) -> library.Kept | None:
+def _kept_gates(x: Tensor, weight_hh: Tensor, unfolds: int) -> library.SavedBuffer | None:
     """Gates are kept where there is one a sample; more are cheaper to compute again."""
-    return library.Kept(x, kept_size(x, weight_hh)) if unfolds == 1 else None
+    return library.SavedBuffer(x, kept_size(x, weight_hh)) if unfolds == 1 else None
 
 
 def kept_size(x: Tensor, weight_hh: Tensor) -> int:
@@ -244,48 +244,48 @@ def kept_size(x: Tensor, weight_hh: Tensor) -> int:
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
-        given, ctx.rest = arguments[:8], arguments[8:]
-        ctx.gates = _kept_gates(given[0], given[3], ctx.rest[2])
-        y, last = forward(given, ctx.rest, kept_gates=ctx.gates and ctx.gates.tensor)
+        tensors, ctx.rest = arguments[:8], arguments[8:]
+        ctx.gates = _kept_gates(tensors[0], tensors[3], ctx.rest[2])
+        y, last = forward(tensors, ctx.rest, kept_gates=ctx.gates and ctx.gates.tensor)
         ctx.set_materialize_grads(False)
-        library.save_for_backward(ctx, *given, y)
+        library.save_for_backward(ctx, *tensors, y)
         return y, last
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        *given, y = library.saved_for_backward(ctx)
+        *tensors, y = library.saved_for_backward(ctx)
         needs = ctx.needs_input_grad[:8]
         if not library.reads_gradients(*grads):
-            again = differentiable_again(_in_torch(ctx.rest), given, needs, grads)
+            again = grad_with_graph(_in_torch(ctx.rest), tensors, needs, grads)
             return (*again, None, None, None, None)
         gates = ctx.gates and ctx.gates.tensor
-        found = backward(grads, tuple(given), ctx.rest, needs, y, None, gates)
-        return (*found, None, None, None, None)
+        gradients = backward(grads, tuple(tensors), ctx.rest, needs, y, None, gates)
+        return (*gradients, None, None, None, None)
 
 
 class _Model(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
-        given, readout, ctx.rest = arguments[:8], arguments[8:10], arguments[10:]
-        x, weight_hh = given[0], given[3]
-        ctx.states = library.Kept(x, kept_size(x, weight_hh))
+        tensors, readout, ctx.rest = arguments[:8], arguments[8:10], arguments[10:]
+        x, weight_hh = tensors[0], tensors[3]
+        ctx.states = library.SavedBuffer(x, kept_size(x, weight_hh))
         ctx.gates = _kept_gates(x, weight_hh, ctx.rest[2])
         ctx.set_materialize_grads(False)
-        library.save_for_backward(ctx, *given, *readout)
+        library.save_for_backward(ctx, *tensors, *readout)
         gates = ctx.gates and ctx.gates.tensor
-        return forward(given, ctx.rest, readout, ctx.states.tensor, gates)
+        return forward(tensors, ctx.rest, readout, ctx.states.tensor, gates)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        *given, weight, bias = library.saved_for_backward(ctx)
+        *tensors, weight, bias = library.saved_for_backward(ctx)
         if not library.reads_gradients(*grads):
-            needs, every = ctx.needs_input_grad[:10], (*given, weight, bias)
-            again = differentiable_again(_in_torch(ctx.rest), every, needs, grads)
+            needs, every = ctx.needs_input_grad[:10], (*tensors, weight, bias)
+            again = grad_with_graph(_in_torch(ctx.rest), every, needs, grads)
             return (*again, None, None, None, None)
         gates = ctx.gates and ctx.gates.tensor
-        found = backward(
+        gradients = backward(
             grads,
-            tuple(given),
+            tuple(tensors),
             ctx.rest,
             ctx.needs_input_grad[:10],
             None,
@@ -293,12 +293,12 @@ class _Model(torch.autograd.Function):
             gates,
             (weight, bias),
         )
-        return (*found, None, None, None, None)
+        return (*gradients, None, None, None, None)
 
 
-def _in_torch(rest: Rest) -> Callable[..., tuple[Tensor, Tensor]]:
+def _in_torch(options: Rest) -> Callable[..., tuple[Tensor, Tensor]]:
     """The same function in PyTorch operations, with a readout where it is given one."""
-    interval, solver, unfolds, raw = rest
+    interval, solver, unfolds, raw = options
 
     def run(*given: Any) -> tuple[Tensor, Tensor]:
         x, h0, weight_ih, weight_hh, bias, tau, target, dt = given[:8]

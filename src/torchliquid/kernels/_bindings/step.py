@@ -101,8 +101,8 @@ class Stepper:
             struct.pack("=4q", H, 0, 0, 1) + _END,
         )
         self._of_shape.clear()  # it may change with every step
-        found = self._of_shape[shape] = _Parts((*batch, H), around)
-        return found
+        parts = self._of_shape[shape] = _Parts((*batch, H), around)
+        return parts
 
 
 _END = bytes(40 + 24 + 13 * 40)
@@ -117,8 +117,8 @@ class _Parts:
         self._pack = struct.Struct("={}sdq{}sq{}sq{}s".format(*map(len, around))).pack
 
     def packed(self, dt: float, x: int, before: int, after: int) -> bytes:
-        head, rest, middle, end = self._around
-        return self._pack(head, dt, x, rest, before, middle, after, end)
+        head, tail, middle, end = self._around
+        return self._pack(head, dt, x, tail, before, middle, after, end)
 
 
 def _traced() -> bool:

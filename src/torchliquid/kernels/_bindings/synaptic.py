@@ -12,7 +12,7 @@ from torch import Tensor
 from torchliquid.functional.synaptic import all_pairs, map_input
 from torchliquid.functional.synaptic import synaptic as reference
 from torchliquid.kernels import _library as library
-from torchliquid.kernels._sequence import differentiable_again
+from torchliquid.kernels._sequence import grad_with_graph
 
 _HEAD, _INPUTS, _GRADIENTS = f"{library.SIZES}qqqdqq", 15, 16
 
@@ -46,14 +46,14 @@ def synaptic(
     x = map_input(x, input_w, input_b)
     weights = [sigma, mu, w, erev, sensory_sigma, sensory_mu, sensory_w, sensory_erev]
     weights += [gleak, vleak, cm]
-    rest = (edges, sensory_edges, interval, unfolds)
-    given = (x, h0, times, *weights)
-    if not library.is_plain(*given, edges, sensory_edges):
-        y, last = synaptic_op(x, h0, times, weights, *rest)
+    options = (edges, sensory_edges, interval, unfolds)
+    tensors = (x, h0, times, *weights)
+    if not library.is_plain(*tensors, edges, sensory_edges):
+        y, last = synaptic_op(x, h0, times, weights, *options)
         return y, last
-    if library.wants_graph(*given):
-        return _Scan.apply(*rest, *given)  # type: ignore[no-any-return, no-untyped-call]
-    return forward(x, h0, times, weights, *rest)
+    if library.wants_graph(*tensors):
+        return _Scan.apply(*options, *tensors)  # type: ignore[no-any-return, no-untyped-call]
+    return forward(x, h0, times, weights, *options)
 
 
 def forward(
@@ -120,9 +120,9 @@ def backward(
     return [_for(x, grad_x), grad_h0, _for(dt, grad_dt), *grads]
 
 
-def _for(given: Tensor | None, gradient: Tensor | None) -> Tensor | None:
+def _for(tensor: Tensor | None, gradient: Tensor | None) -> Tensor | None:
     """The gradient of a tensor that the lanes may share."""
-    if given is None or gradient is None or gradient.dim() == given.dim():
+    if tensor is None or gradient is None or gradient.dim() == tensor.dim():
         return gradient
     return gradient.sum(0)
 
@@ -192,11 +192,11 @@ class _Scan(torch.autograd.Function):
                 every: tuple[Any, ...] = (*weights, *maps, edges, sensory_edges, step, unfolds)
                 return reference(x, h0, *every)
 
-            given, needs = (x, h0, dt, *weights), ctx.needs_input_grad[4:]
-            again = differentiable_again(run, given, needs, (grad_y, grad_last))
+            arguments, needs = (x, h0, dt, *weights), ctx.needs_input_grad[4:]
+            again = grad_with_graph(run, arguments, needs, (grad_y, grad_last))
             return (None, None, None, None, *again)
-        given = (x, h0, dt, weights, edges, sensory_edges, interval, unfolds)
-        grads = backward(grad_y, grad_last, *given, y, needs)
+        arguments = (x, h0, dt, weights, edges, sensory_edges, interval, unfolds)
+        grads = backward(grad_y, grad_last, *arguments, y, needs)
         return (None, None, None, None, *grads)
 
 
@@ -231,8 +231,8 @@ def synaptic_backward_op(
     needs: list[bool],
 ) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
-    given = (x, h0, dt, weights, edges, sensory_edges, interval, unfolds, y)
-    grads = backward(grad_y, grad_last, *given, needs)
+    arguments = (x, h0, dt, weights, edges, sensory_edges, interval, unfolds, y)
+    grads = backward(grad_y, grad_last, *arguments, needs)
     return [x.new_empty(0) if g is None else g for g in grads]
 
 
@@ -285,10 +285,10 @@ def _differentiate(ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None) ->
     y, edges, sensory_edges, x, h0, dt, *weights = ctx.saved_tensors
     first, listed = ctx.needs_input_grad[:3], ctx.needs_input_grad[3]
     needs = [*map(bool, first), *map(bool, listed)]
-    given = (x, h0, dt, weights, edges, sensory_edges, *ctx.rest, y)
-    grads = synaptic_backward_op(grad_y, grad_last, *given, needs)
-    found = [g if need else None for g, need in zip(grads, needs, strict=True)]
-    return (*found[:3], found[3:], None, None, None, None)
+    arguments = (x, h0, dt, weights, edges, sensory_edges, *ctx.rest, y)
+    grads = synaptic_backward_op(grad_y, grad_last, *arguments, needs)
+    gradients = [g if need else None for g, need in zip(grads, needs, strict=True)]
+    return (*gradients[:3], gradients[3:], None, None, None, None)
 
 
 synaptic_op.register_autograd(_differentiate, setup_context=_setup)

@@ -168,8 +168,8 @@ def _advance_euler(rate: Tensor, target: Tensor, step: Tensor) -> _Advance:
 
 def _advance_exponential(rate: Tensor, target: Tensor, step: Tensor) -> _Advance:
     def advance(x: Tensor, f: Tensor, ha: Tensor, hr: Tensor, h: Tensor) -> Tensor:
-        rest = f * target / (rate + f)
-        return torch.addcmul(x, x - rest, torch.expm1(-torch.addcmul(hr, f, h)))
+        equilibrium = f * target / (rate + f)
+        return torch.addcmul(x, x - equilibrium, torch.expm1(-torch.addcmul(hr, f, h)))
 
     return advance
 

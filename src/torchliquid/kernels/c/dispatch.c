@@ -17,8 +17,8 @@ typedef struct {
 static const variant variants[] = {TL_VARIANTS(ENTRY)};
 enum { COUNT = sizeof variants / sizeof *variants };
 
-static const variant *chosen; /* at the first call */
-static const variant *narrower; /* than the one chosen, NULL if there is none with fused products */
+static const variant *active; /* at the first call */
+static const variant *narrower; /* than the active one, NULL if there is none with fused products */
 
 /* What the processor and the system can do, read from both ourselves: __builtin_cpu_supports says no
  * to everything in some builds of Clang. */
@@ -131,7 +131,7 @@ static int passes(const variant *v) {
 static void choose(const variant *v) {
     const variant *next = v + 1;
     narrower = !strcmp(v->name, "avx512") && passes(next) ? next : NULL;
-    chosen = v;
+    active = v;
 }
 
 int tl_use_isa(const char *name) {
@@ -144,9 +144,9 @@ int tl_use_isa(const char *name) {
 }
 
 static const variant *current(void) {
-    for (int k = 0; k < COUNT && !chosen; k++)
+    for (int k = 0; k < COUNT && !active; k++)
         if (runs_here(variants[k].name) && passes(&variants[k])) choose(&variants[k]);
-    return chosen;
+    return active;
 }
 
 static const tl_table *table_of(const variant *v, int64_t bytes) {

@@ -27,15 +27,15 @@ typedef struct {
 static void gated_take_weights(arena *a, const tl_gated *p, int backward, gated_weights *w) {
     const tl_sizes *s = &p->sizes;
     int64_t I = s->inputs, H = s->hidden, Hp = padded(H), G = gated_gates(p), one = weight_size(s);
-    w->input = take(a, backward ? 0 : G * Hp * I * one);
-    w->recurrent = take(a, backward ? 0 : G * Hp * H * one);
+    w->input = arena_alloc(a, backward ? 0 : G * Hp * I * one);
+    w->recurrent = arena_alloc(a, backward ? 0 : G * Hp * H * one);
     for (int64_t k = 0; k < G; k++) {
-        w->input_t[k] = take(a, backward ? padded(I) * H * one : 0);
-        w->recurrent_t[k] = take(a, backward ? Hp * H * one : 0);
+        w->input_t[k] = arena_alloc(a, backward ? padded(I) * H * one : 0);
+        w->recurrent_t[k] = arena_alloc(a, backward ? Hp * H * one : 0);
     }
-    w->bias_ih = take_vectors(a, G * Hp);
-    w->bias_hh = take_vectors(a, G * Hp);
-    w->zero = take_vectors(a, padded(I));
+    w->bias_ih = arena_vectors(a, G * Hp);
+    w->bias_hh = arena_vectors(a, G * Hp);
+    w->zero = arena_vectors(a, padded(I));
 }
 
 /* One gate's part of a vector of all gates. */
@@ -109,12 +109,12 @@ static size_t gated_forward_take(const tl_gated *p, char *base, gated_forward_sc
     arena a = {base, 0};
     int64_t I = padded(p->sizes.inputs), H = padded(p->sizes.hidden), G = gated_gates(p);
     gated_take_weights(&a, p, 0, &f->weights);
-    f->x = take_vectors(&a, TILE * I);
-    f->u = take_vectors(&a, TILE * G * H);
-    f->v = take_vectors(&a, TILE * G * H);
-    f->h = take_vectors(&a, TILE * H);
-    f->c = take_vectors(&a, TILE * H);
-    f->kept = take_vectors(&a, GATED_KEPT * H);
+    f->x = arena_vectors(&a, TILE * I);
+    f->u = arena_vectors(&a, TILE * G * H);
+    f->v = arena_vectors(&a, TILE * G * H);
+    f->h = arena_vectors(&a, TILE * H);
+    f->c = arena_vectors(&a, TILE * H);
+    f->kept = arena_vectors(&a, GATED_KEPT * H);
     return a.used;
 }
 
@@ -207,21 +207,21 @@ static size_t gated_backward_take(const tl_gated *p, char *base, gated_backward_
     b->chunk = chunk_steps(s, I + H + G * H * (1 + both));
     gated_take_weights(&a, p, 1, &b->weights);
     b->zero_from = a.used;
-    b->bias_ih = take_vectors(&a, G * H);
-    b->bias_hh = take_vectors(&a, G * H);
-    b->weight_ih = take(&a, G * s->hidden * s->inputs * one);
-    b->weight_hh = take(&a, G * s->hidden * s->hidden * one);
+    b->bias_ih = arena_vectors(&a, G * H);
+    b->bias_hh = arena_vectors(&a, G * H);
+    b->weight_ih = arena_alloc(&a, G * s->hidden * s->inputs * one);
+    b->weight_hh = arena_alloc(&a, G * s->hidden * s->hidden * one);
     b->chunk_from = a.used; /* its padding must be zero, and stays so */
-    b->x = take_vectors(&a, b->chunk * TILE * I);
-    b->h = take_vectors(&a, b->chunk * TILE * H);
-    b->du = take_vectors(&a, b->chunk * TILE * G * H);
-    b->dv = both ? take_vectors(&a, b->chunk * TILE * G * H) : b->du;
+    b->x = arena_vectors(&a, b->chunk * TILE * I);
+    b->h = arena_vectors(&a, b->chunk * TILE * H);
+    b->du = arena_vectors(&a, b->chunk * TILE * G * H);
+    b->dv = both ? arena_vectors(&a, b->chunk * TILE * G * H) : b->du;
     b->zero_to = a.used;
-    b->g = take_vectors(&a, TILE * H);
-    b->gc = take_vectors(&a, TILE * H);
-    b->gy = take_vectors(&a, H);
-    b->c_before = take_vectors(&a, H);
-    b->scratch = take_vectors(&a, TILE * I);
+    b->g = arena_vectors(&a, TILE * H);
+    b->gc = arena_vectors(&a, TILE * H);
+    b->gy = arena_vectors(&a, H);
+    b->c_before = arena_vectors(&a, H);
+    b->scratch = arena_vectors(&a, TILE * I);
     return a.used;
 }
 

@@ -19,13 +19,13 @@ typedef struct {
 static void gated_rows_take(arena *a, const tl_gated *p, int backward, gated_row_weights *w) {
     const tl_sizes *s = &p->sizes;
     int64_t each = registers(s->hidden), all = gated_gates(p) * each;
-    w->input = take_vectors(a, all * s->inputs);
-    w->recurrent = take_vectors(a, backward ? 0 : all * s->hidden);
-    w->transposed = take_vectors(a, backward ? all * s->hidden : 0);
-    w->bias = take_vectors(a, all);
-    w->bias_n = take_vectors(a, all);
-    w->readout = take_vectors(a, p->outputs * each);
-    w->readout_bias = take_vectors(a, registers(p->outputs));
+    w->input = arena_vectors(a, all * s->inputs);
+    w->recurrent = arena_vectors(a, backward ? 0 : all * s->hidden);
+    w->transposed = arena_vectors(a, backward ? all * s->hidden : 0);
+    w->bias = arena_vectors(a, all);
+    w->bias_n = arena_vectors(a, all);
+    w->readout = arena_vectors(a, p->outputs * each);
+    w->readout_bias = arena_vectors(a, registers(p->outputs));
 }
 
 static void gated_rows_pack(const tl_gated *p, int64_t lane, int backward, gated_row_weights *w) {
@@ -96,13 +96,13 @@ static size_t gated_rows_forward_take(const tl_gated *p, char *base,
     int64_t each = registers(s->hidden), all = gated_gates(p) * each;
     for (int r = 0; r < TOGETHER; r++) {
         if (!r || !s->shared) gated_rows_take(&a, p, 0, &f->weights[r]);
-        f->x[r] = take(&a, s->inputs);
-        f->z[r] = take_vectors(&a, all);
-        f->u_n[r] = take_vectors(&a, each);
-        f->h[r] = take_vectors(&a, each);
-        f->c[r] = take_vectors(&a, each);
+        f->x[r] = arena_alloc(&a, s->inputs);
+        f->z[r] = arena_vectors(&a, all);
+        f->u_n[r] = arena_vectors(&a, each);
+        f->h[r] = arena_vectors(&a, each);
+        f->c[r] = arena_vectors(&a, each);
     }
-    f->kept = take_vectors(&a, GATED_KEPT * each);
+    f->kept = arena_vectors(&a, GATED_KEPT * each);
     return a.used;
 }
 
@@ -217,24 +217,24 @@ static size_t gated_rows_backward_take(const tl_gated *p, char *base,
     b->zero_from = a.used;
     for (int r = 0; r < TOGETHER; r++) {
         if (r && s->shared) continue;
-        b->sums[r].weight_ih = take_vectors(&a, all * I);
-        b->sums[r].weight_hh = take_vectors(&a, all * H);
-        b->sums[r].bias_ih = take_vectors(&a, all);
-        b->sums[r].bias_hh = take_vectors(&a, all);
-        b->sums[r].readout = take_vectors(&a, p->outputs * each);
-        b->sums[r].readout_bias = take(&a, p->outputs);
+        b->sums[r].weight_ih = arena_vectors(&a, all * I);
+        b->sums[r].weight_hh = arena_vectors(&a, all * H);
+        b->sums[r].bias_ih = arena_vectors(&a, all);
+        b->sums[r].bias_hh = arena_vectors(&a, all);
+        b->sums[r].readout = arena_vectors(&a, p->outputs * each);
+        b->sums[r].readout_bias = arena_alloc(&a, p->outputs);
     }
     b->zero_to = a.used;
     for (int r = 0; r < TOGETHER; r++) {
-        b->x[r] = take(&a, b->chunk * I);
-        b->h[r] = take_vectors(&a, b->chunk * each);
-        b->du[r] = take_vectors(&a, b->chunk * all);
-        b->dv[r] = both ? take_vectors(&a, b->chunk * all) : b->du[r];
-        b->g[r] = take_vectors(&a, each);
-        b->gc[r] = take_vectors(&a, each);
+        b->x[r] = arena_alloc(&a, b->chunk * I);
+        b->h[r] = arena_vectors(&a, b->chunk * each);
+        b->du[r] = arena_vectors(&a, b->chunk * all);
+        b->dv[r] = both ? arena_vectors(&a, b->chunk * all) : b->du[r];
+        b->g[r] = arena_vectors(&a, each);
+        b->gc[r] = arena_vectors(&a, each);
     }
-    b->before = take_vectors(&a, each);
-    b->now = take_vectors(&a, each);
+    b->before = arena_vectors(&a, each);
+    b->now = arena_vectors(&a, each);
     return a.used;
 }
 

@@ -392,13 +392,13 @@ typedef struct {
     size_t used;
 } arena;
 
-static void *take(arena *a, int64_t reals) {
+static void *arena_alloc(arena *a, int64_t reals) {
     void *piece = a->base ? a->base + a->used : NULL;
     a->used += ((size_t)reals * sizeof(real) + 63) / 64 * 64;
     return piece;
 }
 
-INLINE vec *take_vectors(arena *a, int64_t n) { return take(a, n * WIDTH); }
+INLINE vec *arena_vectors(arena *a, int64_t n) { return arena_alloc(a, n * WIDTH); }
 
 /* Steps that are worked on at once in a backward pass, given the vectors that a step of one column
  * takes: few enough to stay in the nearest caches, and enough to make the sums over them worth

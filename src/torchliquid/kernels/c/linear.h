@@ -12,14 +12,14 @@ static size_t linear_take(const tl_linear *p, char *base, linear_scratch *l) {
     arena a = {base, 0};
     int64_t I = s->inputs, O = s->hidden, one = weight_size(s);
     l->chunk = chunk_steps(s, padded(I) + padded(O));
-    l->weight = take(&a, padded(O) * I * one);
-    l->weight_t = take(&a, padded(I) * O * one);
-    l->weight_sum = take(&a, O * I * one);
-    l->bias = take_vectors(&a, padded(O));
-    l->bias_sum = take_vectors(&a, padded(O));
-    l->zero = take_vectors(&a, padded(I));
-    l->x = take_vectors(&a, l->chunk * padded(I));
-    l->y = take_vectors(&a, l->chunk * padded(O));
+    l->weight = arena_alloc(&a, padded(O) * I * one);
+    l->weight_t = arena_alloc(&a, padded(I) * O * one);
+    l->weight_sum = arena_alloc(&a, O * I * one);
+    l->bias = arena_vectors(&a, padded(O));
+    l->bias_sum = arena_vectors(&a, padded(O));
+    l->zero = arena_vectors(&a, padded(I));
+    l->x = arena_vectors(&a, l->chunk * padded(I));
+    l->y = arena_vectors(&a, l->chunk * padded(O));
     return a.used;
 }
 

@@ -39,16 +39,16 @@ typedef struct {
 static void ltc_take_weights(arena *a, const tl_ltc *p, int backward, ltc_weights *w) {
     const tl_sizes *s = &p->sizes;
     int64_t I = s->inputs, H = s->hidden, one = weight_size(s);
-    w->input = take(a, padded(H) * I * one);
-    w->recurrent = take(a, padded(H) * H * one);
-    w->input_t = backward ? take(a, padded(I) * H * one) : NULL;
-    w->recurrent_t = backward ? take(a, padded(H) * H * one) : NULL;
-    w->bias = take_vectors(a, padded(H));
-    w->rate = take_vectors(a, padded(H));
-    w->target = take_vectors(a, padded(H));
-    w->zero = take_vectors(a, padded(I));
-    w->readout = take_vectors(a, p->outputs * H);
-    w->readout_bias = take_vectors(a, padded(p->outputs));
+    w->input = arena_alloc(a, padded(H) * I * one);
+    w->recurrent = arena_alloc(a, padded(H) * H * one);
+    w->input_t = backward ? arena_alloc(a, padded(I) * H * one) : NULL;
+    w->recurrent_t = backward ? arena_alloc(a, padded(H) * H * one) : NULL;
+    w->bias = arena_vectors(a, padded(H));
+    w->rate = arena_vectors(a, padded(H));
+    w->target = arena_vectors(a, padded(H));
+    w->zero = arena_vectors(a, padded(I));
+    w->readout = arena_vectors(a, p->outputs * H);
+    w->readout_bias = arena_vectors(a, padded(p->outputs));
 }
 
 static void ltc_pack_weights(const tl_ltc *p, column c, int backward, ltc_weights *w) {
@@ -82,7 +82,7 @@ INLINE vec ltc_interval(const tl_ltc *p, column c, int64_t t) {
 }
 
 /* One sub-step of H neurons: states x to `after`, which may be x; keeps e of every gate. */
-static void ltc_advance(int64_t solver, int64_t H, vec h, const ltc_weights *w, const vec *z,
+static void ltc_step(int64_t solver, int64_t H, vec h, const ltc_weights *w, const vec *z,
                         const vec *x, vec *e, vec *after) {
     if (solver == TL_SEMI_IMPLICIT)
         for (int64_t j = 0; j < H; j++) {
@@ -112,7 +112,7 @@ INLINE vec ltc_decayed(vec h, vec l, vec decay, vec *slower) {
         1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
         1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
         1.0 / 87178291200};
-    vec z = h * l, few = least(splat((real)0.5), z), value = splat(0), slope = splat(0);
+    vec z = h * l, few = vec_min(splat((real)0.5), z), value = splat(0), slope = splat(0);
 #pragma GCC unroll 14
     for (int n = 13; n >= 0; n--) {
         slope = value + slope * few;
@@ -130,7 +130,7 @@ typedef struct {
 
 /* Backwards through one sub-step: g of the state after it becomes the part of g before it that
  * does not go through the gate; dz, which may be e, is g of the gate's input. Returns g of the sub-step's length. */
-static vec ltc_retreat(int64_t solver, int64_t H, vec h, const ltc_weights *w, const vec *e,
+static vec ltc_step_backward(int64_t solver, int64_t H, vec h, const ltc_weights *w, const vec *e,
                        const vec *x, vec *g, vec *dz, const ltc_sums *sums) {
     vec dh = splat(0);
     if (solver == TL_SEMI_IMPLICIT)
@@ -203,12 +203,12 @@ static size_t ltc_forward_take(const tl_ltc *p, char *base, ltc_forward_scratch 
     arena a = {base, 0};
     int64_t I = padded(p->sizes.inputs), H = padded(p->sizes.hidden);
     ltc_take_weights(&a, p, 0, &f->weights);
-    f->x = take_vectors(&a, TILE * I);
-    f->u = take_vectors(&a, TILE * H);
-    f->z = take_vectors(&a, TILE * H);
-    f->e = take_vectors(&a, H);
-    f->state = take_vectors(&a, TILE * H);
-    f->out = take_vectors(&a, p->outputs);
+    f->x = arena_vectors(&a, TILE * I);
+    f->u = arena_vectors(&a, TILE * H);
+    f->z = arena_vectors(&a, TILE * H);
+    f->e = arena_vectors(&a, H);
+    f->state = arena_vectors(&a, TILE * H);
+    f->out = arena_vectors(&a, p->outputs);
     return a.used;
 }
 
@@ -233,7 +233,7 @@ static void ltc_forward_job(const void *kernel, int64_t job, char *base) {
             for (int64_t k = 0; k < p->unfolds; k++) {
                 product(s, tile, f.weights.recurrent, H, H, f.u, Hp, f.state, Hp, f.z, Hp);
                 for (int c = 0; c < tile; c++)
-                    ltc_advance(p->solver, H, ltc_interval(p, columns[c], t), &f.weights,
+                    ltc_step(p->solver, H, ltc_interval(p, columns[c], t), &f.weights,
                                 f.z + c * Hp, f.state + c * Hp,
                                 p->kept_gates ? ltc_kept(p, p->kept_gates, columns[c], t) : f.e,
                                 f.state + c * Hp);
@@ -278,23 +278,23 @@ static size_t ltc_backward_take(const tl_ltc *p, char *base, ltc_backward_scratc
     b->chunk = ltc_chunk(p);
     ltc_take_weights(&a, p, 1, &b->weights);
     b->zero_from = a.used;
-    b->sums.rate = take_vectors(&a, H);
-    b->sums.target = take_vectors(&a, H);
-    b->bias = take_vectors(&a, H);
-    b->readout = take_vectors(&a, p->outputs * s->hidden);
-    b->readout_bias = take_vectors(&a, p->outputs);
-    b->weight_ih = take(&a, s->hidden * s->inputs * one);
-    b->weight_hh = take(&a, s->hidden * s->hidden * one);
+    b->sums.rate = arena_vectors(&a, H);
+    b->sums.target = arena_vectors(&a, H);
+    b->bias = arena_vectors(&a, H);
+    b->readout = arena_vectors(&a, p->outputs * s->hidden);
+    b->readout_bias = arena_vectors(&a, p->outputs);
+    b->weight_ih = arena_alloc(&a, s->hidden * s->inputs * one);
+    b->weight_hh = arena_alloc(&a, s->hidden * s->hidden * one);
     b->chunk_from = a.used; /* its padding must be zero, and stays so */
-    b->x = take_vectors(&a, b->chunk * TILE * I);
-    b->dz = take_vectors(&a, b->chunk * K * TILE * H);
-    b->du = K > 1 ? take_vectors(&a, b->chunk * TILE * H) : b->dz;
-    b->states = take_vectors(&a, (b->chunk * K + 1) * TILE * H);
+    b->x = arena_vectors(&a, b->chunk * TILE * I);
+    b->dz = arena_vectors(&a, b->chunk * K * TILE * H);
+    b->du = K > 1 ? arena_vectors(&a, b->chunk * TILE * H) : b->dz;
+    b->states = arena_vectors(&a, (b->chunk * K + 1) * TILE * H);
     b->zero_to = a.used;
-    b->g = take_vectors(&a, TILE * H);
-    b->gy = take_vectors(&a, H);
-    b->gout = take_vectors(&a, p->outputs);
-    b->scratch = take_vectors(&a, TILE * (H > I ? H : I));
+    b->g = arena_vectors(&a, TILE * H);
+    b->gy = arena_vectors(&a, H);
+    b->gout = arena_vectors(&a, p->outputs);
+    b->scratch = arena_vectors(&a, TILE * (H > I ? H : I));
     return a.used;
 }
 
@@ -340,7 +340,7 @@ static void ltc_replay(const tl_ltc *p, const ltc_backward_scratch *b, const col
         for (int64_t k = 0; k < K; k++, states += tile * Hp, e += tile * Hp) {
             product(s, tile, b->weights.recurrent, H, H, u, Hp, states, Hp, e, Hp);
             for (int c = 0; c < tile; c++) /* the last sub-step's result is the next step's state */
-                ltc_advance(p->solver, H, ltc_interval(p, columns[c], t), &b->weights, e + c * Hp,
+                ltc_step(p->solver, H, ltc_interval(p, columns[c], t), &b->weights, e + c * Hp,
                             states + c * Hp, e + c * Hp, states + (tile + c) * Hp);
         }
     }
@@ -384,7 +384,7 @@ static void ltc_backward_steps(const tl_ltc *p, const ltc_backward_scratch *b,
         for (int64_t k = K - 1; k >= 0; k--) {
             int64_t place = ((t - from) * K + k) * tile * Hp;
             for (int c = 0; c < tile; c++)
-                dh[c] += ltc_retreat(p->solver, H, ltc_interval(p, columns[c], t), &b->weights,
+                dh[c] += ltc_step_backward(p->solver, H, ltc_interval(p, columns[c], t), &b->weights,
                                      b->dz + place + c * Hp, b->states + place + c * Hp,
                                      b->g + c * Hp, b->dz + place + c * Hp, &b->sums);
             product(s, tile, b->weights.recurrent_t, H, H, b->g, Hp, b->dz + place, Hp, b->g, Hp);

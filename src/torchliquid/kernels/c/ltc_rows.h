@@ -14,14 +14,14 @@ typedef struct {
 static void ltc_rows_take(arena *a, const tl_ltc *p, int backward, ltc_row_weights *w) {
     const tl_sizes *s = &p->sizes;
     int64_t each = registers(s->hidden);
-    w->input = take_vectors(a, each * s->inputs);
-    w->recurrent = take_vectors(a, each * s->hidden);
-    w->transposed = take_vectors(a, backward ? each * s->hidden : 0);
-    w->bias = take_vectors(a, each);
-    w->constants.rate = take_vectors(a, each);
-    w->constants.target = take_vectors(a, each);
-    w->readout = take_vectors(a, p->outputs * each);
-    w->readout_bias = take_vectors(a, registers(p->outputs));
+    w->input = arena_vectors(a, each * s->inputs);
+    w->recurrent = arena_vectors(a, each * s->hidden);
+    w->transposed = arena_vectors(a, backward ? each * s->hidden : 0);
+    w->bias = arena_vectors(a, each);
+    w->constants.rate = arena_vectors(a, each);
+    w->constants.target = arena_vectors(a, each);
+    w->readout = arena_vectors(a, p->outputs * each);
+    w->readout_bias = arena_vectors(a, registers(p->outputs));
 }
 
 static void ltc_rows_pack(const tl_ltc *p, int64_t lane, int backward, ltc_row_weights *w) {
@@ -72,12 +72,12 @@ static size_t ltc_rows_forward_take(const tl_ltc *p, char *base, ltc_rows_forwar
     int64_t each = registers(s->hidden);
     for (int r = 0; r < TOGETHER; r++) {
         if (!r || !s->shared) ltc_rows_take(&a, p, 0, &f->weights[r]);
-        f->x[r] = take(&a, s->inputs);
-        f->u[r] = take_vectors(&a, each);
-        f->z[r] = take_vectors(&a, each);
-        f->state[r] = take_vectors(&a, each);
+        f->x[r] = arena_alloc(&a, s->inputs);
+        f->u[r] = arena_vectors(&a, each);
+        f->z[r] = arena_vectors(&a, each);
+        f->state[r] = arena_vectors(&a, each);
     }
-    f->e = take_vectors(&a, each);
+    f->e = arena_vectors(&a, each);
     return a.used;
 }
 
@@ -109,7 +109,7 @@ static void ltc_rows_forward_job(const void *kernel, int64_t job, char *base) {
             for (int64_t k = 0; k < p->unfolds; k++) {
                 panels_product(together, each, H, recurrent, states, (const vec *const *)f.u, f.z);
                 for (int r = 0; r < together; r++)
-                    ltc_advance(p->solver, each, ltc_row_interval(p, rows[r], t),
+                    ltc_step(p->solver, each, ltc_row_interval(p, rows[r], t),
                                 &f.weights[rows[r].set].constants, f.z[r], f.state[r],
                                 p->kept_gates ? ltc_row_kept(p, p->kept_gates, rows[r], t) : f.e,
                                 f.state[r]);
@@ -159,24 +159,24 @@ static size_t ltc_rows_backward_take(const tl_ltc *p, char *base, ltc_rows_backw
     for (int r = 0; r < TOGETHER; r++) {
         if (r && s->shared) continue;
         ltc_row_sums *sums = &b->sums[r];
-        sums->weight_ih = take_vectors(&a, each * I);
-        sums->weight_hh = take_vectors(&a, each * H);
-        sums->bias = take_vectors(&a, each);
-        sums->constants.rate = take_vectors(&a, each);
-        sums->constants.target = take_vectors(&a, each);
-        sums->readout = take_vectors(&a, p->outputs * each);
-        sums->readout_bias = take(&a, p->outputs);
+        sums->weight_ih = arena_vectors(&a, each * I);
+        sums->weight_hh = arena_vectors(&a, each * H);
+        sums->bias = arena_vectors(&a, each);
+        sums->constants.rate = arena_vectors(&a, each);
+        sums->constants.target = arena_vectors(&a, each);
+        sums->readout = arena_vectors(&a, p->outputs * each);
+        sums->readout_bias = arena_alloc(&a, p->outputs);
     }
     b->zero_to = a.used;
     for (int r = 0; r < TOGETHER; r++) {
-        b->x[r] = take(&a, b->chunk * I);
-        b->states[r] = take_vectors(&a, (b->chunk * K + 1) * each);
-        b->dz[r] = take_vectors(&a, b->chunk * K * each);
-        b->du[r] = K > 1 ? take_vectors(&a, b->chunk * each) : b->dz[r];
-        b->g[r] = take_vectors(&a, each);
-        b->u[r] = take_vectors(&a, each);
+        b->x[r] = arena_alloc(&a, b->chunk * I);
+        b->states[r] = arena_vectors(&a, (b->chunk * K + 1) * each);
+        b->dz[r] = arena_vectors(&a, b->chunk * K * each);
+        b->du[r] = K > 1 ? arena_vectors(&a, b->chunk * each) : b->dz[r];
+        b->g[r] = arena_vectors(&a, each);
+        b->u[r] = arena_vectors(&a, each);
     }
-    b->gy = take_vectors(&a, each);
+    b->gy = arena_vectors(&a, each);
     return a.used;
 }
 
@@ -226,7 +226,7 @@ static void ltc_rows_replay(const tl_ltc *p, const ltc_rows_backward_scratch *b,
             }
             panels_product(together, each, H, recurrent, before, (const vec *const *)b->u, e);
             for (int r = 0; r < together; r++)
-                ltc_advance(p->solver, each, ltc_row_interval(p, rows[r], t),
+                ltc_step(p->solver, each, ltc_row_interval(p, rows[r], t),
                             &b->weights[rows[r].set].constants, e[r], b->states[r] + place, e[r],
                             b->states[r] + place + each);
         }
@@ -262,7 +262,7 @@ static void ltc_rows_backward_steps(const tl_ltc *p, const ltc_rows_backward_scr
             int64_t place = ((t - from) * K + k) * each;
             for (int r = 0; r < together; r++) {
                 vec *here = b->dz[r] + place;
-                dh[r] += ltc_retreat(p->solver, each, ltc_row_interval(p, rows[r], t),
+                dh[r] += ltc_step_backward(p->solver, each, ltc_row_interval(p, rows[r], t),
                                      &b->weights[rows[r].set].constants, here,
                                      b->states[r] + place, b->g[r], here,
                                      &b->sums[rows[r].set].constants);

@@ -44,7 +44,7 @@ INLINE vec power_part(vec r) {
 /* 1 + 2^y, y limited so that products with it stay finite. */
 INLINE vec one_plus_power(vec y) {
 #if defined(__AVX512F__) && TL_BYTES == 64 && TL_REAL == 32
-    y = least(splat(POWER_LIMIT), y);
+    y = vec_min(splat(POWER_LIMIT), y);
     vec n = (vec)_mm512_roundscale_ps((__m512)y, 0);
     return 1 + (vec)_mm512_scalef_ps((__m512)power_part(y - n), (__m512)n);
 #else

@@ -45,10 +45,10 @@ static void synapse_take(arena *a, const tl_sizes *s, int64_t count, int64_t sou
     l->sources = sources;
     l->destinations = s->hidden;
     l->edges = edges;
-    l->start = take(a, (s->hidden + 1) * whole);
-    l->source = take(a, count * whole);
-    l->order = take(a, count * whole);
-    l->constants = take(a, count * CONSTANTS * weight_size(s));
+    l->start = arena_alloc(a, (s->hidden + 1) * whole);
+    l->source = arena_alloc(a, count * whole);
+    l->order = arena_alloc(a, count * whole);
+    l->constants = arena_alloc(a, count * CONSTANTS * weight_size(s));
 }
 
 /* Sort by destination, in the order given among those of one destination, and pack. */
@@ -212,8 +212,8 @@ static void synaptic_take(arena *a, const tl_synaptic *p, synaptic_cell *m) {
     synapse_take(a, s, p->sensory, s->inputs, p->sensory_edges, &m->sensory);
     vec **vectors[] = {&m->gleak,       &m->vleak, &m->cm,    &m->leak_top,
                        &m->leak_bottom, &m->top,   &m->bottom};
-    for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++) *vectors[k] = take_vectors(a, H);
-    m->x = take_vectors(a, s->inputs);
+    for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++) *vectors[k] = arena_vectors(a, H);
+    m->x = arena_vectors(a, s->inputs);
 }
 
 static void synaptic_pack(const tl_synaptic *p, column c, synaptic_cell *m) {
@@ -258,9 +258,9 @@ typedef struct {
 static size_t synaptic_forward_take(const tl_synaptic *p, char *base, synaptic_forward_scratch *f) {
     arena a = {base, 0};
     synaptic_take(&a, p, &f->cell);
-    f->N = take_vectors(&a, p->sizes.hidden);
-    f->D = take_vectors(&a, p->sizes.hidden);
-    f->v = take_vectors(&a, p->sizes.hidden);
+    f->N = arena_vectors(&a, p->sizes.hidden);
+    f->D = arena_vectors(&a, p->sizes.hidden);
+    f->v = arena_vectors(&a, p->sizes.hidden);
     return a.used;
 }
 
@@ -311,26 +311,26 @@ static size_t synaptic_backward_take(const tl_synaptic *p, char *base,
     arena a = {base, 0};
     synaptic_take(&a, p, &b->cell);
     b->sums_from = a.used;
-    b->cell.recurrent.sums = take_vectors(&a, p->synapses * SUMS);
-    b->cell.sensory.sums = take_vectors(&a, p->sensory * SUMS);
-    b->gleak = take_vectors(&a, H);
-    b->vleak = take_vectors(&a, H);
-    b->cm = take_vectors(&a, H);
+    b->cell.recurrent.sums = arena_vectors(&a, p->synapses * SUMS);
+    b->cell.sensory.sums = arena_vectors(&a, p->sensory * SUMS);
+    b->gleak = arena_vectors(&a, H);
+    b->vleak = arena_vectors(&a, H);
+    b->cm = arena_vectors(&a, H);
     b->sums_to = a.used;
-    b->v = take_vectors(&a, (K + 1) * H);
-    b->N = take_vectors(&a, K * H);
-    b->D = take_vectors(&a, K * H);
-    b->dN = take_vectors(&a, K * H);
-    b->dD = take_vectors(&a, K * H);
-    b->gates = take_vectors(&a, K * p->synapses);
-    b->slopes = take_vectors(&a, K * p->synapses);
-    b->sensory_gates = take_vectors(&a, p->sensory);
-    b->sensory_slopes = take_vectors(&a, p->sensory);
-    b->all_dN = take_vectors(&a, H);
-    b->all_dD = take_vectors(&a, H);
-    b->g = take_vectors(&a, H);
-    b->gy = take_vectors(&a, H);
-    b->dx = take_vectors(&a, p->sizes.inputs);
+    b->v = arena_vectors(&a, (K + 1) * H);
+    b->N = arena_vectors(&a, K * H);
+    b->D = arena_vectors(&a, K * H);
+    b->dN = arena_vectors(&a, K * H);
+    b->dD = arena_vectors(&a, K * H);
+    b->gates = arena_vectors(&a, K * p->synapses);
+    b->slopes = arena_vectors(&a, K * p->synapses);
+    b->sensory_gates = arena_vectors(&a, p->sensory);
+    b->sensory_slopes = arena_vectors(&a, p->sensory);
+    b->all_dN = arena_vectors(&a, H);
+    b->all_dD = arena_vectors(&a, H);
+    b->g = arena_vectors(&a, H);
+    b->gy = arena_vectors(&a, H);
+    b->dx = arena_vectors(&a, p->sizes.inputs);
     return a.used;
 }
 

@@ -56,34 +56,34 @@ INLINE vec choose(mask where, vec yes, vec no) {
     return (vec)((where & (mask)yes) | (~where & (mask)no));
 }
 
-/* least, most: where the first is a limit and the second NaN, NaN. reciprocal: to a unit or two in
+/* vec_min, vec_max: where the first is a limit and the second NaN, NaN. reciprocal: to a unit or two in
  * the last place, from the processor's estimate and one step of Newton where that is faster. */
 #if defined(__AVX512F__) && TL_BYTES == 64 && TL_REAL == 32
-INLINE vec least(vec limit, vec v) { return (vec)_mm512_min_ps((__m512)limit, (__m512)v); }
-INLINE vec most(vec limit, vec v) { return (vec)_mm512_max_ps((__m512)limit, (__m512)v); }
+INLINE vec vec_min(vec limit, vec v) { return (vec)_mm512_min_ps((__m512)limit, (__m512)v); }
+INLINE vec vec_max(vec limit, vec v) { return (vec)_mm512_max_ps((__m512)limit, (__m512)v); }
 INLINE vec reciprocal(vec v) {
     vec r = (vec)_mm512_rcp14_ps((__m512)v);
     return r + r * (1 - v * r);
 }
 #elif defined(__AVX512F__) && TL_BYTES == 64
-INLINE vec least(vec limit, vec v) { return (vec)_mm512_min_pd((__m512d)limit, (__m512d)v); }
-INLINE vec most(vec limit, vec v) { return (vec)_mm512_max_pd((__m512d)limit, (__m512d)v); }
+INLINE vec vec_min(vec limit, vec v) { return (vec)_mm512_min_pd((__m512d)limit, (__m512d)v); }
+INLINE vec vec_max(vec limit, vec v) { return (vec)_mm512_max_pd((__m512d)limit, (__m512d)v); }
 INLINE vec reciprocal(vec v) { return 1 / v; }
 #elif defined(__AVX__) && TL_BYTES == 32 && TL_REAL == 32
-INLINE vec least(vec limit, vec v) { return (vec)_mm256_min_ps((__m256)limit, (__m256)v); }
-INLINE vec most(vec limit, vec v) { return (vec)_mm256_max_ps((__m256)limit, (__m256)v); }
+INLINE vec vec_min(vec limit, vec v) { return (vec)_mm256_min_ps((__m256)limit, (__m256)v); }
+INLINE vec vec_max(vec limit, vec v) { return (vec)_mm256_max_ps((__m256)limit, (__m256)v); }
 INLINE vec reciprocal(vec v) { return 1 / v; }
 #elif defined(__AVX__) && TL_BYTES == 32
-INLINE vec least(vec limit, vec v) { return (vec)_mm256_min_pd((__m256d)limit, (__m256d)v); }
-INLINE vec most(vec limit, vec v) { return (vec)_mm256_max_pd((__m256d)limit, (__m256d)v); }
+INLINE vec vec_min(vec limit, vec v) { return (vec)_mm256_min_pd((__m256d)limit, (__m256d)v); }
+INLINE vec vec_max(vec limit, vec v) { return (vec)_mm256_max_pd((__m256d)limit, (__m256d)v); }
 INLINE vec reciprocal(vec v) { return 1 / v; }
 #else
-INLINE vec least(vec limit, vec v) { return choose(v > limit, limit, v); }
-INLINE vec most(vec limit, vec v) { return choose(v < limit, limit, v); }
+INLINE vec vec_min(vec limit, vec v) { return choose(v > limit, limit, v); }
+INLINE vec vec_max(vec limit, vec v) { return choose(v < limit, limit, v); }
 INLINE vec reciprocal(vec v) { return 1 / v; }
 #endif
 
-INLINE vec clamp(vec v, real limit) { return most(splat(-limit), least(splat(limit), v)); }
+INLINE vec clamp(vec v, real limit) { return vec_max(splat(-limit), vec_min(splat(limit), v)); }
 
 /* zip(a, b) is a0 b0 a1 b1 ...: its first and second register, and the halves of one swapped. */
 #if TL_BYTES * 8 / TL_REAL == 2

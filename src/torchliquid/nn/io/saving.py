@@ -201,7 +201,7 @@ def _options(layer: Recurrent) -> dict[str, Any]:
 
 
 def _check_ours(path: Path) -> None:
-    """Nobody's own config.json is to be replaced."""
+    """Never replace a config.json of another program."""
     try:
         held = json.loads(read_file(path / _CONFIG, _LONGEST_CONFIG))
     except (FileNotFoundError, ValueError, RecursionError):
@@ -239,10 +239,10 @@ def _check_config(config: Any) -> str:
     if not isinstance(config, dict):
         raise _ConfigError(f"it is a {type(config).__name__}, not an object")
     if (config.get("format"), config.get("version")) != ("torchliquid", _VERSION):
-        found = (
+        version = (
             f"format {short_repr(config.get('format'))} version {short_repr(config.get('version'))}"
         )
-        raise _ConfigError(f"{found}; this is version {_VERSION}")
+        raise _ConfigError(f"{version}; this is version {_VERSION}")
     keys = _KEYS | (_MODEL_KEYS if _MODEL_KEYS & set(config) else set())
     keys |= {"scaling"} & set(config) if keys != _KEYS else set()
     _check_keys(config, keys, "it")
@@ -267,8 +267,8 @@ def _check_config(config: Any) -> str:
     return name
 
 
-def _check_keys(given: dict[str, Any], expected: set[str], where: str) -> None:
-    missing, unknown = sorted(expected - set(given)), sorted(set(given) - expected)
+def _check_keys(keys: dict[str, Any], expected: set[str], where: str) -> None:
+    missing, unknown = sorted(expected - set(keys)), sorted(set(keys) - expected)
     if missing:
         raise _ConfigError(f"{where} has no key {missing[0]!r}")
     if unknown:
@@ -284,15 +284,15 @@ def _header(content: bytes) -> Header:
     if len(content) < 8 or length > len(content) - 8:
         raise ValueError("the weights are cut off")
     header = json.loads(content[8 : 8 + length])
-    found: Header = {}
+    shapes: Header = {}
     for name, facts in header.items():
         if name != "__metadata__":
             if facts["dtype"] not in _DTYPES:
                 raise _ConfigError(
                     f"{short_repr(name)} is {short_repr(facts['dtype'])}, not real numbers"
                 )
-            found[name] = _DTYPES[facts["dtype"]], tuple(facts["shape"])
-    return found
+            shapes[name] = _DTYPES[facts["dtype"]], tuple(facts["shape"])
+    return shapes
 
 
 def _rebuild(config: dict[str, Any], header: Header) -> nn.Module:

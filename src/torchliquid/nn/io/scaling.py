@@ -1,6 +1,6 @@
 """What the numbers that a model sees and gives mean: columns, units, and whether it tells changes.
 
-A network is trained on scaled numbers. Whoever uses it has volts and degrees: a model that carries
+A network is trained on scaled numbers. Its user has volts and degrees: a model that carries
 its scaling can be given those.
 """
 
@@ -47,7 +47,7 @@ class Scaling:
     Args:
         inputs: a column for each of the I input features.
         outputs: a column for each of the O outputs.
-        change: where set, the model tells the change of its first input, in units of this:
+        change: where set, the model outputs the change of its first input, in units of this:
             ``number = inputs[0] + change * output``; it has one output, a column scaled like the
             first input.
 
@@ -71,8 +71,8 @@ class Scaling:
         ours = [(column.offset, column.scale) for column in (self.inputs[0], self.outputs[0])]
         if len(self.outputs) > 1 or ours[0] != ours[1]:
             raise TorchliquidError(
-                "a model that tells the change of its first input has one output, scaled like that "
-                "input: give such a column"
+                "a model that outputs the change of its first input has one output, scaled like "
+                "that input: give such a column"
             )
 
     def check(self, inputs: int, outputs: int) -> None:

@@ -32,10 +32,10 @@ def build_lanes(make_model: MakeModel, seeds: tuple[int, ...]) -> list[SequenceM
             "new one in each call"
         )
     _check_reproducible(make_model, seeds[0], models[0])
-    for place, model in enumerate(models[1:], 1):
+    for lane, model in enumerate(models[1:], 1):
         if _equal(models[0], model):
             warnings.warn(
-                f"lanes 0 and {place} of a pack start with equal weights: make_model does not "
+                f"lanes 0 and {lane} of a pack start with equal weights: make_model does not "
                 "depend on its seed",
                 stacklevel=4,
             )
@@ -44,22 +44,22 @@ def build_lanes(make_model: MakeModel, seeds: tuple[int, ...]) -> list[SequenceM
 
 
 def check_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
-    """Different whole numbers that torch takes as seeds."""
+    """Different integers that torch takes as seeds."""
     if isinstance(seeds, Integral):
         raise TorchliquidError(f"seeds is {seeds}: give one for each lane, e.g. range({seeds})")
     if isinstance(seeds, str | bytes | dict) or not isinstance(seeds, Iterable):
-        raise TorchliquidError(f"seeds is {short_repr(seeds)}: give a whole number for each lane")
+        raise TorchliquidError(f"seeds is {short_repr(seeds)}: give an integer for each lane")
     try:
         listed = list(seeds)
     except Exception as error:  # iterating is the argument's own code
         raise TorchliquidError(
-            f"seeds is {short_repr(seeds)}: give a whole number for each lane"
+            f"seeds is {short_repr(seeds)}: give an integer for each lane"
         ) from error
     for seed in listed:
         whole = isinstance(seed, Integral) and not isinstance(seed, bool)
         if not whole or not 0 <= seed < 2**64:
             raise TorchliquidError(
-                f"seeds holds {short_repr(seed)}: give whole numbers from 0 to 2**64 - 1"
+                f"seeds holds {short_repr(seed)}: give integers from 0 to 2**64 - 1"
             )
     if not listed:
         raise TorchliquidError("seeds is empty: a pack needs at least one lane")
@@ -80,14 +80,15 @@ def build(make_model: MakeModel, seed: int) -> SequenceModel:
         with Seeded(seed):
             model = make_model(seed)
     finally:
-        found = torch.initial_seed()
-        fresh = torch.Generator().manual_seed(found).get_state()
+        seed_after = torch.initial_seed()
+        fresh = torch.Generator().manual_seed(seed_after).get_state()
         reset = torch.equal(torch.get_rng_state(), fresh) and not torch.equal(state, fresh)
-        if found != initial or reset:
+        if seed_after != initial or reset:
             torch.set_rng_state(state)
-    if found != seed and (found != initial or reset):
+    if seed_after != seed and (seed_after != initial or reset):
         raise TorchliquidError(
-            f"make_model seeds torch's generator with {found} where the pack asks for seed {seed}: "
+            f"make_model seeds torch's generator with {seed_after} where the pack asks for seed "
+            f"{seed}: "
             "leave the seeding to the pack"
         )
     _check_model(model)
@@ -149,9 +150,9 @@ def _extras(model: SequenceModel) -> str:
     if set(parameters) != set(weights_of(model)):
         odd = sorted(set(parameters) ^ set(weights_of(model)))[0]
         return f"{odd}, which is not one of the layer's or readout's own weights"
-    places = [p.data_ptr() for p in parameters.values() if p.numel()]
+    addresses = [p.data_ptr() for p in parameters.values() if p.numel()]
     if len({id(p) for p in parameters.values()}) < len(parameters) or (
-        len(set(places)) < len(places) and not any(p.is_meta for p in parameters.values())
+        len(set(addresses)) < len(addresses) and not any(p.is_meta for p in parameters.values())
     ):
         return "weights that are tied to each other"
     return ""

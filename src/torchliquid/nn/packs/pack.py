@@ -14,7 +14,7 @@ from torchliquid.messages import short_repr
 from torchliquid.nn import _forward as calls
 from torchliquid.nn._interface import Interface, State, initial_state
 from torchliquid.nn._stack import run_and_read
-from torchliquid.nn._torch_cells import Gated
+from torchliquid.nn._torch_cells import TorchCell
 from torchliquid.nn.layer import LiquidLayer, Watched
 from torchliquid.nn.model import Recurrent, SequenceModel, has_extras
 from torchliquid.nn.packs._build import MakeModel, build_lanes, check_seeds
@@ -31,7 +31,7 @@ class Pack(Watched, nn.Module):
     pack's own `clip_grad_norm_`: torch's takes one norm over all lanes.
 
     To build it the process's random generators are neither read nor moved, and other threads may
-    draw from them meanwhile. Dropout draws from them, for each lane anew: there a lane follows the
+    draw from them meanwhile. Dropout draws from them, for each lane again: there a lane follows the
     distribution of its model trained alone, not its very draws. Frozen weights
     (``requires_grad=False``) stay frozen.
 
@@ -110,8 +110,8 @@ class Pack(Watched, nn.Module):
                 ``batch_first`` ``(S, B, L)`` or ``(B, L)``.
             lengths: liquid layers only: real samples of each row, ``(B,)``, for all lanes;
                 predictions at padded steps are those of a state of zero, and mean nothing.
-            observed: liquid layers only: which samples, or features, arrived, booleans for all
-                lanes, laid out like x without them.
+            observed: liquid layers only: which samples, or features, were observed, booleans for
+                all lanes, laid out like x without them.
             hx: h0 by the name that `nn.LSTM` has for it.
 
         Returns:
@@ -127,7 +127,7 @@ class Pack(Watched, nn.Module):
         return has_extras(self.layer) or has_extras(self.readout)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied or pickled: nobody watches a copy, and its cell looks at its own model."""
+        """Return what is copied or pickled: a copy has no watchers, and a cell of its own."""
         return {n: v for n, v in vars(self).items() if n != "_cell"} | {"_watchers": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -141,7 +141,9 @@ class Pack(Watched, nn.Module):
         cell = self._cell[0]
         plain = lengths is None and observed is None
         if isinstance(cell, LiquidLayer) and plain and not self._has_extras():
-            done = cell.quick_call(self.layer._parameters, self.readout._parameters, x, h0, dt)
+            done = cell.try_fast_forward(
+                self.layer._parameters, self.readout._parameters, x, h0, dt
+            )
             if done is not None:
                 return done
         held = self.readout()
@@ -150,9 +152,9 @@ class Pack(Watched, nn.Module):
             outputs, last = self._states(x, h0, dt, lengths, observed)
             return kernels.linear(outputs, *readout), last
         interface = self.interface()
-        given = interface.arrange(x, h0, dt)
-        places = cell.stack(self.training)
-        y, last = run_and_read(cell, places, self.layer(), given, *readout)
+        call = interface.to_batch_first(x, h0, dt)
+        stack = cell.stack(self.training)
+        y, last = run_and_read(cell, stack, self.layer(), call, *readout)
         return interface.restore(y, 4), interface.restore_state(last, 4)
 
     def states(
@@ -182,8 +184,8 @@ class Pack(Watched, nn.Module):
                 f"{named[0]} was given to a pack of {interface.kind}, whose rows are whole: leave "
                 "it out"
             )
-        places, weights = cell.stack(self.training), self.layer()
-        return calls.outputs(cell, interface, places, weights, x, h0, dt, lengths, observed)
+        stack, weights = cell.stack(self.training), self.layer()
+        return calls.outputs(cell, interface, stack, weights, x, h0, dt, lengths, observed)
 
     @torch.no_grad()
     def time_constants(
@@ -201,9 +203,9 @@ class Pack(Watched, nn.Module):
         layer = self.model.layer
         if not isinstance(layer, LiquidLayer):
             raise TorchliquidError(f"a pack of {type(layer).__name__} has no time constants")
-        places, weights = layer.stack(False), self.layer()
+        stack, weights = layer.stack(False), self.layer()
         return calls.time_constants(
-            layer, self.interface(), places, weights, x, h0, dt, lengths, observed
+            layer, self.interface(), stack, weights, x, h0, dt, lengths, observed
         )
 
     @torch.no_grad()
@@ -233,18 +235,18 @@ class Pack(Watched, nn.Module):
     def lane(self, index: int) -> SequenceModel:
         """The ordinary model of one lane: a copy, with that lane's weights."""
         if isinstance(index, bool) or not isinstance(index, Integral):
-            raise TorchliquidError(f"lane is {short_repr(index)}: give a whole number")
-        place = int(index)
-        if not -len(self) <= place < len(self):
-            raise TorchliquidError(f"lane {place} of a pack of {len(self)}: there is none")
+            raise TorchliquidError(f"lane is {short_repr(index)}: give an integer")
+        lane_index = int(index)
+        if not -len(self) <= lane_index < len(self):
+            raise TorchliquidError(f"lane {lane_index} of a pack of {len(self)}: there is none")
         model = copy.deepcopy(self.model)
         for part, held in ((model.layer, self.layer), (model.readout, self.readout)):
             for name, value in held().items():
-                own = nn.Parameter(value.detach()[place].clone(), value.requires_grad)
-                setattr(part, name, own)
+                parameter = nn.Parameter(value.detach()[lane_index].clone(), value.requires_grad)
+                setattr(part, name, parameter)
         return model.train(self.training)
 
 
-def cell_of(layer: Recurrent) -> LiquidLayer | Gated:
+def cell_of(layer: Recurrent) -> LiquidLayer | TorchCell:
     """What runs a layer's cell with weights that it is handed."""
-    return layer if isinstance(layer, LiquidLayer) else Gated(layer)
+    return layer if isinstance(layer, LiquidLayer) else TorchCell(layer)
