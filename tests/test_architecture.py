@@ -5,6 +5,7 @@ The contracts are in pyproject.toml, `[tool.importlinter]`; here they are run, a
 
 import ast
 import importlib
+import importlib.util
 import os
 import re
 import shutil
@@ -120,3 +121,14 @@ def test_a_new_room_must_find_its_place(tmp_path):
     done = lint_imports(source)
     assert done.returncode == 1
     assert "torchliquid.cellar" in done.stdout
+
+
+def test_the_drawing_is_that_of_the_imports(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("drawing", ROOT / "tools" / "import_drawing.py")
+    drawing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(drawing)
+    monkeypatch.setattr(drawing, "OUT", tmp_path / "imports.svg")
+    drawing.main()
+    made = (tmp_path / "imports.svg").read_text()
+    shown = (ROOT / "docs" / "_static" / "imports.svg").read_text()
+    assert made == shown, "run python tools/import_drawing.py"

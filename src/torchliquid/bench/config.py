@@ -51,17 +51,19 @@ def option(
 class Split:
     """How a table becomes a task; see `torchliquid.bench.tasks.table_task`."""
 
-    horizon: int | str = option(1, "rows ahead, or, of even dates, a time: 6h (%(default)s)")
-    train: float = option(0.6, "share of rows (%(default)s)")
-    valid: float = option(0.2, "share of rows (%(default)s)")
-    window: int | None = option(256, "longest training sequence (%(default)s)")
+    horizon: int | str = option(
+        1, "how far ahead to predict: rows, or a time such as 6h (%(default)s)"
+    )
+    train: float = option(0.6, "share of the rows for training (%(default)s)")
+    valid: float = option(0.2, "share of the rows for validation (%(default)s)")
+    window: int | None = option(256, "longest training sequence, in steps (%(default)s)")
     predict: str = option(
         "change",
-        "what networks and ridge-AR predict: the change from the current value, or the value "
-        "itself (%(default)s)",
+        "what networks and ridge-AR predict: the change from the current value, or its level "
+        "(%(default)s)",
         choices=("change", "level"),
     )
-    dt: float | None = option(None, "the median spacing as liquid layers see it (found by trials)")
+    dt: float | None = option(None, "the median time between rows as liquid layers see it (tuned)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ class SeveralSeries(Split):
 
     split: str = option(
         "time",
-        "of several series: each in time, or some to train on, others to test (%(default)s)",
+        "how several series are split: each in time, or by whole series (%(default)s)",
         choices=("time", "series"),
     )
 
@@ -79,56 +81,56 @@ class SeveralSeries(Split):
 class Reading:
     """How a table file is read; see `torchliquid.tables.read_table`."""
 
-    target: str = option(REQUIRED, "what to predict", metavar="COLUMN")
+    target: str = option(REQUIRED, "column to predict", metavar="COLUMN")
     features: tuple[str, ...] = option(
         (),
-        "what to see as well: names, patterns such as 'temp*', or all; may be repeated",
+        "further columns to see: names, patterns such as 'temp*', or all; may be repeated",
         metavar="A,B",
     )
     time: str | None = option(
-        None, "time stamps; may be irregular; two columns: DATE,TIME", metavar="COLUMN"
+        None, "column of time stamps, even or irregular; two columns: DATE,TIME", metavar="COLUMN"
     )
     time_format: str | None = option(
-        None, "such as %%d.%%m.%%Y (ISO 8601, or numbers)", metavar="FORMAT"
+        None, "how times are written, such as %%d.%%m.%%Y (ISO 8601, or numbers)", metavar="FORMAT"
     )
     time_zone: str | None = option(
-        None, "of times that name none, such as Europe/Berlin (UTC)", metavar="NAME"
+        None, "time zone of times without one, such as Europe/Berlin (UTC)", metavar="NAME"
     )
     every: str | None = option(
         None, "resample to the mean of each interval, such as 1h", metavar="WIDTH"
     )
     calendar: tuple[str, ...] = option(
-        (), "features of the time predicted: hour,weekday,month", metavar="KINDS"
+        (), "calendar features of the time that is predicted: hour,weekday,month", metavar="KINDS"
     )
     future: tuple[str, ...] = option(
         (),
-        "features whose value at the time predicted is known beforehand, as of a plan",
+        "features whose future value is known in advance, such as a plan",
         metavar="A,B",
     )
-    sort: bool = option(False, "put the rows in order of time")
+    sort: bool = option(False, "sort the rows by time")
     series: str | None = option(
-        None, "identifies several series, wherever their rows are", metavar="COLUMN"
+        None, "column that identifies several series in one table", metavar="COLUMN"
     )
     duplicates: str = option(
         "refuse",
-        "of rows with the same time keep the first, the last or their mean (%(default)s)",
+        "which of several rows with one time to keep: first, last or mean (%(default)s)",
         metavar="WHICH",
     )
     missing: tuple[str, ...] = option(
         (),
-        "a cell that stands for a missing value, such as -200 or ?; may be repeated",
+        "a cell that means a missing value, such as -200 or ?; may be repeated",
         metavar="VALUE",
         separator="",
     )
-    decimal: str | None = option(
-        None, "mark before decimals (detected column by column)", metavar="MARK"
-    )
+    decimal: str | None = option(None, "decimal mark (detected for each column)", metavar="MARK")
     thousands: str | None = option(None, "mark between groups of digits (none)", metavar="MARK")
-    sep: str | None = option(None, "between cells; 'tab', ' ' (detected)", metavar="MARK")
-    comment: str | None = option(None, "lines from here on are left out", metavar="MARK")
-    skip_rows: int = option(0, "lines above the names", metavar="N")
-    skip_footer: int = option(0, "lines below the table", metavar="N")
-    encoding: str | None = option(None, "of the text (UTF-8, or UTF-16 by its mark)")
+    sep: str | None = option(
+        None, "mark between cells, such as ';', 'tab' or ' ' (detected)", metavar="MARK"
+    )
+    comment: str | None = option(None, "mark from which a line is ignored", metavar="MARK")
+    skip_rows: int = option(0, "lines to skip above the header", metavar="N")
+    skip_footer: int = option(0, "lines to skip below the table", metavar="N")
+    encoding: str | None = option(None, "encoding of the text (UTF-8, or UTF-16 with its mark)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,16 +153,16 @@ class ArticleOptions(Drawn):
         choices=("article", "easy"),
     )
     sines: tuple[tuple[float, float], ...] | None = option(
-        None, "amplitude:frequency (the preset's)", metavar="A:W,..."
+        None, "pairs amplitude:frequency (the preset's)", metavar="A:W,..."
     )
-    sigma: float | None = option(None, "noise (the preset's)")
-    steps: int = option(300, "(%(default)s)")
+    sigma: float | None = option(None, "standard deviation of the noise (the preset's)")
+    steps: int = option(300, "steps of the series (%(default)s)")
     train: int = option(200, "steps to train on (%(default)s)")
-    span: float = option(30.0, "time covered (%(default)s)")
+    span: float = option(30.0, "time that the series covers (%(default)s)")
     window: int | None = option(
         None,
-        "one prediction from the last state of N steps, as the model printed in the article's "
-        "part 2 (default: a prediction at every step of the stretch)",
+        "predict from windows of N steps, as the model in the article's part 2 (default: at every "
+        "step of the whole series)",
         metavar="N",
     )
 
@@ -170,7 +172,7 @@ class AttractorOptions(Drawn):
     """A coordinate of a chaotic system."""
 
     sigma: float = option(0.05, "noise, as a share of the signal's deviation (%(default)s)")
-    steps: int = option(600, "(%(default)s)")
+    steps: int = option(600, "steps of the series (%(default)s)")
     train: int = option(400, "steps to train on (%(default)s)")
 
 
@@ -222,33 +224,32 @@ class Protocol:
         severities: of them.
     """
 
-    lanes: int = option(24, "seeds a model (%(default)s)")
-    epochs: int = option(1000, "(%(default)s)")
+    lanes: int = option(24, "seeds of each model (%(default)s)")
+    epochs: int = option(1000, "passes over the training data (%(default)s)")
     learning_rate: float = option(
-        0.01, "Adam's learning rate (found by trials, where there are any)", flags=("--lr",)
+        0.01, "Adam's learning rate (tuned where there are trials)", flags=("--lr",)
     )
-    seed: int = option(0, "(%(default)s)")
+    seed: int = option(0, "where the seeds start (%(default)s)")
     trials: int = option(
         1,
-        "settings that each network tries before: on the validation part, or on draws of their "
-        "own (%(default)s)",
+        "settings that each network tries before training, on validation data (%(default)s)",
     )
     tuned: tuple[str, ...] = option(
         ("learning_rate", "dt"),
-        "what trials vary, but for what is given: learning_rate,dt,schedule,weight_decay "
-        "(learning_rate,dt)",
+        "what trials vary: learning_rate,dt,schedule,weight_decay; a value that is given is not "
+        "varied (learning_rate,dt)",
         metavar="A,B",
     )
     schedule: str = option(
-        "constant", "of the learning rate (%(default)s)", choices=("constant", "one-cycle")
+        "constant", "schedule of the learning rate (%(default)s)", choices=("constant", "one-cycle")
     )
-    weight_decay: float = option(0.0, "as in AdamW (%(default)s)")
+    weight_decay: float = option(0.0, "weight decay, as in AdamW (%(default)s)")
     cycle: int | None = option(None, "", flags=("",), key=False)
     shifts: tuple[str, ...] = option(
-        (), "test under shifts too: noise,gaps,... or all (none)", metavar="KINDS", key=False
+        (), "test under shifts as well: noise,gaps,... or all (none)", metavar="KINDS", key=False
     )
     severities: tuple[int, ...] = option(
-        SEVERITIES, "of the shifts, from 1 to 5 (1,2,3,4,5)", metavar="1,3,5", key=False
+        SEVERITIES, "severities of the shifts, from 1 to 5 (1,2,3,4,5)", metavar="1,3,5", key=False
     )
 
     def weight_seeds(self) -> list[int]:

@@ -155,8 +155,8 @@ def _layers(name: str, layer: Recurrent, weights: dict[str, torch.Tensor]) -> tu
     cell = export_of(name)
     values = {key: np.asarray(value.numpy()) for key, value in weights.items()}
     of_raw = {key: positive(key, w) for key, w in weights.items() if key.startswith("raw_")}
-    depth, hidden = layer.num_layers, layer.hidden_size
-    return tuple(cell.read(values, of_raw, k, hidden, layer) for k in range(depth))
+    depth = layer.num_layers
+    return tuple(cell.read(values, of_raw, k, layer) for k in range(depth))
 
 
 def _check_one_way(name: str, layer: Recurrent) -> None:

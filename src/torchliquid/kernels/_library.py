@@ -10,6 +10,7 @@ import functools
 import os
 import struct
 import sys
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -447,3 +448,12 @@ class SavedBuffer:
             SavedBuffer._bytes += self.tensor.nbytes
             key = (self.tensor.numel(), self.tensor.dtype)
             self._store.setdefault(key, []).append(self.tensor)
+
+
+def without_none(
+    x: Tensor, grads: Sequence[Tensor | None], needs: Sequence[bool] | None = None
+) -> list[Tensor]:
+    """Return gradients as an operator must: an empty tensor where one is None or not needed."""
+    wanted = needs or [True] * len(grads)
+    pairs = zip(grads, wanted, strict=True)
+    return [x.new_empty(0) if g is None or not need else g for g, need in pairs]

@@ -34,86 +34,47 @@ def ltc_op(
     return (*forward(tensors, (interval, solver, unfolds, False), kept_gates=kept), gates)
 
 
-@torch.library.custom_op("torchliquid::ltc_backward", mutates_args=())
-def ltc_backward_op(
-    grad_y: Tensor | None,
-    grad_last: Tensor | None,
-    x: Tensor,
-    h0: Tensor,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias: Tensor | None,
-    tau: Tensor,
-    target: Tensor,
-    dt: Tensor | None,
-    interval: float,
-    solver: int,
-    unfolds: int,
-    y: Tensor,
-    gates: Tensor,
-    needs: list[bool],
-) -> list[Tensor]:
+_BACKWARD = (
+    "(Tensor? grad_y, Tensor? grad_last, Tensor x, Tensor h0, Tensor weight_ih, Tensor weight_hh, "
+    "Tensor? bias, Tensor tau, Tensor target, Tensor? dt, float interval, int solver, int unfolds, "
+    "Tensor y, Tensor gates, bool[] needs) -> Tensor[]"
+)
+
+
+@torch.library.custom_op("torchliquid::ltc_backward", mutates_args=(), schema=_BACKWARD)
+def ltc_backward_op(*arguments: Any) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
-    tensors = (x, h0, weight_ih, weight_hh, bias, tau, target, dt)
-    kept = gates if unfolds == 1 else None
-    options = (interval, solver, unfolds, False)
-    grads = backward((grad_y, grad_last), tensors, options, needs, y, None, kept)
-    return [x.new_empty(0) if g is None else g for g in grads]
+    grads, tensors, options = arguments[:2], arguments[2:10], arguments[10:13]
+    y, gates, needs = arguments[13:]
+    kept = gates if options[2] == 1 else None
+    return library.without_none(
+        y, backward(grads, tensors, (*options, False), needs, y, None, kept)
+    )
 
 
 @ltc_op.register_fake
-def _(
-    x: Tensor,
-    h0: Tensor,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias: Tensor | None,
-    tau: Tensor,
-    target: Tensor,
-    dt: Tensor | None,
-    interval: float,
-    solver: int,
-    unfolds: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(x: Tensor, h0: Tensor, weight_ih: Tensor, weight_hh: Tensor, *others: Any) -> Any:
     layout, rows = library.layout_of(weight_hh), library.in_rows("ltc", x, weight_hh)
     y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1], rows)
-    return y, layout.new_state(h0, rows), x.new_empty(_gates_size(x, weight_hh, unfolds))
+    gates = x.new_empty(_gates_size(x, weight_hh, others[-1]))
+    return y, layout.new_state(h0, rows), gates
 
 
 @ltc_backward_op.register_fake
-def _(
-    grad_y: Tensor | None,
-    grad_last: Tensor | None,
-    x: Tensor,
-    h0: Tensor,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias: Tensor | None,
-    tau: Tensor,
-    target: Tensor,
-    dt: Tensor | None,
-    interval: float,
-    solver: int,
-    unfolds: int,
-    y: Tensor,
-    gates: Tensor,
-    needs: list[bool],
-) -> list[Tensor]:
-    layout = library.layout_of(weight_hh)
-    lanes, rows = weight_hh.shape[0], library.in_rows("ltc", x, weight_hh)
+def _(*arguments: Any) -> list[Tensor]:
+    x, h0, *weights, dt = arguments[2:10]
+    layout = library.layout_of(weights[1])
+    lanes, rows = weights[1].shape[0], library.in_rows("ltc", x, weights[1])
     grad_x = layout.new_sequence(x, lanes, x.shape[-1], rows)
     grad_x = grad_x.sum(0) if grad_x.dim() > x.dim() else grad_x
     grads: list[Tensor | None] = [grad_x, layout.new_state(h0, rows)]
-    weights = (weight_ih, weight_hh, bias, tau, target)
     grads += [None if w is None else torch.empty_like(w) for w in weights]
     if dt is not None:
         grad_dt = layout.new_sequence(x, lanes, 1, rows).squeeze(-1)
         grads.append(grad_dt.sum(0) if grad_dt.dim() > dt.dim() else grad_dt)
     else:
         grads.append(None)
-    return [
-        x.new_empty(0) if g is None or not need else g for g, need in zip(grads, needs, strict=True)
-    ]
+    return library.without_none(x, grads, arguments[-1])
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

@@ -63,9 +63,8 @@ def _fold(
         added = bias_rec * np.array([*[[1]] * (layer.gates - 1), [0]])
         arrays[0] = Array("bias", (bias + added) * factor, "gate, neuron")
         constants.append(Array("bias_rec", (bias_rec * factor)[-1], "neuron"))
-    return FloatLayer(
-        layer, index, tuple(_ordered(a, columns) for a in (*arrays, *constants)), form, h, columns
-    )
+    ordered = tuple(_ordered(array, columns) for array in (*arrays, *constants))
+    return FloatLayer(layer, index, ordered, form, h, columns, gate_table)
 
 
 def _ordered(array: Array, columns: bool) -> Array:

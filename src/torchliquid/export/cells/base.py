@@ -17,6 +17,10 @@ from torchliquid.export.onnx._graph import Graph
 Numbers = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
+Weights = Mapping[str, Numbers]
+Pair = tuple[Numbers, Numbers]
+Names = Sequence[str]
+
 NO_COUNTS: Counts = np.zeros(0, dtype=np.int64)
 
 
@@ -113,6 +117,7 @@ class FloatLayer:
         form: which of the cell's equations the C computes.
         step: time of a sub-step, where it is fixed; else None.
         columns: whether weights are ordered [from][to], which wide registers want.
+        gate_table: whether sigmoid comes from a table.
     """
 
     of: Layer
@@ -121,11 +126,17 @@ class FloatLayer:
     form: str
     step: float | None
     columns: bool
+    gate_table: bool
 
     @property
     def states(self) -> tuple[str, ...]:
         """Names of the arrays of its state, the output first."""
         return self.of.states(self.index)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the time h of a sub-step is an argument of its function in C."""
+        return self.step is None and self.of.takes_dt
 
     def at(self, name: str, row: str = "own") -> str:
         """Return C that reads neuron j's element of a constant; ``row`` points to the neuron."""
@@ -195,6 +206,38 @@ class Blend:
     shift: Numbers
 
 
+Folded = tuple[str, list[Array], Numbers | float]
+"""The form of a step, the cell's own constants, and what is added to z."""
+
+
+@dataclass(frozen=True)
+class OnnxLayer:
+    """A layer in an ONNX graph.
+
+    Args:
+        of: the layer it is.
+        graph: to add nodes to.
+        name: prefix of the layer's constants.
+        drive: node of what the input adds, with the bias, ``(B, G H)``.
+        h: node of the time of a sub-step; empty where the cell takes none.
+    """
+
+    of: Layer
+    graph: Graph
+    name: str
+    drive: str
+    h: str
+
+    def constant(self, name: str, values: Any) -> str:
+        """Add a constant of this layer."""
+        return self.graph.constant(f"{self.name}.{name}", values)
+
+    def recurrent(self, state: str) -> str:
+        """Add the node of what a state ``(B, H)`` adds to all gates, ``(B, G H)``."""
+        rows = np.concatenate(list(self.of.w_rec), axis=0).T
+        return self.graph("MatMul", state, self.constant("w_rec", rows))
+
+
 class CellExport(ABC):
     """How one kind of cell is exported. Subclasses are registered by `register_export`."""
 
@@ -227,22 +270,14 @@ class CellExport(ABC):
     int_locals: ClassVar[str] = ""
     """Names of 32-bit variables that `int_update` uses."""
 
-    def read(
-        self,
-        weights: Mapping[str, Numbers],
-        positive: Mapping[str, Numbers],
-        k: int,
-        hidden: int,
-        options: Any,
-    ) -> Layer:
+    def read(self, weights: Weights, positive: Weights, k: int, module: Any) -> Layer:
         """Return layer k of a module.
 
         Args:
             weights: of the module, by name.
             positive: those whose softplus counts, after it.
             k: number of the layer.
-            hidden: H.
-            options: the module, whose ``solver`` and ``unfolds`` are read where it has them.
+            module: its ``solver`` and ``unfolds`` are read where it has them.
         """
         bias = weights.get(f"bias_l{k}", weights.get(f"bias_ih_l{k}"))
         bias_rec = weights.get(f"bias_hh_l{k}")
@@ -250,13 +285,13 @@ class CellExport(ABC):
             self,
             self.by_gate(weights[f"weight_ih_l{k}"]),
             self.by_gate(weights[f"weight_hh_l{k}"]),
-            np.zeros((self.gates, hidden)) if bias is None else self.by_gate(bias),
+            np.zeros((self.gates, module.hidden_size)) if bias is None else self.by_gate(bias),
             None if bias_rec is None else self.by_gate(bias_rec),
             tau=positive.get(f"raw_tau_l{k}"),
             target=weights.get(f"target_l{k}"),
             rate=positive.get(f"raw_rate_l{k}"),
-            solver=getattr(options, "solver", ""),
-            unfolds=getattr(options, "unfolds", 1),
+            solver=getattr(module, "solver", ""),
+            unfolds=getattr(module, "unfolds", 1),
         )
 
     def by_gate(self, values: Numbers) -> Numbers:
@@ -274,9 +309,7 @@ class CellExport(ABC):
     # NumPy, in double precision
 
     @abstractmethod
-    def sample(
-        self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float
-    ) -> tuple[Numbers, Numbers]:
+    def sample(self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float) -> Pair:
         """Return the state after one sample, as two arrays ``(H,)``; the second may be unused.
 
         ``drive (G, H)`` is what the input adds to each gate's argument, with the bias; ``h`` is
@@ -285,9 +318,7 @@ class CellExport(ABC):
 
     # C in single precision
 
-    def fold(
-        self, layer: Layer, h: float | None, gate_table: bool
-    ) -> tuple[str, list[Array], Numbers | float]:
+    def fold(self, layer: Layer, h: float | None, gate_table: bool) -> Folded:
         """Return the form of a step, the cell's own constants, and what is added to z.
 
         ``h`` is the time of a sub-step where it is fixed, else None.
@@ -305,20 +336,16 @@ class CellExport(ABC):
         """Return the end of the layer's first line in the C, such as its solver."""
         return ""
 
-    def float_before(self, layer: FloatLayer, timed: bool) -> str:
-        """Return C that sets ``before`` from the state; ``timed``: h is an argument."""
+    def float_before(self, layer: FloatLayer) -> str:
+        """Return C that sets ``before`` from the state."""
         return f"memcpy(before, {layer.states[0]}, sizeof before);"
 
     @abstractmethod
-    def float_update(
-        self, layer: FloatLayer, gate_table: bool, timed: bool, t: Sequence[str], again: str
-    ) -> str:
+    def float_update(self, layer: FloatLayer, t: Names, again: str) -> str:
         """Return C that sets neuron j's state.
 
         Args:
             layer: with its form, constants and states.
-            gate_table: whether sigmoid comes from a table.
-            timed: whether the time h of a sub-step is an argument.
             t: C for the argument of each gate.
             again: C for what the state adds to the last gate, where it is split.
         """
@@ -356,22 +383,5 @@ class CellExport(ABC):
     # ONNX
 
     @abstractmethod
-    def onnx(
-        self, graph: Graph, name: str, layer: Layer, drive: str, states: Sequence[str], h: str
-    ) -> list[str]:
-        """Add the nodes of one sub-step; return the names of the states after it.
-
-        Args:
-            graph: to add to.
-            name: prefix of the layer's constants.
-            layer: its values.
-            drive: node of what the input adds, with the bias, ``(B, G H)``.
-            states: nodes of the state's arrays, ``(B, H)`` each.
-            h: node of the time of a sub-step.
-        """
-
-
-def recurrent(graph: Graph, name: str, layer: Layer, state: str) -> str:
-    """Add the node of what a state ``(B, H)`` adds to all gates, ``(B, G H)``."""
-    rows = np.concatenate(list(layer.w_rec), axis=0).T
-    return graph("MatMul", state, graph.constant(f"{name}.w_rec", rows))
+    def onnx(self, layer: OnnxLayer, states: Names) -> Names:
+        """Add the nodes of one sub-step; return those of the states after it, ``(B, H)`` each."""

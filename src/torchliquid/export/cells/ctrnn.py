@@ -1,6 +1,6 @@
 """Exports of `torchliquid.nn.CTRNN`: ``x' = (x + h tanh(z)) / (1 + h / tau)``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -11,12 +11,14 @@ from torchliquid.export.cells.base import (
     Array,
     Blend,
     FloatLayer,
+    Folded,
     Layer,
+    Names,
     Numbers,
-    recurrent,
+    OnnxLayer,
+    Pair,
     require,
 )
-from torchliquid.export.onnx._graph import Graph
 
 
 @register_export
@@ -37,16 +39,12 @@ class CTRNNExport(BlendedCell):
         tau = require(layer.tau)
         return -tau, tau
 
-    def sample(
-        self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float
-    ) -> tuple[Numbers, Numbers]:
+    def sample(self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float) -> Pair:
         """See `CellExport.sample`."""
         gate = np.tanh(drive[0] + layer.w_rec[0] @ h)
         return (h + dt * gate) / (1 + dt / require(layer.tau)), c
 
-    def fold(
-        self, layer: Layer, h: float | None, gate_table: bool
-    ) -> tuple[str, list[Array], Numbers | float]:
+    def fold(self, layer: Layer, h: float | None, gate_table: bool) -> Folded:
         """See `CellExport.fold`."""
         tau = require(layer.tau)
         if h is None:
@@ -59,12 +57,10 @@ class CTRNNExport(BlendedCell):
         """See `CellExport.helpers`."""
         return {"tanh"}
 
-    def float_update(
-        self, layer: FloatLayer, gate_table: bool, timed: bool, t: Sequence[str], again: str
-    ) -> str:
+    def float_update(self, layer: FloatLayer, t: Names, again: str) -> str:
         """See `CellExport.float_update`."""
         x, at, gate = layer.states[0], layer.at, f"hyperbolic_tangent({t[0]})"
-        if timed:
+        if layer.timed:
             return f"{x}[j] = (before[j] + h * {gate}) / (1.0f + h * AT({at('rate')}));"
         change = f"AT({at('gain')}) * {gate} - AT({at('leak')}) * before[j]"
         return f"{x}[j] = before[j] + ({change});"
@@ -80,12 +76,11 @@ class CTRNNExport(BlendedCell):
         c = 1 + h / tau
         return Blend(1 / c, none, h / c, none)
 
-    def onnx(
-        self, graph: Graph, name: str, layer: Layer, drive: str, states: Sequence[str], h: str
-    ) -> list[str]:
+    def onnx(self, layer: OnnxLayer, states: Names) -> Names:
         """See `CellExport.onnx`."""
+        graph = layer.graph
         (x,) = states
-        z = graph("Add", drive, recurrent(graph, name, layer, x))
-        rate = graph.constant(f"{name}.rate", 1 / require(layer.tau))
-        above = graph("Add", x, graph("Mul", h, graph("Tanh", z)))
-        return [graph("Div", above, graph("Add", graph.number(1), graph("Mul", h, rate)))]
+        z = graph("Add", layer.drive, layer.recurrent(x))
+        rate = layer.constant("rate", 1 / require(layer.of.tau))
+        above = graph("Add", x, graph("Mul", layer.h, graph("Tanh", z)))
+        return [graph("Div", above, graph("Add", graph.number(1), graph("Mul", layer.h, rate)))]

@@ -1,6 +1,6 @@
 """Exports of `torchliquid.nn.DecayGRU`: a GRU whose state fades by ``exp(-dt rate)`` first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,13 +13,16 @@ from torchliquid.export.cells.base import (
     CellExport,
     Counts,
     FloatLayer,
+    Folded,
     IntLayer,
     Layer,
+    Names,
     Numbers,
+    OnnxLayer,
+    Weights,
     require,
 )
 from torchliquid.export.cells.gru import GRUExport
-from torchliquid.export.onnx._graph import Graph
 
 
 @register_export
@@ -41,24 +44,15 @@ class DecayGRUExport(GRUExport):
     )
     int_arrays = ("leak",)
 
-    def read(
-        self,
-        weights: Mapping[str, Numbers],
-        positive: Mapping[str, Numbers],
-        k: int,
-        hidden: int,
-        options: Any,
-    ) -> Layer:
+    def read(self, weights: Weights, positive: Weights, k: int, module: Any) -> Layer:
         """See `CellExport.read`."""
-        return CellExport.read(self, weights, positive, k, hidden, options)
+        return CellExport.read(self, weights, positive, k, module)
 
     def log_decay(self, layer: Layer, dt: float) -> Numbers:
         """See `CellExport.log_decay`."""
         return -dt * require(layer.rate)
 
-    def fold(
-        self, layer: Layer, h: float | None, gate_table: bool
-    ) -> tuple[str, list[Array], Numbers | float]:
+    def fold(self, layer: Layer, h: float | None, gate_table: bool) -> Folded:
         """See `CellExport.fold`."""
         rate = require(layer.rate)
         if h is None:
@@ -69,10 +63,10 @@ class DecayGRUExport(GRUExport):
         """See `CellExport.helpers`."""
         return {"sigmoid", "tanh"} | ({"quotient"} if step is None else set())
 
-    def float_before(self, layer: FloatLayer, timed: bool) -> str:
+    def float_before(self, layer: FloatLayer) -> str:
         """See `CellExport.float_before`."""
         h = layer.states[0]
-        if timed:
+        if layer.timed:
             body = (
                 f"    const float v = AT({layer.at('rate', '')}) * h;\n"
                 "    const quotient kept = power_of_two(v < 86.0f ? -v : -86.0f);\n\n"
@@ -103,11 +97,10 @@ class DecayGRUExport(GRUExport):
             "}\n"
         )
 
-    def onnx(
-        self, graph: Graph, name: str, layer: Layer, drive: str, states: Sequence[str], h: str
-    ) -> list[str]:
+    def onnx(self, layer: OnnxLayer, states: Names) -> Names:
         """See `CellExport.onnx`."""
+        graph = layer.graph
         (state,) = states
-        rate = graph.constant(f"{name}.rate", layer.rate)
-        faded = graph("Mul", state, graph("Exp", graph("Neg", graph("Mul", rate, h))))
-        return super().onnx(graph, name, layer, drive, [faded], h)
+        rate = layer.constant("rate", layer.of.rate)
+        faded = graph("Mul", state, graph("Exp", graph("Neg", graph("Mul", rate, layer.h))))
+        return super().onnx(layer, [faded])

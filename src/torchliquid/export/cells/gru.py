@@ -1,6 +1,6 @@
 """Exports of `torch.nn.GRU`: gates r, z and a candidate n; ``h' = (1 - z) n + z h``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,11 +14,13 @@ from torchliquid.export.cells.base import (
     FloatLayer,
     IntLayer,
     Layer,
+    Names,
     Numbers,
-    recurrent,
+    OnnxLayer,
+    Pair,
+    Weights,
     sigmoid,
 )
-from torchliquid.export.onnx._graph import Graph
 
 
 @register_export
@@ -42,31 +44,20 @@ class GRUExport(CellExport):
     )
     int_locals = "again = 0, candidate"
 
-    def read(
-        self,
-        weights: Mapping[str, Numbers],
-        positive: Mapping[str, Numbers],
-        k: int,
-        hidden: int,
-        options: Any,
-    ) -> Layer:
+    def read(self, weights: Weights, positive: Weights, k: int, module: Any) -> Layer:
         """Return layer k, whose second bias is zeros where it has none."""
-        layer = super().read(weights, positive, k, hidden, options)
-        none = np.zeros((self.gates, hidden))
+        layer = super().read(weights, positive, k, module)
+        none = np.zeros((self.gates, module.hidden_size))
         return replace(layer, bias_rec=none) if layer.bias_rec is None else layer
 
-    def sample(
-        self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float
-    ) -> tuple[Numbers, Numbers]:
+    def sample(self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float) -> Pair:
         """See `CellExport.sample`."""
         again = layer.w_rec @ h + (0.0 if layer.bias_rec is None else layer.bias_rec)
         r, z = sigmoid(drive[:2] + again[:2])
         n = np.tanh(drive[2] + r * again[2])
         return n + z * (h - n), c
 
-    def float_update(
-        self, layer: FloatLayer, gate_table: bool, timed: bool, t: Sequence[str], again: str
-    ) -> str:
+    def float_update(self, layer: FloatLayer, t: Names, again: str) -> str:
         """See `CellExport.float_update`."""
         h = layer.states[0]
         return (
@@ -100,16 +91,15 @@ class GRUExport(CellExport):
             f"{h}[j] = added({h}[j], (candidate - before[j]) * (32768 - sigmoid(z[1])));"
         )
 
-    def onnx(
-        self, graph: Graph, name: str, layer: Layer, drive: str, states: Sequence[str], h: str
-    ) -> list[str]:
+    def onnx(self, layer: OnnxLayer, states: Names) -> Names:
         """See `CellExport.onnx`."""
+        graph = layer.graph
         (state,) = states
-        again = recurrent(graph, name, layer, state)
-        if layer.bias_rec is not None:
-            bias = graph.constant(f"{name}.bias_rec", layer.bias_rec.reshape(-1))
+        again = layer.recurrent(state)
+        if layer.of.bias_rec is not None:
+            bias = layer.constant("bias_rec", layer.of.bias_rec.reshape(-1))
             again = graph("Add", again, bias)
-        own_r, own_z, own_n = graph.split(drive, 3)
+        own_r, own_z, own_n = graph.split(layer.drive, 3)
         again_r, again_z, again_n = graph.split(again, 3)
         r = graph("Sigmoid", graph("Add", own_r, again_r))
         z = graph("Sigmoid", graph("Add", own_z, again_z))

@@ -1,6 +1,6 @@
 """Exports of `torch.nn.LSTM`: gates i, f, g, o; ``c' = f c + i g``, ``h' = o tanh(c')``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -16,11 +16,13 @@ from torchliquid.export.cells.base import (
     FloatLayer,
     IntLayer,
     Layer,
+    Names,
     Numbers,
-    recurrent,
+    OnnxLayer,
+    Pair,
+    Weights,
     sigmoid,
 )
-from torchliquid.export.onnx._graph import Graph
 
 C_BITS = 26
 """The memory is in units of 2^-26,"""
@@ -49,23 +51,14 @@ class LSTMExport(CellExport):
     )
     int_locals = "c, f"
 
-    def read(
-        self,
-        weights: Mapping[str, Numbers],
-        positive: Mapping[str, Numbers],
-        k: int,
-        hidden: int,
-        options: Any,
-    ) -> Layer:
+    def read(self, weights: Weights, positive: Weights, k: int, module: Any) -> Layer:
         """Return layer k, whose two biases are one."""
-        layer = super().read(weights, positive, k, hidden, options)
+        layer = super().read(weights, positive, k, module)
         if layer.bias_rec is None:
             return layer
         return replace(layer, bias=layer.bias + layer.bias_rec, bias_rec=None)
 
-    def sample(
-        self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float
-    ) -> tuple[Numbers, Numbers]:
+    def sample(self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float) -> Pair:
         """See `CellExport.sample`."""
         i, f, g, o = drive + layer.w_rec @ h
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
@@ -75,13 +68,11 @@ class LSTMExport(CellExport):
         """See `CellExport.helpers`."""
         return {"sigmoid", "tanh", "limited"}
 
-    def float_update(
-        self, layer: FloatLayer, gate_table: bool, timed: bool, t: Sequence[str], again: str
-    ) -> str:
+    def float_update(self, layer: FloatLayer, t: Names, again: str) -> str:
         """See `CellExport.float_update`."""
         h, c = layer.states
-        inner = f"{c}[j]" if gate_table else f"limited({c}[j])"
-        tanh_unit = number(2 * unit(gate_table))
+        inner = f"{c}[j]" if layer.gate_table else f"limited({c}[j])"
+        tanh_unit = number(2 * unit(layer.gate_table))
         new = f"sigmoid({t[0]}) * hyperbolic_tangent({t[2]})"
         return (
             f"{c}[j] = sigmoid({t[1]}) * {c}[j] + {new};\n"
@@ -121,12 +112,11 @@ class LSTMExport(CellExport):
             f"{h}[j] = (int16_t)({out});"
         )
 
-    def onnx(
-        self, graph: Graph, name: str, layer: Layer, drive: str, states: Sequence[str], h: str
-    ) -> list[str]:
+    def onnx(self, layer: OnnxLayer, states: Names) -> Names:
         """See `CellExport.onnx`."""
+        graph = layer.graph
         state, c = states
-        z = graph("Add", drive, recurrent(graph, name, layer, state))
+        z = graph("Add", layer.drive, layer.recurrent(state))
         i, f, g, o = graph.split(z, 4)
         kept = graph("Mul", graph("Sigmoid", f), c)
         c = graph("Add", kept, graph("Mul", graph("Sigmoid", i), graph("Tanh", g)))

@@ -11,7 +11,7 @@ equation):
 - fused, euler, exponential: the equation as it stands.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -24,9 +24,12 @@ from torchliquid.export.cells.base import (
     Array,
     Blend,
     FloatLayer,
+    Folded,
     Layer,
+    Names,
     Numbers,
-    recurrent,
+    OnnxLayer,
+    Pair,
     require,
     sigmoid,
 )
@@ -76,18 +79,14 @@ class LTCExport(BlendedCell):
         target = require(layer.target)
         return np.minimum(target, 0), np.maximum(target, 0)
 
-    def sample(
-        self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float
-    ) -> tuple[Numbers, Numbers]:
+    def sample(self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float) -> Pair:
         """See `CellExport.sample`."""
         for _ in range(layer.unfolds):
             gate = sigmoid(drive[0] + layer.w_rec[0] @ h)
             h = _solved(layer, gate, h, dt / layer.unfolds)
         return h, c
 
-    def fold(
-        self, layer: Layer, h: float | None, gate_table: bool
-    ) -> tuple[str, list[Array], Numbers | float]:
+    def fold(self, layer: Layer, h: float | None, gate_table: bool) -> Folded:
         """See `CellExport.fold`."""
         tau, target = require(layer.tau), require(layer.target)
         check_solver(layer)
@@ -116,17 +115,15 @@ class LTCExport(BlendedCell):
         unfolds = f"{of.unfolds} sub-steps of h a sample" if of.unfolds > 1 else "one step a sample"
         return f", solver {of.solver}, {unfolds}{step}"
 
-    def float_update(
-        self, layer: FloatLayer, gate_table: bool, timed: bool, t: Sequence[str], again: str
-    ) -> str:
+    def float_update(self, layer: FloatLayer, t: Names, again: str) -> str:
         """See `CellExport.float_update`."""
         x, at = layer.states[0], layer.at
-        h = "h" if timed else number(layer.step) if layer.step else ""
+        h = "h" if layer.timed else number(layer.step) if layer.step else ""
         if layer.form == "quotient":
             head = (
                 f"const quotient e = power_of_two({t[0]});\nconst float both = e.up + e.down;\n\n"
             )
-            if timed:
+            if layer.timed:
                 return head + (
                     f"{x}[j] = (before[j] * both + h * AT({at('target')}) * e.down) /\n"
                     f"    (both + h * (AT({at('rate')}) * both + e.down));"
@@ -190,25 +187,26 @@ class LTCExport(BlendedCell):
         keep = 1 / c
         return Blend(keep, 1 / (c + h) - keep, h * target / (c + h), np.log1p(h / c))
 
-    def onnx(
-        self, graph: Graph, name: str, layer: Layer, drive: str, states: Sequence[str], h: str
-    ) -> list[str]:
+    def onnx(self, layer: OnnxLayer, states: Names) -> Names:
         """See `CellExport.onnx`."""
+        graph = layer.graph
         (x,) = states
-        z = graph("Add", drive, recurrent(graph, name, layer, x))
-        rate = graph.constant(f"{name}.rate", 1 / require(layer.tau))
-        check_solver(layer)
-        target = graph.constant(f"{name}.target", layer.target)
+        z = graph("Add", layer.drive, layer.recurrent(x))
+        rate = layer.constant("rate", 1 / require(layer.of.tau))
+        check_solver(layer.of)
+        target = layer.constant("target", layer.of.target)
         f = graph("Sigmoid", z)
         whole = graph("Add", rate, f)  # 1 / tau_sys
-        if layer.solver == "semi_implicit":
-            above = graph("Add", x, graph("Mul", h, graph("Mul", f, target)))
-            return [graph("Div", above, graph("Add", graph.number(1), graph("Mul", h, whole)))]
+        if layer.of.solver == "semi_implicit":
+            above = graph("Add", x, graph("Mul", layer.h, graph("Mul", f, target)))
+            return [
+                graph("Div", above, graph("Add", graph.number(1), graph("Mul", layer.h, whole)))
+            ]
         slope = graph("Sub", graph("Mul", f, target), graph("Mul", x, whole))
-        if layer.solver == "euler":
-            length = graph("Min", h, graph("Reciprocal", whole))
+        if layer.of.solver == "euler":
+            length = graph("Min", layer.h, graph("Reciprocal", whole))
         else:
-            length = _decayed(graph, h, whole)
+            length = _decayed(graph, layer.h, whole)
         return [graph("Add", x, graph("Mul", length, slope))]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from torchliquid.export.cells.base import Layer
+from torchliquid.export.cells.base import Layer, OnnxLayer
 from torchliquid.export.description import Description
 from torchliquid.export.onnx._graph import Graph
 
@@ -56,7 +56,7 @@ def _layer(
     name: str,
     layer: Layer,
     seen: str,
-    states: list[str],
+    states: Sequence[str],
     dt: str | None,
     fixed: float,
 ) -> list[str]:
@@ -68,6 +68,7 @@ def _layer(
         h = dt or graph.number(fixed / layer.unfolds)
         if dt and layer.unfolds > 1:
             h = graph("Div", dt, graph.number(layer.unfolds))
+    nodes, after = OnnxLayer(layer, graph, name, drive, h), states
     for _ in range(layer.unfolds):
-        states = layer.cell.onnx(graph, name, layer, drive, states, h)
-    return states
+        after = layer.cell.onnx(nodes, after)
+    return list(after)

@@ -254,40 +254,22 @@ def gated_op(
     return (*forward(kind, tensors, kept), kept)
 
 
-@torch.library.custom_op("torchliquid::gated_backward", mutates_args=())
-def gated_backward_op(
-    kind: int,
-    grad_y: Tensor | None,
-    grad_last: Tensor | None,
-    grad_last_c: Tensor | None,
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor | None,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None,
-    bias_hh: Tensor | None,
-    y: Tensor,
-    kept: Tensor,
-    needs: list[bool],
-) -> list[Tensor]:
+_BACKWARD = (
+    "(int kind, Tensor? grad_y, Tensor? grad_last, Tensor? grad_last_c, Tensor x, Tensor h0, "
+    "Tensor? c0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor y, "
+    "Tensor kept, bool[] needs) -> Tensor[]"
+)
+
+
+@torch.library.custom_op("torchliquid::gated_backward", mutates_args=(), schema=_BACKWARD)
+def gated_backward_op(*arguments: Any) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
-    tensors = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
-    grads = backward(kind, (grad_y, grad_last, grad_last_c), tensors, needs, y, kept)
-    return [x.new_empty(0) if g is None else g for g in grads]
+    grads, tensors, (y, kept, needs) = arguments[1:4], arguments[4:11], arguments[11:]
+    return library.without_none(y, backward(arguments[0], grads, tensors, needs, y, kept))
 
 
 @gated_op.register_fake
-def _(
-    kind: int,
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor | None,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None,
-    bias_hh: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _(kind: int, x: Tensor, h0: Tensor, c0: Any, ih: Tensor, weight_hh: Tensor, *_: Any) -> Any:
     layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, weight_hh)
     y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1], rows)
     last_c = layout.new_state(h0, rows) if kind == _LSTM else h0.new_empty(0)
@@ -295,33 +277,17 @@ def _(
 
 
 @gated_backward_op.register_fake
-def _(
-    kind: int,
-    grad_y: Tensor | None,
-    grad_last: Tensor | None,
-    grad_last_c: Tensor | None,
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor | None,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None,
-    bias_hh: Tensor | None,
-    y: Tensor,
-    kept: Tensor,
-    needs: list[bool],
-) -> list[Tensor]:
-    layout, weights = library.layout_of(weight_hh), (weight_ih, weight_hh, bias_ih, bias_hh)
-    rows = library.in_rows("gated", x, weight_hh)
-    grad_x = layout.new_sequence(x, weight_hh.shape[0], x.shape[-1], rows)
+def _(*arguments: Any) -> list[Tensor]:
+    x, h0, c0, *weights = arguments[4:11]
+    layout, rows = library.layout_of(weights[1]), library.in_rows("gated", x, weights[1])
+    grad_x = layout.new_sequence(x, weights[1].shape[0], x.shape[-1], rows)
     grads = [
         grad_x.sum(0) if grad_x.dim() > x.dim() else grad_x,
         layout.new_state(h0, rows),
         None if c0 is None else layout.new_state(h0, rows),
         *(None if w is None else torch.empty_like(w) for w in weights),
     ]
-    pairs = zip(grads, needs, strict=True)
-    return [x.new_empty(0) if g is None or not need else g for g, need in pairs]
+    return library.without_none(x, grads, arguments[-1])
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

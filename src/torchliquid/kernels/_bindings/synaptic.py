@@ -215,64 +215,33 @@ def synaptic_op(
     return forward(x, h0, dt, weights, edges, sensory_edges, interval, unfolds)
 
 
-@torch.library.custom_op("torchliquid::synaptic_backward", mutates_args=())
-def synaptic_backward_op(
-    grad_y: Tensor | None,
-    grad_last: Tensor | None,
-    x: Tensor,
-    h0: Tensor,
-    dt: Tensor | None,
-    weights: list[Tensor],
-    edges: Tensor,
-    sensory_edges: Tensor,
-    interval: float,
-    unfolds: int,
-    y: Tensor,
-    needs: list[bool],
-) -> list[Tensor]:
+_BACKWARD = (
+    "(Tensor? grad_y, Tensor? grad_last, Tensor x, Tensor h0, Tensor? dt, Tensor[] weights, "
+    "Tensor edges, Tensor sensory_edges, float interval, int unfolds, Tensor y, bool[] needs) "
+    "-> Tensor[]"
+)
+
+
+@torch.library.custom_op("torchliquid::synaptic_backward", mutates_args=(), schema=_BACKWARD)
+def synaptic_backward_op(*arguments: Any) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
-    arguments = (x, h0, dt, weights, edges, sensory_edges, interval, unfolds, y)
-    grads = backward(grad_y, grad_last, *arguments, needs)
-    return [x.new_empty(0) if g is None else g for g in grads]
+    return library.without_none(arguments[2], backward(*arguments))
 
 
 @synaptic_op.register_fake
-def _(
-    x: Tensor,
-    h0: Tensor,
-    dt: Tensor | None,
-    weights: list[Tensor],
-    edges: Tensor,
-    sensory_edges: Tensor,
-    interval: float,
-    unfolds: int,
-) -> tuple[Tensor, Tensor]:
+def _(x: Tensor, h0: Tensor, dt: Any, weights: list[Tensor], *_: Any) -> tuple[Tensor, Tensor]:
     y = _layout(weights).new_sequence(x, weights[-1].shape[0], h0.shape[-1])
     return y, y.select(-2, -1).clone()
 
 
 @synaptic_backward_op.register_fake
-def _(
-    grad_y: Tensor | None,
-    grad_last: Tensor | None,
-    x: Tensor,
-    h0: Tensor,
-    dt: Tensor | None,
-    weights: list[Tensor],
-    edges: Tensor,
-    sensory_edges: Tensor,
-    interval: float,
-    unfolds: int,
-    y: Tensor,
-    needs: list[bool],
-) -> list[Tensor]:
+def _(*arguments: Any) -> list[Tensor]:
+    x, h0, dt, weights = arguments[2:6]
     layout, S = _layout(weights), weights[-1].shape[0]
     grads = [_for(x, layout.new_sequence(x, S, x.shape[-1])), layout.new_state(h0)]
     grads += [None if dt is None else _for(dt, layout.new_sequence(x, S, 1).squeeze(-1))]
     grads += [torch.empty_like(w) for w in weights]
-    return [
-        x.new_empty(0) if g is None or not need else g for g, need in zip(grads, needs, strict=True)
-    ]
+    return library.without_none(x, grads, arguments[-1])
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
