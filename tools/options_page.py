@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from torchliquid.bench.config import Protocol, options_page
+from torchliquid.bench.config import Protocol
+from torchliquid.bench.options import options_page
 from torchliquid.bench.tasks.kinds import KINDS
 
 GROUPS = {kind.command: kind.options for kind in KINDS.values()} | {"protocol": Protocol}

@@ -61,7 +61,7 @@ def check_probability(name: str, share: float) -> float:
 
 
 def check_index(name: str, index: Any, length: int) -> int:
-    """A place in a list of so many, counted from its end if negative."""
+    """An index of a list of this length, counted from its end if negative."""
     whole = isinstance(index, _WHOLE) and not isinstance(index, bool)
     if not whole or not -length <= index < length:
         raise TorchliquidError(

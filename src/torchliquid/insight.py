@@ -43,7 +43,7 @@ def time_constants(
 
     Returns:
         tau_sys in the unit of dt, laid out like ``x`` with H features; NaN at padded steps and at
-        missing samples. Of several layers or directions, ``D`` of them, the places lead
+        missing samples. Of several layers or directions, ``D`` of them, these lead
         as in a state: l0, l0_reverse, l1, ..., so that ``found[0]`` is the first layer's. A neuron
         that runs backwards stands at the sample that it saw.
 
@@ -154,7 +154,7 @@ class Watch:
 
     def __init__(self, model: nn.Module, every: int) -> None:
         self.records: list[dict[str, Any]] = []
-        """One for each recorded call, layer and place, and lane of a pack; see `watch`."""
+        """One for each recorded call, layer, suffix, and lane of a pack; see `watch`."""
         self._every, self._token, self._warned = every, object(), False
         # what runs calls its watchers, fused or not, whatever modules around it do to their input
         self._watched: dict[str, Any] = {
@@ -190,7 +190,7 @@ class Watch:
         lanes = tau_sys if isinstance(module, Pack) else tau_sys.unsqueeze(0)
         for lane, tau in enumerate(lanes):
             of_place = tau.reshape(layer.interface().depth, -1, layer.hidden_size)
-            for suffix, values in zip(layer.stack(False).places(), of_place, strict=True):
+            for suffix, values in zip(layer.stack(False).suffixes(), of_place, strict=True):
                 real = values[~values[:, 0].isnan()]
                 if not len(real):
                     continue  # nothing was observed in this call

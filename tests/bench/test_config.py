@@ -8,6 +8,7 @@ import pytest
 
 from torchliquid import TorchliquidError
 from torchliquid.bench import config
+from torchliquid.bench import options as machinery
 from torchliquid.bench.tasks.kinds import KINDS
 from torchliquid.cli.flags import to_flags
 from torchliquid.cli.main import _parser, main
@@ -27,22 +28,22 @@ VALUES = {  # of the command line, and in a suite file
 
 def parsed(options, *arguments):
     parser = argparse.ArgumentParser()
-    config.add_arguments(parser, options, "options")
-    return config.arguments_of(options, parser.parse_args(arguments))
+    machinery.add_arguments(parser, options, "options")
+    return machinery.arguments_of(options, parser.parse_args(arguments))
 
 
 def required(options):
     """Arguments for what must be given."""
-    needed = [f for f in dataclasses.fields(options) if f.default is config.REQUIRED]
-    flags = [(config.flags_of(field)[0], "x") for field in needed]
+    needed = [f for f in dataclasses.fields(options) if f.default is machinery.REQUIRED]
+    flags = [(machinery.flags_of(field)[0], "x") for field in needed]
     return [word for flag, word in flags for word in ([flag, word] if flag[0] == "-" else [word])]
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 def test_the_command_line_and_a_suite_file_mean_the_same(name, field):
     options = GROUPS[name]
-    flags = config.flags_of(field)
-    if not flags or not field.metadata["key"] or field.default is config.REQUIRED:
+    flags = machinery.flags_of(field)
+    if not flags or not field.metadata["key"] or field.default is machinery.REQUIRED:
         return
     kind = field.type if isinstance(field.type, str) else str(field.type)
     on_line, in_file = VALUES.get(field.name, (None, None))
@@ -60,8 +61,8 @@ def test_the_command_line_and_a_suite_file_mean_the_same(name, field):
             on_line = in_file = "x"
     arguments = [flags[0]] if on_line is None else [flags[0], on_line]
     line = parsed(options, *required(options), *arguments)[field.name]
-    needed = {f.name: "x" for f in dataclasses.fields(options) if f.default is config.REQUIRED}
-    file = config.read(options, needed | {field.name: in_file}, "a file")[field.name]
+    needed = {f.name: "x" for f in dataclasses.fields(options) if f.default is machinery.REQUIRED}
+    file = machinery.read(options, needed | {field.name: in_file}, "a file")[field.name]
     assert line == file
     options(**needed | {field.name: file})
 
@@ -105,13 +106,13 @@ def test_every_command_has_an_example():
 )
 def test_what_cannot_be_read_is_named(given, message):
     with pytest.raises(TorchliquidError) as error:
-        config.read(config.Protocol, given, "a file")
+        machinery.read(config.Protocol, given, "a file")
     assert message in str(error.value)
 
 
 def test_a_required_key_is_asked_for():
     with pytest.raises(TorchliquidError, match="a file has no target: give it"):
-        config.read(config.TracesOptions, {"folder": "x"}, "a file")
+        machinery.read(config.TracesOptions, {"folder": "x"}, "a file")
 
 
 @pytest.mark.parametrize(
@@ -174,5 +175,5 @@ def test_the_command_line_takes_what_suites_took_alone(tmp_path, capsys):
 
 def test_the_page_of_options_is_that_of_the_code():
     page = Path(__file__).parents[2] / "docs" / "options.md"
-    wanted = config.options_page(GROUPS)
+    wanted = machinery.options_page(GROUPS)
     assert page.read_text() == wanted, "run python tools/options_page.py"

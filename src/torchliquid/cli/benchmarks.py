@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def add_benchmarks(tasks: Any) -> None:
     """Add the commands that run one benchmark: one for each kind of task."""
-    from torchliquid.bench.config import Protocol, add_arguments
+    from torchliquid.bench.config import Protocol
+    from torchliquid.bench.options import add_arguments
     from torchliquid.bench.tasks.kinds import KINDS
 
     for kind in KINDS.values():
@@ -52,7 +53,8 @@ def add_benchmarks(tasks: Any) -> None:
 
 def _given(kind: Any, namespace: argparse.Namespace) -> tuple[Any, "Protocol"]:
     """The options of the task, and the protocol, of what was given and the command's defaults."""
-    from torchliquid.bench.config import Protocol, arguments_of, make_protocol
+    from torchliquid.bench.config import Protocol, make_protocol
+    from torchliquid.bench.options import arguments_of
     from torchliquid.bench.run.lane_adam import check_schedule
     from torchliquid.bench.tasks.shifts import SHIFTS, check_shifts
 

@@ -137,16 +137,16 @@ def _export_onnx(model: Any, options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from torchliquid.export import verify
 
-    rungs = verify(
+    checks = verify(
         options.folder,
         beside=options.beside,
         max_error=options.max_error,
         cflags=options.cflags,
     )
-    for rung in rungs:
-        print(f"{rung.state:10} {rung.name:12} {rung.words}")
+    for check in checks:
+        print(f"{check.state:10} {check.name:12} {check.words}")
     print(f"report: {options.folder / 'report.md'}")
-    return int(any(rung.state in ("failed", "unverified") for rung in rungs))
+    return int(any(check.state in ("failed", "unverified") for check in checks))
 
 
 def _measure_edge(options: argparse.Namespace) -> int:

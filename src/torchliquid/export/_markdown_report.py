@@ -24,15 +24,15 @@ def report(facts: Facts, beside: Sequence[Facts] = ()) -> str:
     """
     every = [facts, *beside]
     cores = []
-    for rung in facts.get("verified", []):
-        measured = [_of_core(one, rung["name"]) for one in every]
-        if "instructions" in rung["facts"]:
+    for check in facts.get("verified", []):
+        measured = [_of_core(one, check["name"]) for one in every]
+        if "instructions" in check["facts"]:
             cores.append(
                 {
-                    "name": rung["name"],
+                    "name": check["name"],
                     "of": [one for one in measured if one is not None],
-                    "compiler": rung["facts"]["compiler"],
-                    "flags": rung["facts"]["flags"],
+                    "compiler": check["facts"]["compiler"],
+                    "flags": check["facts"]["flags"],
                 }
             )
     return render("report.md.j2", f={"verified": []} | dict(facts), all=every, cores=cores,
@@ -41,16 +41,16 @@ def report(facts: Facts, beside: Sequence[Facts] = ()) -> str:
 
 def _of_core(facts: Facts, core: str) -> dict[str, Any] | None:
     """What a core takes for a model, as far as it was measured."""
-    for rung in facts.get("verified", []):
-        if rung["name"] == core and "instructions" in rung["facts"]:
-            least, most = cycles(rung["facts"]["instructions"], core, facts)
+    for check in facts.get("verified", []):
+        if check["name"] == core and "instructions" in check["facts"]:
+            least, most = cycles(check["facts"]["instructions"], core, facts)
             rows = {
                 "name": facts["name"],
                 "dtype": facts["options"]["dtype"],
                 "cycles": (least, most),
                 "rate": CLOCK * 1e6 / most,
             }
-            return dict(rung["facts"]) | rows
+            return dict(check["facts"]) | rows
     return None
 
 

@@ -39,8 +39,8 @@ def outputs(
     Args:
         cell: of the layer, or of every lane.
         interface: what the call must look like.
-        stack: the places at which the cell runs.
-        weights: of all places, by name.
+        stack: the layers and directions in which the cell runs.
+        weights: of all layers and directions, by name.
         x: see the layer, as all that follow.
         h0: the state before the first sample.
         dt: the time before each sample.
@@ -72,7 +72,7 @@ def time_constants(
 ) -> Tensor:
     """System time constants laid out like x, NaN at padded steps and where nothing was observed.
 
-    Where there are several places they lead, after the lanes. Arguments as of `outputs`.
+    Several layers and directions lead, after the lanes. Arguments as of `outputs`.
     """
     rows = masked(interface, x, h0, dt, lengths)
     call = interface.to_batch_first(rows.x, h0, rows.dt)

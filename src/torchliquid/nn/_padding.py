@@ -1,8 +1,8 @@
-"""Rows of unlike lengths: padded tensors with their lengths, and torch's `PackedSequence`.
+"""Rows of different lengths: padded tensors with their lengths, and torch's `PackedSequence`.
 
-A padded step is none: it is 0 in the output, as `torch.nn.utils.rnn.pad_packed_sequence` has it,
-the last state of a row is that after its last real sample, and whatever stands in the padding, NaN
-too, reaches neither an output nor a gradient.
+Padded steps are ignored: they are 0 in the output, as in `torch.nn.utils.rnn.pad_packed_sequence`.
+The last state of a row is that after its last real sample; what stands in the padding, even NaN,
+reaches neither an output nor a gradient.
 """
 
 from typing import Any, NamedTuple

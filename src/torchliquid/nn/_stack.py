@@ -1,14 +1,14 @@
 """Layers upon layers, both directions of time, projections: around a cell that knows of none.
 
 A cell runs one layer in one direction and knows its weights by the names they have in the first
-layer, such as ``weight_ih_l0``. Here it is run at every *place* of a stack, a layer and a
-direction, in torch's order: ``l0``, ``l0_reverse``, ``l1``, ... Places lead in states
+layer, such as ``weight_ih_l0``. Here it is run in every layer and direction of a
+stack, in torch's order: ``l0``, ``l0_reverse``, ``l1``, ... They lead in states
 ``(*S, D, B, H)``, where D is layers times directions.
 
 Time read backwards: the interval between two samples is the same from either side. Before the last
 sample, which comes first in reverse, none is known: it takes the one that the forward direction has
 before its own first sample. So a layer that reads a row backwards, with its directions exchanged,
-tells the same as before.
+outputs the same as before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,16 +52,16 @@ class Stack:
         """D: layers times directions."""
         return self.num_layers * self.directions
 
-    def places(self) -> Iterator[str]:
-        """Suffixes of the weights' names at each place."""
+    def suffixes(self) -> Iterator[str]:
+        """Return the suffix of the weights' names in each layer and direction."""
         return (self.suffix(index) for index in range(self.depth))
 
-    def places_of(self, layer: int) -> range:
-        """Numbers of one layer's places: forwards, and backwards where it runs so too."""
+    def indices_of(self, layer: int) -> range:
+        """Return the indices of one layer's directions."""
         return range(layer * self.directions, (layer + 1) * self.directions)
 
     def suffix(self, index: int) -> str:
-        """Suffix of the weights' names at one place."""
+        """Return the suffix of the weights' names of one layer and direction."""
         layer, reverse = divmod(index, self.directions)
         return f"l{layer}_reverse" if reverse else f"l{layer}"
 
@@ -104,7 +104,7 @@ class Timed(Cell, Protocol):
 
 
 def name_at(name: str, suffix: str) -> str:
-    """The name that a weight of the first layer has at another place.
+    """The name that a weight of the first layer has in another layer or direction.
 
     >>> name_at("weight_ih_l0", "l2_reverse")
     'weight_ih_l2_reverse'
@@ -115,12 +115,12 @@ def name_at(name: str, suffix: str) -> str:
 def run(
     cell: Cell, stack: Stack, weights: Weights, call: BatchFirst, ends: Tensor | None = None
 ) -> tuple[Tensor, State]:
-    """Outputs of the top layer, batch first, and the last state of every place.
+    """Outputs of the top layer, batch first, and the last state of every layer and direction.
 
     Args:
-        cell: what runs at each place.
-        stack: the places.
-        weights: of all places, by their full names.
+        cell: what runs in each of them.
+        stack: the layers and directions.
+        weights: of all layers and directions, by their full names.
         call: x ``(*S, B, L, I)``, state ``(*S, D, B, H)``, dt.
         ends: how many samples of each row are real, ``(B,)``; what the outputs are after them has
             no meaning. None: all are.
@@ -151,12 +151,12 @@ def run_and_read(
 def run_time_constants(
     cell: Timed, stack: Stack, weights: Weights, call: BatchFirst, ends: Tensor | None = None
 ) -> Tensor:
-    """System time constants of every place, ``(*S, D, B, L, H)``; arguments as of `run`."""
+    """Return the system time constants ``(*S, D, B, L, H)``; arguments as of `run`."""
     taus, x = [], call.x
     for layer in range(stack.num_layers):
         if layer:
             x, _ = _layer(cell, stack, weights, BatchFirst(x, call.state, call.dt), ends, layer - 1)
-        for index in stack.places_of(layer):
+        for index in stack.indices_of(layer):
             turn = _Direction(index % stack.directions == 1, ends)
             weights_here, state = (
                 _weights_at(cell, stack, weights, index),
@@ -172,7 +172,7 @@ def run_time_constants(
 def initial_outputs(cell: Cell, stack: Stack, weights: Weights, call: BatchFirst) -> list[Tensor]:
     """Return what each direction of the top layer outputs before any sample, ``(*S, B, F)``."""
     outputs = []
-    for index in stack.places_of(stack.num_layers - 1):
+    for index in stack.indices_of(stack.num_layers - 1):
         state = _state_at(call.state, index)
         assert isinstance(state, Tensor)  # noqa: S101 - samples are skipped by liquid cells alone
         state = _silenced(stack, index, state).unsqueeze(-2)
@@ -210,7 +210,7 @@ def _layer(
 ) -> tuple[Tensor, list[State]]:
     """Outputs of one layer, its directions side by side, and their last states."""
     outputs, lasts = [], []
-    for index in stack.places_of(layer):
+    for index in stack.indices_of(layer):
         turn = _Direction(index % stack.directions == 1, ends)
         weights_here, state = _weights_at(cell, stack, weights, index), _state_at(call.state, index)
         states, last = cell.scan(weights_here, turn.sequence(call.x), state, turn.times(call.dt))
@@ -226,7 +226,7 @@ def _layer(
 def _emitted(
     cell: Cell, stack: Stack, weights: Weights, weights_here: Weights, states: Tensor, index: int
 ) -> Tensor:
-    """Outputs of the states ``(*S, B, L, H)`` of a place: the cell's, or ``weight_hr`` times each.
+    """Return the outputs of the states ``(*S, B, L, H)`` of one layer and direction.
 
     A projection is of the state itself: cells that emit something else refuse ``proj_size``.
     """
@@ -266,7 +266,7 @@ class _Direction:
 
 
 def _weights_at(cell: Cell, stack: Stack, weights: Weights, index: int) -> dict[str, Tensor]:
-    """Weights of one place by the names of the first layer."""
+    """Weights of one layer and direction by the names of the first layer."""
     suffix = stack.suffix(index)
     full = {name: name_at(name, suffix) for name in cell.weight_names}
     weights_here = {name: weights[held] for name, held in full.items() if held in weights}
@@ -289,7 +289,7 @@ def _state_at(state: State, index: int) -> State:
 
 
 def _joined(lasts: list[State]) -> State:
-    """The states of all places in one tensor, which owns its memory."""
+    """The states of all layers and directions in one tensor, which owns its memory."""
     pairs = [last for last in lasts if isinstance(last, tuple)]
     if pairs:
         return (

@@ -150,7 +150,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
 
     def _register(self, device: Any, dtype: torch.dtype | None) -> None:
         outputs = self.output_size * (2 if self.bidirectional else 1)
-        for suffix in self.stack(self.training).places():
+        for suffix in self.stack(self.training).suffixes():
             features = self.input_size if suffix.startswith("l0") else outputs
             shapes = self.shapes(features, self.proj_size or self.hidden_size)
             if self.proj_size:
@@ -180,7 +180,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
 
     def reset_parameters(self) -> None:
         """Draw the parameters again, as the class says."""
-        for suffix in self.stack(self.training).places():
+        for suffix in self.stack(self.training).suffixes():
             of_index = {
                 name: weight
                 for name in (*self.weight_names, "weight_hr_l0")
@@ -208,11 +208,11 @@ class LiquidLayer(Watched, nn.Module, ABC):
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
-        """The weights of every place in torch's order, as `nn.LSTM` gives them."""
+        """The weights of every layer and direction in torch's order, as `nn.LSTM` gives them."""
         held = self.weights()
         return [
             [held[name] for name in self._names_at(suffix) if name in held]
-            for suffix in self.stack(self.training).places()
+            for suffix in self.stack(self.training).suffixes()
         ]
 
     def _names_at(self, suffix: str) -> list[str]:
@@ -220,7 +220,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         return [name_at(name, suffix) for name in names]
 
     def stack(self, training: bool) -> Stack:
-        """The places at which the cell runs, in training or evaluation."""
+        """The layers and directions in which the cell runs, in training or evaluation."""
         return Stack(
             self.num_layers,
             self._dropout if training else 0.0,
@@ -305,10 +305,12 @@ class LiquidLayer(Watched, nn.Module, ABC):
         return {n: v.to_json() if hasattr(v, "to_json") else v for n, v in values.items()}
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights of all places by name."""
+        """The weights of all layers and directions by name."""
         names = self.weight_names
         if not self._is_single:
-            names = tuple(n for s in self.stack(self.training).places() for n in self._names_at(s))
+            names = tuple(
+                n for s in self.stack(self.training).suffixes() for n in self._names_at(s)
+            )
         return {n: w for n in names if (w := getattr(self, n)) is not None}
 
     def interface(self) -> Interface:

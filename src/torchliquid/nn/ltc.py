@@ -108,7 +108,7 @@ class LTC(LiquidLayer):
         )
         self._warned = False
         self._steppers: list[kernels.LTCStepper | None] = [None] * self.num_layers
-        suffixes = self.stack(False).places()
+        suffixes = self.stack(False).suffixes()
         self._step_names = [
             tuple(name_at(name, suffix) for name in self.weight_names) for suffix in suffixes
         ]
@@ -158,9 +158,9 @@ class LTC(LiquidLayer):
 
     @property
     def tau(self) -> Tensor:
-        """Leak time constants in the unit of dt, ``(H,)``; ``(D, H)`` of several places."""
+        """Leak time constants in the unit of dt, ``(H,)``, or ``(D, H)``."""
         held = self.weights()
-        raw = [held[name_at("raw_tau_l0", suffix)] for suffix in self.stack(False).places()]
+        raw = [held[name_at("raw_tau_l0", suffix)] for suffix in self.stack(False).suffixes()]
         taus = positive_tau(torch.stack(raw))
         return taus.squeeze(0) if len(taus) == 1 else taus
 

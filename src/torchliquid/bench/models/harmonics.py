@@ -67,7 +67,7 @@ def _fit_curve(when: _Values, y: _Values) -> tuple[_Values, _Values]:
     when, y = when[there], y[there]
     frequencies = np.empty(0)
     best = (_criterion(0, y - y.mean()), frequencies, np.array([y.mean()]))
-    # up to the highest frequency that even samples tell; from half a period in the stretch
+    # up to the highest frequency that even samples resolve; from half a period in the stretch
     span = when[-1] - when[0]
     grid = np.linspace(np.pi / span, np.pi, max(8, int(FINER * span)))
     for _ in range(MOST):

@@ -40,7 +40,7 @@ class TableColumn:
 
     @property
     def with_unit(self) -> str:
-        """The heading where nothing else tells the unit."""
+        """The heading where nothing else shows the unit."""
         return f"{self.heading} ({self.unit})" if self.unit else self.heading
 
     def cell(self, entry: Quantiles | None, *, best: bool) -> "TableCell":

@@ -124,6 +124,7 @@ def _windows(
     sequences, counted = [], []
     for line in task.timelines():
         low, high = np.searchsorted(line, (start, stop))
+        # `first` and `last`: where each sequence begins, and the first of its steps that counts
         if before is None:
             first = np.arange(max(low, length - 1), high) - length + 1
             last = first + length - 1
@@ -131,6 +132,8 @@ def _windows(
         else:
             last = np.arange(low, high, length)
             first, size = np.maximum(last - before, 0), before + min(length, stop - start)
+        # all sequences are equally long: those at the end of a series run over it, repeat its last
+        # step, and what they have there does not count
         indices = first[:, None] + np.arange(size)
         end = np.minimum(last + (1 if before is None else length), high)
         counted.append((indices >= last[:, None]) & (indices < end[:, None]))

@@ -48,16 +48,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torchliquid.bench.config import (
-    SEVERITIES,
-    Protocol,
-    check_known,
-    check_table,
-    make_protocol,
-    nearest,
-    read,
-)
+from torchliquid.bench.config import SEVERITIES, Protocol, make_protocol
 from torchliquid.bench.models.registry import find
+from torchliquid.bench.options import check_known, check_table, nearest, read
 from torchliquid.bench.run.lane_adam import check_schedule
 from torchliquid.bench.run.tuning import TUNABLE
 from torchliquid.bench.tasks.kinds import KINDS, protocol_for

@@ -56,7 +56,7 @@ class _Plan:
     dt: float
 
     def task(self, lanes: int, mark: tuple[int, ...] = (), speed: float = 1.0) -> Task:
-        """The task with draws of ``lanes`` lanes; ``mark`` tells apart those for other ends."""
+        """The task with draws of ``lanes`` lanes; ``mark`` separates those for other purposes."""
         signal: Signal = self.signal
         rngs = [np.random.default_rng((self.seed, i, *mark)) for i in range(lanes)]
         dt: float | NDArray[np.float32] = self.dt

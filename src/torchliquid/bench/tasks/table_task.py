@@ -90,31 +90,33 @@ def table_task(
         raise TorchliquidError(f"split is {split!r}: give 'time' or 'series'")
     window = None if window is None else int(window)  # JSON knows no NumPy integers
     rows, horizon, fills, filled_notes = open_rows(series, horizon, train)
-    lengths = [max(len(own.values) - horizon, 0) for own in rows]
+    # a step needs the row that it predicts: the last rows of each series have no step
+    lengths = [max(len(one.values) - horizon, 0) for one in rows]
     if split == "time":
         parts = [_parts_in_time(steps, train, valid) for steps in lengths]
     else:
         parts = _parts_by_series(lengths, train, valid)
-    targets = [_targets(own, part, horizon) for own, part in zip(rows, parts, strict=True)]
-    # part after part, in each one series after the other
-    part = np.concatenate(parts)
-    order = np.argsort(part, kind="stable")
-    in_train, in_valid, _ = sizes = [int((part == k).sum()) for k in range(3)]
+    targets = [_targets(one, part, horizon) for one, part in zip(rows, parts, strict=True)]
+    # Steps are ordered by part, in each one series after another, so that every slice by part is a
+    # slice of arrays; `Task.timelines` gives each series in time order again.
+    every_part = np.concatenate(parts)
+    order = np.argsort(every_part, kind="stable")
+    in_train, in_valid, _ = sizes = [int((every_part == k).sum()) for k in range(3)]
     target = np.concatenate(targets)[order]
     _check_counts(series, np.split(target, np.cumsum(sizes)[:-1]), train, valid, horizon)
 
-    training = [own == 0 for own in parts]
+    # what is learnt of the table, mean and scale and gap, is learnt on training steps alone
+    training = [part == 0 for part in parts]
     recipe, constant, gap_notes = learn(series, rows, training, horizon, fills=fills)
-
-    seen = [part.first(n) for part, n in zip(recipe.moved(rows), lengths, strict=True)]
-    inputs = np.concatenate([recipe.inputs(own) for own in seen])[order][None]
+    seen = [one.first(n) for one, n in zip(recipe.moved(rows), lengths, strict=True)]
+    inputs = np.concatenate([recipe.inputs(one) for one in seen])[order][None]
     scaled = recipe.scaled(target, 0)[None]
     # never 0, though the target be a copy of the current value throughout the training part
     changes = float(np.nanstd((scaled - inputs[:, :, 0])[:, :in_train])) or 1.0
     unit = 1.0 if dt is None else float(dt)
     before: float | Array = unit
     if not recipe.even:
-        gaps = [own for part in seen if (own := recipe.intervals(part)) is not None]
+        gaps = [gap for one in seen if (gap := recipe.intervals(one)) is not None]
         before = (unit * np.concatenate(gaps)[order]).astype(np.float32)
     return Task(
         name=series.name,
@@ -214,10 +216,10 @@ def _series_notes(rows: list[Rows], parts: list[NDArray[np.int8]], split: str) -
 
 def _when(rows: list[Rows], horizon: int, order: NDArray[np.int64]) -> Numbers | None:
     """The time of each step's target, for axes."""
-    times = [own.times if own.dates is None else own.dates for own in rows]
-    if any(own is None for own in times):
+    times = [one.times if one.dates is None else one.dates for one in rows]
+    if any(moments is None for moments in times):
         return None
-    each = [own[horizon:] for own in times if own is not None]
+    each = [moments[horizon:] for moments in times if moments is not None]
     return np.concatenate(each)[order].astype(np.float64)
 
 

@@ -17,7 +17,7 @@ from torchliquid.messages import plural
 def float_sources(
     description: Description, name: str, dtype: str, *, variable_dt: bool, loops: str
 ) -> dict[str, str]:
-    """Header and source by their place in the folder."""
+    """Header and source by their path in the folder."""
     from torchliquid import __version__
 
     gate_table = dtype == "float32-table"

@@ -15,7 +15,7 @@ from torchliquid.messages import plural
 def integer_sources(
     model: IntModel, name: str, *, unrolled: bool, calibrated: bool
 ) -> dict[str, str]:
-    """Header and source by their place in the folder; ``calibrated``: by samples of a user's."""
+    """Header and source by their path in the folder; ``calibrated``: by samples of a user's."""
     from torchliquid import __version__
 
     d = model.of

@@ -1,6 +1,6 @@
-"""What proves that exported C is the model: a ladder, each rung climbed where its tools are there.
+"""Evidence that exported C is the model: checks, each made where its tools are installed.
 
-1. *host*: compiled here by every compiler that is there, as C99 and as C++, without a warning, and
+1. *host*: compiled by every compiler that is installed, as C99 and as C++, without a warning, and
    run over the folder's samples in turn: against torch, and, in integers, against the reference
    model to the bit.
 2. *cores*: compiled for microcontrollers and run under QEMU over the first samples; instructions,
@@ -172,23 +172,23 @@ def verify(
         )
     samples = vectors(exported)
     limits = Limits(float(max_error), flags)
-    rungs = [_host(exported, samples, name, limits) for name in host.compilers()]
-    rungs += [_core(exported, samples, core, limits) for core in boards.BOARDS]
-    rungs.append(_sanitizers(exported, fuzz))
-    compared = next((rung.facts for rung in rungs if "largest" in rung.facts), None)
+    checks = [_host(exported, samples, name, limits) for name in host.compilers()]
+    checks += [_core(exported, samples, core, limits) for core in boards.BOARDS]
+    checks.append(_sanitizers(exported, fuzz))
+    compared = next((check.facts for check in checks if "largest" in check.facts), None)
     error = (
         None
         if compared is None
         else {k: compared[k] for k in ("largest", "rms", "rms_of_deviation")}
     )
-    facts = exported.facts | {"error": error, "verified": [asdict(rung) for rung in rungs]}
+    facts = exported.facts | {"error": error, "verified": [asdict(check) for check in checks]}
     try:
         text = json.dumps(facts, indent=2) + "\n"
         (exported.folder / "report.json").write_text(text, encoding="utf-8")
         (exported.folder / "report.md").write_text(report(facts, others), encoding="utf-8")
     except OSError as error:
         raise TorchliquidError(f"cannot write to {folder} ({error.strerror})") from error
-    return rungs
+    return checks
 
 
 def _compared(
@@ -264,12 +264,12 @@ def _core(exported: Exported, samples: Vectors, core: str, limits: Limits) -> Ch
         }
     except TorchliquidError as error:
         return CheckResult(core, "failed", str(error))
-    rung = _compared(core, exported, samples, result.outputs, facts, limits)
-    rung.words += (
+    check = _compared(core, exported, samples, result.outputs, facts, limits)
+    check.words += (
         f"; {result.instructions:.0f} instructions a step, {sizes.linked} bytes of flash, "
         f"{result.stack} of stack"
     )
-    return rung
+    return check
 
 
 def _sanitizers(exported: Exported, fuzz: int) -> CheckResult:

@@ -136,7 +136,7 @@ def load(folder: str | Path) -> Any:
             model.get_parameter(name).requires_grad_(False)
     except FileNotFoundError as error:
         raise TorchliquidError(
-            f"{error.filename} is missing: {path} holds no whole saved model"
+            f"{error.filename} is missing: {path} holds no saved model"
         ) from error
     except _ConfigError as error:
         reason = textwrap.shorten(str(error), 200, placeholder=" ...")
@@ -298,7 +298,7 @@ def _header(content: bytes) -> Header:
 def _rebuild(config: dict[str, Any], header: Header) -> nn.Module:
     """The model without memory for its weights, where it agrees with the header."""
     options = config["options"]
-    # before a layer is made: torch makes a parameter object for each layer that it is told of
+    # before a layer is made: torch makes a parameter object for each layer
     if options.get("num_layers", 1) > max(1, len(header)):
         raise _ConfigError(
             f"num_layers is {short_repr(options['num_layers'])}: too many for the weights"

@@ -1,4 +1,4 @@
-"""What the numbers that a model sees and gives mean: columns, units, and whether it tells changes.
+"""What a model's inputs and outputs mean: columns, units, and whether it predicts changes.
 
 A network is trained on scaled numbers. Its user has volts and degrees: a model that carries
 its scaling can be given those.

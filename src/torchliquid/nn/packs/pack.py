@@ -198,7 +198,7 @@ class Pack(Watched, nn.Module):
     ) -> Tensor:
         """tau_sys of every lane in the unit of dt, laid out like the states; arguments as above.
 
-        Of several layers or directions their D places follow the lanes: ``(S, D, ...)``.
+        Of several layers or directions, D of them, these follow the lanes: ``(S, D, ...)``.
         """
         layer = self.model.layer
         if not isinstance(layer, LiquidLayer):
