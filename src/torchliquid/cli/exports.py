@@ -165,13 +165,14 @@ def _measure_edge(options: argparse.Namespace) -> int:
         text = json.dumps(summary, indent=2) + "\n"
         write_file(options.folder / "summary.json", text.encode())
         page = write_report(store, summary)
-    for row in summary["edge"]["rows"]:
+    costs = summary["edge"] or {"rows": [], "claims": []}
+    for row in costs["rows"]:
         console.print(
             f"{row['model']:12} {row['dtype']:8} {row['instructions']:>9,.0f} instructions/step "
             f"{row['flash']:>7,} B flash  test MSE {row['test_mse']:.4g}",
             soft_wrap=True,
         )
-    for claim in summary["edge"]["claims"]:
+    for claim in costs["claims"]:
         console.print(f"{claim['verdict']}: {claim['claim']}. {claim['proof']}", soft_wrap=True)
     console.print(f"report: {page}", soft_wrap=True)
     return 0

@@ -81,7 +81,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tens
     y, _, gates = output
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs[:8], y, gates)
-    ctx.rest = inputs[8:]
+    ctx.options = inputs[8:]
 
 
 def _differentiate(
@@ -89,7 +89,7 @@ def _differentiate(
 ) -> tuple[Tensor | None, ...]:
     *tensors, y, gates = ctx.saved_tensors
     needs = [bool(need) for need in ctx.needs_input_grad[:8]]
-    grads = ltc_backward_op(grad_y, grad_last, *tensors, *ctx.rest, y, gates, needs)
+    grads = ltc_backward_op(grad_y, grad_last, *tensors, *ctx.options, y, gates, needs)
     gradients = (g if need else None for g, need in zip(grads, needs, strict=True))
     return (*gradients, None, None, None)
 

@@ -76,7 +76,7 @@ class Interface:
         """
         self._check_x(x)
         dt = self._narrow(dt, x)
-        self._check_rest(x, h0, dt)
+        self._check_state_and_dt(x, h0, dt)
         sequence = x.unsqueeze(0) if x.dim() == 2 else x
         if x.dim() > 2 and not self.batch_first:
             sequence = x.transpose(-3, -2)
@@ -85,9 +85,9 @@ class Interface:
     def check(self, x: Any, h0: Any, dt: Any) -> None:
         """What `to_batch_first` raises, for a layer that lays out by itself."""
         self._check_x(x)
-        self._check_rest(x, h0, self._narrow(dt, x))
+        self._check_state_and_dt(x, h0, self._narrow(dt, x))
 
-    def _check_rest(self, x: Tensor, h0: Any, dt: Any) -> None:
+    def _check_state_and_dt(self, x: Tensor, h0: Any, dt: Any) -> None:
         if h0 is not None:
             self._check_state(h0, x)
         if dt is None:

@@ -3,11 +3,13 @@
 import dataclasses
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
 from torchliquid import __version__
 from torchliquid.bench.config import Protocol
+from torchliquid.bench.judging.schema import Summary
 from torchliquid.bench.judging.summary import summarise
 from torchliquid.bench.models.registry import DEFAULT
 from torchliquid.bench.run.runner import run
@@ -18,9 +20,10 @@ MEASURES = ("train_mse", "test_mse_reset", "test_mse_carry")
 
 
 def strict(summary):
-    """As another program reads it: no NaN, no infinity, nothing lost on the way."""
+    """As another program reads it: no NaN, no infinity, nothing lost, and what the schema says."""
     text = json.dumps(summary, allow_nan=False)
     assert json.loads(text) == summary
+    assert msgspec.convert(summary, Summary) == summary  # only what the schema names is kept
     return summary
 
 

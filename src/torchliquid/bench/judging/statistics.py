@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from torchliquid.bench.judging.schema import Quantiles
+
 LEVEL = 0.95
 RESAMPLES = 9_999
 LEAST = 5
@@ -24,7 +26,7 @@ class Estimate:
     high: float
 
 
-def quantiles(values: ArrayLike) -> dict[str, float | None]:
+def quantiles(values: ArrayLike) -> Quantiles:
     """Median, 10 % and 90 % quantile over lanes; None where lanes that diverged make it infinite.
 
     >>> quantiles([1.0, 2.0, 3.0])

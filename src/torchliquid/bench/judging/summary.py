@@ -2,7 +2,7 @@
 
 import datetime
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,13 @@ from torchliquid.bench.environment import environment_facts
 from torchliquid.bench.judging.analytic_claims import settled_claims
 from torchliquid.bench.judging.claims import article_claims
 from torchliquid.bench.judging.device_claims import edge
+from torchliquid.bench.judging.schema import (
+    Difference,
+    ModelRow,
+    Quantiles,
+    SeriesRow,
+    Summary,
+)
 from torchliquid.bench.judging.statistics import (
     BOUND,
     finite,
@@ -29,7 +36,7 @@ SCHEMA = 1
 _MEASURES = ("train_mse", "test_mse_reset", "test_mse_carry")
 
 
-def summarise(store: Store) -> dict[str, Any]:
+def summarise(store: Store) -> Summary:
     """Compute the summary of a store's finished runs.
 
     Errors are in the target's unit (squared for an MSE): median, 10 % and 90 % quantile over lanes.
@@ -95,12 +102,12 @@ def _task(task: Task) -> dict[str, Any]:
     }
 
 
-def _series(task: Task, runs: dict[str, Run]) -> list[dict[str, Any]]:
+def _series(task: Task, runs: dict[str, Run]) -> list[SeriesRow]:
     """Of several series, the test RMSE of each model on each that has a test stretch."""
     if task.series_id is None:
         return []
     of_test = task.steps - task.test
-    rows = []
+    rows: list[SeriesRow] = []
     for k, label in enumerate(task.series_names):
         steps = np.flatnonzero(task.series_id[of_test:] == k)
         targets = int(np.isfinite(task.targets[0, of_test:][steps]).sum())
@@ -144,7 +151,7 @@ def _reference(task: Task, runs: dict[str, Run]) -> Run | None:
     return min(there, key=lambda run: median(run.arrays["test_mse_carry"]), default=None)
 
 
-def _model(task: Task, run: Run, reference: Run | None) -> dict[str, Any]:
+def _model(task: Task, run: Run, reference: Run | None) -> ModelRow:
     facts, arrays = run.facts, run.arrays
     shown = ("kind", "description", "parameters", "bytes", "lanes", "seconds_per_epoch")
     row: dict[str, Any] = {key: facts[key] for key in shown}
@@ -168,22 +175,25 @@ def _model(task: Task, run: Run, reference: Run | None) -> dict[str, Any]:
             # a test part that never changes leaves nothing to be better than
             nonzero = bool((simplest > 0).all())
             row[f"skill_{state}"] = _skill(paired_ratio(error, simplest)) if nonzero else _NO_SKILL
-    return row
+    return cast(ModelRow, row)  # its measures are made by name
 
 
-_NO_SKILL: dict[str, float | None] = {"median": None, "q10": None, "q90": None}
+_NO_SKILL: Quantiles = {"median": None, "q10": None, "q90": None}
 
 
-def _skill(ratio: NDArray[np.float64]) -> dict[str, float | None]:
+def _skill(ratio: NDArray[np.float64]) -> Quantiles:
     """Quantiles of 1 - ratio: the lowest skill is that of the highest ratio, maybe infinite."""
     ratios = quantiles(np.where(ratio < BOUND, ratio, np.inf))
-    pairs = (("median", "median"), ("q10", "q90"), ("q90", "q10"))
-    return {to: None if (value := ratios[of]) is None else finite(1 - value) for to, of in pairs}
+    median, low, high = (
+        None if value is None else finite(1 - value)
+        for value in (ratios["median"], ratios["q90"], ratios["q10"])
+    )
+    return {"median": median, "q10": low, "q90": high}
 
 
-def _differences(runs: dict[str, Run]) -> list[dict[str, Any]]:
+def _differences(runs: dict[str, Run]) -> list[Difference]:
     """Every pair of models, both measures; the liquid ones first in a pair."""
-    rows = []
+    rows: list[Difference] = []
     for (first, a), (second, b) in itertools.combinations(runs.items(), 2):
         for measure in ("test_mse_carry", "test_mse_reset"):
             ratio = paired_ratio(a.arrays[measure], b.arrays[measure])

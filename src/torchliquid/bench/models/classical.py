@@ -187,7 +187,7 @@ def _choose(lane: "_Lane", task: Task) -> tuple[int, float]:
     return best[1:]
 
 
-def _places(lines: list[StepIndex], steps: int) -> tuple[StepIndex, StepIndex]:
+def _positions(lines: list[StepIndex], steps: int) -> tuple[StepIndex, StepIndex]:
     """The step before each, and how many there are, in its series; -1 where there is none."""
     before, positions = np.full(steps, -1), np.full(steps, -1)
     for line in lines:
@@ -215,12 +215,12 @@ class _Moments(NamedTuple):
 
 
 class _Lane(NamedTuple):
-    """Inputs ``(T, I)`` of a lane, what is to be predicted from them ``(T,)``, and `_places`."""
+    """Inputs ``(T, I)`` of a lane, what is to be predicted from them ``(T,)``, and `_positions`."""
 
     x: _Matrix
     y: _Matrix
     before: StepIndex
-    places: StepIndex
+    positions: StepIndex
 
     def rows(self, steps: StepIndex, order: int, before: StepIndex) -> _Matrix:
         """``[x_t, x_{t-1}, ..., x_{t-order+1}, 1]``, zeros where its series has not begun."""
@@ -234,7 +234,7 @@ class _Lane(NamedTuple):
         """Of the steps before ``end`` whose inputs and target are all there."""
         size = order * self.x.shape[1] + 1
         among, with_target = np.zeros((size, size)), np.zeros(size)
-        seen = np.flatnonzero((self.places[:end] >= order - 1) & ~np.isnan(self.y[:end]))
+        seen = np.flatnonzero((self.positions[:end] >= order - 1) & ~np.isnan(self.y[:end]))
         for steps in _blocks(seen):
             rows = self.rows(steps, order, self.before)
             among += rows.T @ rows
@@ -243,7 +243,7 @@ class _Lane(NamedTuple):
 
     def predict(self, weights: list[_Matrix], lines: list[StepIndex]) -> _Matrix:
         """Predictions for the steps of these series, ``weights[k]`` being those of order k + 1."""
-        before, positions = _places(lines, len(self.x))
+        before, positions = _positions(lines, len(self.x))
         prediction = np.zeros(len(self.x))
         for order, fitted in enumerate(weights, start=1):
             last = order == len(weights)
@@ -254,6 +254,6 @@ class _Lane(NamedTuple):
 
 
 def _lanes(task: Task) -> Iterator[_Lane]:
-    before, positions = _places(task.timelines(), task.steps)
+    before, positions = _positions(task.timelines(), task.steps)
     for x, y in lanes_of(task):
         yield _Lane(x, y, before, positions)

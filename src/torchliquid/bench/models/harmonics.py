@@ -39,7 +39,7 @@ def fit_harmonics(task: Task) -> Method:
             carry,
             carry[:, task.steps - task.test :],
             int(np.median([3 * len(w) + 1 for w, _ in curves])),
-            (f"{counts_text} sines were found; it never looks at the test stretch",),
+            (f"{counts_text} sines were fitted; it never sees the test part",),
         )
 
     return forecast

@@ -42,12 +42,12 @@ class _Settings(NamedTuple):
 
     @classmethod
     def all(cls) -> "_Settings":
-        """Every combination that is tried."""
+        """Every combination of the grid."""
         grid = np.array(list(itertools.product(RINGS, INPUTS, LEAKS)))
         return cls(*grid.T[:, :, None, None])
 
     def of(self, index: int) -> "_Settings":
-        """One of them."""
+        """The combination at this index."""
         return _Settings(*(values[index : index + 1] for values in self))
 
 
@@ -84,8 +84,8 @@ def fit_reservoir(task: Task) -> Method:
                         prediction[steps] = rows[0] @ readout
                 predictions.append((base + prediction).astype(np.float32))
         note = (
-            f"{len(fitted[0][1]):,} numbers are trained; the ring has 3 besides, and the signs of "
-            "its inputs, which are drawn once and for all"
+            f"{len(fitted[0][1]):,} parameters are fitted; the ring has 3 more, and its inputs "
+            "fixed random signs"
         )
         parameters = len(fitted[0][1]) + 3
         return Forecast(np.stack(carried), np.stack(reset)[:, test:], parameters, (note,))

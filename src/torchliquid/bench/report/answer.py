@@ -3,8 +3,8 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
+from torchliquid.bench.judging.schema import Summary, measured
 from torchliquid.bench.models.registry import REFERENCES
 from torchliquid.bench.report.figure_data import rivals
 from torchliquid.bench.report.number_format import claim_figure, interval, number, two_decimals
@@ -34,7 +34,7 @@ class Contrast:
     high: float | None
 
 
-def answers(summary: Mapping[str, Any]) -> list[Answer]:
+def answers(summary: Summary) -> list[Answer]:
     """What a reader wants to know first; questions that these models cannot answer are left out."""
     sentences = [_lowest(summary), _duel(summary), _linear(summary), _time_constant(summary)]
     if not summary["task"]["is_articles"]:
@@ -42,14 +42,13 @@ def answers(summary: Mapping[str, Any]) -> list[Answer]:
     return [answer for answer in sentences if answer]
 
 
-def _error(summary: Mapping[str, Any], model: str, state: str) -> float | None:
+def _error(summary: Summary, model: str, state: str) -> float | None:
     measure = "mse" if summary["task"]["has_clean"] else "rmse"
-    entry = summary["models"][model].get(f"test_{measure}_{state}") or {}
-    median: float | None = entry.get("median")
-    return median
+    entry = measured(summary["models"][model], f"test_{measure}_{state}")
+    return entry["median"] if entry else None
 
 
-def _lowest(summary: Mapping[str, Any]) -> Answer | None:
+def _lowest(summary: Summary) -> Answer | None:
     unit = summary["task"]["unit"]
     name = "MSE" if summary["task"]["has_clean"] else f"RMSE ({unit})"
     winners, details = [], []
@@ -69,7 +68,7 @@ def _lowest(summary: Mapping[str, Any]) -> Answer | None:
     return Answer("Which model has the lowest median test error?", short, tuple(details))
 
 
-def _worth_having(summary: Mapping[str, Any]) -> Answer | None:
+def _worth_having(summary: Summary) -> Answer | None:
     """Whether the best model beats the simplest forecasts."""
     reference = summary["reference"]
     skills = {
@@ -81,7 +80,7 @@ def _worth_having(summary: Mapping[str, Any]) -> Answer | None:
     }
     if not skills or reference is None:
         return None
-    best = max(skills, key=lambda model: float(skills[model]["median"]))
+    best = max(skills, key=lambda model: skills[model]["median"] or 0.0)
     difference = contrast(summary, best, reference, "carry")
     word = _capital(_YES[difference.word if difference else "inconclusive"])
     texts = {
@@ -100,7 +99,7 @@ def _worth_having(summary: Mapping[str, Any]) -> Answer | None:
     return Answer("Does any model beat the simplest forecasts?", short, tuple(details))
 
 
-def contrast(summary: Mapping[str, Any], first: str, second: str, state: str) -> Contrast | None:
+def contrast(summary: Summary, first: str, second: str, state: str) -> Contrast | None:
     """The first model's test error against the second's, from the paired differences.
 
     Returns:
@@ -119,16 +118,15 @@ def contrast(summary: Mapping[str, Any], first: str, second: str, state: str) ->
         if row["first"] != first:
             ratio = 1 / ratio
             low, high = (None if end is None else 1 / end for end in (high, low))
-        finite = low is not None and high is not None
-        word = (
-            "lower" if finite and high < 1 else "higher" if finite and low > 1 else "inconclusive"
-        )
+        word = "inconclusive"
+        if low is not None and high is not None:
+            word = "lower" if high < 1 else "higher" if low > 1 else word
         ends = interval([low, high]) or "(too few lanes for an interval)"
         return Contrast(word, f"{number(ratio)} {ends}", low, high)
     return None
 
 
-def _duel(summary: Mapping[str, Any]) -> Answer | None:
+def _duel(summary: Summary) -> Answer | None:
     pair = rivals(summary)
     if len(pair) < 2:
         return None
@@ -180,7 +178,7 @@ def _short(by_state: Mapping[str, str]) -> str:
     return _capital(", ".join(f"{text} with the {_STATES[s]}" for s, text in by_state.items()))
 
 
-def _linear(summary: Mapping[str, Any]) -> Answer | None:
+def _linear(summary: Summary) -> Answer | None:
     pair = rivals(summary)
     if "ridge-AR" not in summary["models"] or not pair:
         return None
@@ -205,7 +203,7 @@ def _linear(summary: Mapping[str, Any]) -> Answer | None:
     return Answer(f"Does a linear model beat {whom}?", _short(shorts), tuple(details))
 
 
-def _time_constant(summary: Mapping[str, Any]) -> Answer | None:
+def _time_constant(summary: Summary) -> Answer | None:
     claims = [claim for claim in summary["claims"] if claim["id"].startswith("tau-")]
     if not claims:
         return None

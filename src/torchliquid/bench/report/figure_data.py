@@ -1,13 +1,13 @@
 """What figures are drawn from, and what they are: `Material` in, `Picture` or `Omitted` out."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from torchliquid.bench.judging.schema import Summary
 from torchliquid.bench.run.store import Run, Store
 from torchliquid.bench.tasks.task import Task
 from torchliquid.messages import plural
@@ -48,12 +48,12 @@ class Omitted:
 class Material:
     """The runs of a store in the summary's order, with the task and the summary itself."""
 
-    summary: dict[str, Any]
+    summary: Summary
     task: Task
     runs: dict[str, Run]
 
     @classmethod
-    def of(cls, store: Store, summary: dict[str, Any]) -> "Material":
+    def of(cls, store: Store, summary: Summary) -> "Material":
         """Read what the summary speaks of."""
         runs = {model: store.load(model) for model in summary["models"]}
         return cls(summary, store.load_task(), runs)
@@ -155,7 +155,7 @@ class Material:
         return plural(self.summary["task"]["lanes"], "lane") + note
 
 
-def rivals(summary: Mapping[str, Any]) -> list[str]:
+def rivals(summary: Summary) -> list[str]:
     """LTC-8 and LSTM-16, or whichever liquid and recurrent model come first."""
     chosen: list[str] = []
     for kind, preferred in (("liquid", "LTC-8"), ("recurrent", "LSTM-16")):

@@ -1,11 +1,10 @@
 """The first picture: every model against the LSTM, lane by lane."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from torchliquid.bench.judging.schema import Summary
 from torchliquid.bench.judging.statistics import BOUND, paired_ratio
 from torchliquid.bench.report.answer import contrast
 from torchliquid.bench.report.figure_data import STATES, Floats, Material, Omitted, Picture
@@ -16,7 +15,7 @@ from torchliquid.bench.report.style import INK, RULE, SOFT, log_axis, look, new_
 _TITLE = "Every model against {}"
 
 
-def against(summary: dict[str, Any]) -> str | None:
+def against(summary: Summary) -> str | None:
     """What the others are measured against: LSTM-16 or its like; on a user's table the simplest."""
     kinds: dict[str, str] = {name: facts["kind"] for name, facts in summary["models"].items()}
     recurrent = [name for name, kind in kinds.items() if kind == "recurrent"]

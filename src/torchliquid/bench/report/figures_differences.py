@@ -1,10 +1,9 @@
 """Paired differences: how many times as large one model's error is as another's, lane by lane."""
 
-from typing import Any
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from torchliquid.bench.judging.schema import Difference
 from torchliquid.bench.report.figure_data import STATES, Material, Omitted, Picture
 from torchliquid.bench.report.forest import FAR, draw_ratio, is_far
 from torchliquid.bench.report.number_format import interval, number
@@ -62,23 +61,24 @@ def paired_differences(material: Material) -> Picture | Omitted:
     return Picture("differences", _TITLE, caption, alt, draw)
 
 
-def _ratio_words(row: dict[str, Any]) -> str:
-    if is_far(row["ratio"]):
-        return f"beyond {FAR:,}" if row["ratio"] > 1 else f"below {1 / FAR}"
+def _ratio_words(row: Difference) -> str:
+    ratio = row["ratio"]
+    if ratio is not None and is_far(ratio):
+        return f"beyond {FAR:,}" if ratio > 1 else f"below {1 / FAR}"
     return f"{number(row['ratio'])} {interval(row['interval'])}".strip()
 
 
-def _pair(row: dict[str, Any]) -> str:
+def _pair(row: Difference) -> str:
     return f"{row['first']} / {row['second']}"
 
 
-def _lines_above(rows: list[dict[str, Any]]) -> int:
+def _lines_above(rows: list[Difference]) -> int:
     """How many lines the words above a row of the narrow figure need."""
     longest = max(len(_pair(row)) + len(_ratio_words(row)) for row in rows)
     return 1 if longest * 7.1 < NARROW - 10 else 2
 
 
-def _forest(panel: Axes, rows: list[dict[str, Any]], lines: int) -> None:
+def _forest(panel: Axes, rows: list[Difference], lines: int) -> None:
     """Points and intervals; the words beside them, or in so many lines above."""
     panel.axvline(1, color=INK, linewidth=1)
     for height, row in enumerate(reversed(rows)):

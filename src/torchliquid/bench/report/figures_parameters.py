@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from torchliquid.bench.judging.schema import measured
 from torchliquid.bench.report.figure_data import STATES, Material, Omitted, Picture
 from torchliquid.bench.report.labels import freest, place_labels, text_size
 from torchliquid.bench.report.number_format import number
@@ -68,8 +69,8 @@ def _points_of(material: Material, state: str) -> dict[str, Point]:
     measure = f"test_{'rmse' if material.in_units else 'mse'}_{state}"
     points = {}
     for model, facts in material.summary["models"].items():
-        interval_of = facts.get(measure) or {}
-        if interval_of.get("median") is not None:
+        interval_of = measured(facts, measure)
+        if interval_of is not None and interval_of["median"] is not None:
             points[model] = (
                 facts["parameters"],
                 interval_of["q10"],

@@ -11,23 +11,25 @@ FAR = 1000
 """A ratio beyond this, either way, comes of lanes that diverged."""
 
 
-def is_far(ratio: float) -> bool:
+def is_far(ratio: float | None) -> bool:
     """Whether a ratio is too far out to be drawn where it is."""
-    return not 1 / FAR < ratio < FAR
+    return ratio is not None and not 1 / FAR < ratio < FAR
 
 
 def draw_ratio(
     panel: Axes,
     height: float,
-    ratio: float,
+    ratio: float | None,
     ends: Sequence[float | None],
     style: dict[str, Any],
     size: float,
 ) -> None:
     """The ratio's mark, filled where its interval leaves out 1, and the interval as a line.
 
-    A ratio far out is an arrowhead at the panel's edge.
+    A ratio far out is an arrowhead at the panel's edge; without one, nothing is drawn.
     """
+    if ratio is None:
+        return
     low, high = ends
     finite = False
     if low is not None and high is not None:

@@ -64,16 +64,16 @@ def text_size(figure: Figure, label: str) -> tuple[float, float]:
 
 
 def freest(boxes: Boxes, taken: Boxes, inside: Boxes) -> int:
-    """Which of the boxes covers least of what is there; the first of equals."""
+    """Index of the box that overlaps least with the taken ones; the first of equals."""
     return int(np.argmin(np.round(_covered(boxes, taken, inside), 3)))
 
 
 def _candidates(x: float, y: float, width: float, height: float) -> Boxes:
-    """Where a label could go, the nearest place first."""
+    """Boxes where a label could go, the nearest first."""
     ups = [0, *itertools.chain(*((d, -d) for d in range(16, 160, 16)))]
     offsets = itertools.product((_NEAR, 22, 36, 50), ups, (True, False))
     boxes = []
-    for across, up, right in sorted(offsets, key=lambda place: place[0] + abs(place[1])):
+    for across, up, right in sorted(offsets, key=lambda offset: offset[0] + abs(offset[1])):
         left = x + across if right else x - across - width
         bottom = y + up - height / 2
         boxes.append((left, bottom, left + width, bottom + height))
@@ -81,7 +81,7 @@ def _candidates(x: float, y: float, width: float, height: float) -> Boxes:
 
 
 def _covered(boxes: Boxes, taken: Boxes, inside: Boxes) -> Boxes:
-    """Pixels that each box shares with what is there, or that stick out, which is worse."""
+    """Pixels of each box that are taken, or that stick out of the figure, which is worse."""
     wider = boxes + np.array([-1, -1, 1, 1])
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     covered: Boxes = _shared(wider, taken).sum(1) + 10 * (
@@ -90,16 +90,16 @@ def _covered(boxes: Boxes, taken: Boxes, inside: Boxes) -> Boxes:
     return covered
 
 
-def _shared(ones: Boxes, others: Boxes) -> Boxes:
-    """Area that each of the ones shares with each of the others."""
-    low = np.maximum(ones[:, None, :2], others[None, :, :2])
-    high = np.minimum(ones[:, None, 2:], others[None, :, 2:])
+def _shared(first: Boxes, second: Boxes) -> Boxes:
+    """Area that each box of the first shares with each of the second."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     area: Boxes = np.clip(high - low, 0, None).prod(axis=2)
     return area
 
 
 def _crossed(x: float, y: float, boxes: Boxes, taken: Boxes, margin: float = 8) -> Boxes:
-    """How much of the line from the point to each box runs over what is there already."""
+    """Length of the line from the point to each box that runs over taken boxes."""
     ends = np.stack(
         [np.where(boxes[:, 0] > x, boxes[:, 0], boxes[:, 2]), boxes[:, [1, 3]].mean(1)], axis=1
     )

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torchliquid.bench.judging.schema import Quantiles
+
 MISSING = "\N{EN DASH}"
 """Stands for a number that is not there, or not finite because lanes diverged."""
 
@@ -67,7 +69,7 @@ def two_decimals(value: float | None) -> str:
 
 
 def spread(
-    quantiles: Mapping[str, float | None] | None, write: Callable[[float | None], str] = number
+    quantiles: Quantiles | None, write: Callable[[float | None], str] = number
 ) -> tuple[str, str]:
     """Median and "[q10, q90]" of an entry of the summary; the second is empty where all agree.
 

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from torchliquid.bench.judging.schema import Summary
 from torchliquid.bench.models.registry import name_pattern
 from torchliquid.bench.report import tables
 from torchliquid.bench.report.answer import answers
@@ -52,7 +53,7 @@ _SECTIONS = {
 }
 
 
-def write_report(store: Store, summary: dict[str, Any]) -> Path:
+def write_report(store: Store, summary: Summary) -> Path:
     """Draw all figures and write the page beside the store's rows.
 
     Args:
@@ -89,7 +90,7 @@ def _id(heading: str) -> str:
 
 
 def _contents(
-    summary: dict[str, Any], article: dict[str, Any] | None, sections: list[dict[str, Any]]
+    summary: Summary, article: dict[str, Any] | None, sections: list[dict[str, Any]]
 ) -> list[tuple[str, str]]:
     """The page's parts that are there, by their ids."""
     parts = [
@@ -125,9 +126,7 @@ def templates() -> Environment:
     return environment
 
 
-def _render(
-    summary: dict[str, Any], opening: list[dict[str, Any]], sections: list[dict[str, Any]]
-) -> str:
+def _render(summary: Summary, opening: list[dict[str, Any]], sections: list[dict[str, Any]]) -> str:
     environment = templates()
     article = published(summary)
     measures = tables.columns(summary)

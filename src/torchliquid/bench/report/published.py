@@ -1,8 +1,8 @@
 """The article's numbers beside ours."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from torchliquid.bench.judging.schema import Summary, measured
 from torchliquid.bench.report.article_numbers import NUMBERS
 from torchliquid.bench.report.number_format import spread
 from torchliquid.bench.tasks.presets import ARTICLE, PRESETS
@@ -10,14 +10,14 @@ from torchliquid.bench.tasks.presets import ARTICLE, PRESETS
 _WORDS = {"train_mse": "train", "test_mse_reset": "test"}
 
 
-def published(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+def published(summary: Summary) -> dict[str, Any] | None:
     """The article's four numbers and ours; None on another task, or without its two models."""
     models, spec = summary["models"], summary["task"]["spec"]
     if not summary["task"]["is_articles"] or not {m for m, _ in NUMBERS} <= models.keys():
         return None
     rows = []
     for (model, measure), printed in NUMBERS.items():
-        median, ends = spread(models[model][measure])
+        median, ends = spread(measured(models[model], measure))
         what = f"{model} {_WORDS[measure]}"
         rows.append({"what": what, "said": printed, "median": median, "ends": ends})
     preset = PRESETS[ARTICLE]

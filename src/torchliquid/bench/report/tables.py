@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from torchliquid.bench.judging.parameter_efficiency import words
+from torchliquid.bench.judging.schema import ModelRow, Quantiles, Summary, measured
 from torchliquid.bench.judging.statistics import LEAST
 from torchliquid.bench.report.number_format import (
     claim_figure,
@@ -23,7 +24,6 @@ from torchliquid.messages import plural
 
 _VERDICTS = ("holds", "does not hold", "inconclusive")
 _STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD}
-Quantiles = Mapping[str, float | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Row:
     cells: tuple[TableCell, ...]
 
 
-def columns(summary: Mapping[str, Any], *, clean: bool = False) -> list[TableColumn]:
+def columns(summary: Summary, *, clean: bool = False) -> list[TableColumn]:
     """The measures that a task has: MSEs, or, for a user's own table, RMSE and skill."""
     task = summary["task"]
     if task["has_clean"]:
@@ -96,7 +96,7 @@ def columns(summary: Mapping[str, Any], *, clean: bool = False) -> list[TableCol
     ]
 
 
-def rows(summary: Mapping[str, Any], measures: list[TableColumn]) -> list[Row]:
+def rows(summary: Summary, measures: list[TableColumn]) -> list[Row]:
     """A row for each model, in the summary's order."""
     models = summary["models"]
     best = {column.key: _best(models, column) for column in measures}
@@ -111,7 +111,7 @@ def rows(summary: Mapping[str, Any], measures: list[TableColumn]) -> list[Row]:
             lanes=f"{facts['diverged']} of {facts['lanes']}",
             diverged=facts["diverged"],
             cells=tuple(
-                column.cell(facts.get(column.key), best=best[column.key] == name)
+                column.cell(measured(facts, column.key), best=best[column.key] == name)
                 for column in measures
             ),
         )
@@ -128,19 +128,19 @@ def sorted_by(
     return sorted(cells, key=lambda f: math.inf if f[1].value is None else sign * f[1].value)
 
 
-def _best(models: Mapping[str, Any], column: TableColumn) -> str | None:
+def _best(models: Mapping[str, ModelRow], column: TableColumn) -> str | None:
     """The model with the best median, if there are at least two to choose from."""
     best = {
-        name: float(entry["median"])
+        name: entry["median"]
         for name, facts in models.items()
-        if (entry := facts.get(column.key)) and entry["median"] is not None
+        if (entry := measured(facts, column.key)) and entry["median"] is not None
     }
     if len(best) < 2:
         return None
     return (max if column.is_skill else min)(best, key=best.__getitem__)
 
 
-def results_table(summary: Mapping[str, Any]) -> Table:
+def results_table(summary: Summary) -> Table:
     """The results for a terminal of 100 columns: medians over lanes with 10-90 % below."""
     measures = columns(summary)
     unit = f"; RMSE in {measures[0].unit}" if measures[0].unit else ""
@@ -167,7 +167,7 @@ class SeriesTable:
     best: tuple[int, ...]
 
 
-def series_table(summary: Mapping[str, Any]) -> SeriesTable | None:
+def series_table(summary: Summary) -> SeriesTable | None:
     """Test RMSE by series, the state carried over, medians over lanes; None of one series."""
     rows = summary.get("series") or []
     if not rows:
@@ -186,7 +186,7 @@ def series_table(summary: Mapping[str, Any]) -> SeriesTable | None:
     return SeriesTable(models, tuple(lines), tuple(best.values()))
 
 
-def series_line(summary: Mapping[str, Any]) -> str:
+def series_line(summary: Summary) -> str:
     """How often each model has the lowest error of a series; empty of one series."""
     table = series_table(summary)
     if table is None:
@@ -196,7 +196,7 @@ def series_line(summary: Mapping[str, Any]) -> str:
     return f"lowest median test RMSE, state carried, of {len(table.rows)} series: {parts}"
 
 
-def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+def settings(summary: Summary) -> list[tuple[str, str, str, str, str]]:
     """What each network found by trials: its name, learning rate, dt, epochs, and lowest errors.
 
     A setting at the end of what was tried says so. Nothing where nothing was tuned.
@@ -216,7 +216,7 @@ def settings(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]
     return rows
 
 
-def settings_line(summary: Mapping[str, Any]) -> str:
+def settings_line(summary: Summary) -> str:
     """The same in a line, empty where nothing was tuned."""
     parts = [
         f"{name} lr {rate}"
@@ -246,12 +246,12 @@ def _tried(choice: Mapping[str, Any], key: str, used: float | None) -> str:
     return f"{taken if used is None else used:.3g}{end}"
 
 
-def claim_groups(summary: Mapping[str, Any]) -> list[str]:
+def claim_groups(summary: Summary) -> list[str]:
     """The models that claims were tested on."""
     return list(dict.fromkeys(claim["group"] for claim in summary["claims"]))
 
 
-def claim_rows(summary: Mapping[str, Any]) -> list[list[dict[str, Any] | None]]:
+def claim_rows(summary: Summary) -> list[list[dict[str, Any] | None]]:
     """A row for each claim, in it an entry for each of `claim_groups`."""
     groups = claim_groups(summary)
     rows: dict[str, list[dict[str, Any] | None]] = {}
@@ -262,7 +262,7 @@ def claim_rows(summary: Mapping[str, Any]) -> list[list[dict[str, Any] | None]]:
     return list(rows.values())
 
 
-def too_few(summary: Mapping[str, Any]) -> str:
+def too_few(summary: Summary) -> str:
     """Why nothing can be judged, where there are too few lanes; empty where there are enough."""
     lanes = summary["task"]["lanes"]
     if lanes >= LEAST:
@@ -270,7 +270,7 @@ def too_few(summary: Mapping[str, Any]) -> str:
     return f"{plural(lanes, 'lane')}; an interval needs {LEAST}, so no claim can be judged"
 
 
-def tally(summary: Mapping[str, Any]) -> list[str]:
+def tally(summary: Summary) -> list[str]:
     """How many claims lock_folder, for each of `claim_groups`."""
     lines = []
     for index, name in enumerate(claim_groups(summary)):
@@ -281,7 +281,7 @@ def tally(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def claims_table(summary: Mapping[str, Any]) -> Table:
+def claims_table(summary: Summary) -> Table:
     """The claims for a terminal of 100 columns."""
     groups = claim_groups(summary)
     table = Table(title="Claims: verdict, figure [95 %]", **_STYLE, show_lines=True)
@@ -297,7 +297,7 @@ def claims_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def terminal_tables(summary: Mapping[str, Any]) -> list[Table | str]:
+def terminal_tables(summary: Summary) -> list[Table | str]:
     """Results and claims, or why there are none, for `rich.console.Console.print`."""
     if not summary["claims"]:
         lines = [line for line in (series_line(summary), settings_line(summary)) if line]
@@ -307,7 +307,7 @@ def terminal_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     return [results_table(summary), *([line] if line else []), claims]
 
 
-def markdown_results(summary: Mapping[str, Any]) -> str:
+def markdown_results(summary: Summary) -> str:
     """The results as a Markdown table, best medians in bold."""
     measures = columns(summary)
     lines = [

@@ -21,6 +21,7 @@ from typing import Any
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.environment import environment_facts
 from torchliquid.bench.judging.aggregate import matrix, overall, shifts
+from torchliquid.bench.judging.schema import Summary
 from torchliquid.bench.judging.summary import summarise
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.run.runner import WORTH_WORKERS, job, settings_of, training_seconds
@@ -41,7 +42,7 @@ from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 
 Notify = Callable[[str], None]
-Draw = Callable[[Store, dict[str, Any]], Path]
+Draw = Callable[[Store, Summary], Path]
 
 
 def folder_of(out: Path, entry: TaskEntry, task: Task, protocol: Protocol) -> Path:

@@ -122,6 +122,12 @@ def _table(options: config.TableOptions, folder: Path, lanes: int, seed: int) ->
     return Made(table_task(series, **_split(options)), series, Path(options.file).stem)
 
 
+_EQUATIONS = {
+    "lorenz": "the Lorenz system",
+    "roessler": "the Rössler system",
+    "mackey-glass": "the Mackey-Glass equation",
+}
+
 KINDS: dict[str, Kind] = {
     "article": Kind(
         "the article's noisy sum of sines",
@@ -157,7 +163,7 @@ KINDS: dict[str, Kind] = {
     ),
     **{
         system: Kind(
-            f"a chaotic system: {system}",
+            f"a chaotic series: {_EQUATIONS[system]}",
             config.AttractorOptions,
             _attractor(system),
             system,

@@ -16,7 +16,7 @@ SOLVERS = ("semi_implicit", "euler", "exponential")
 """Solvers that the native kernel knows, in the order of the header's numbers."""
 
 
-Rest = tuple[float, int, int, bool]
+Options = tuple[float, int, int, bool]
 """The interval where dt is None, the solver's number, unfolds, whether tau is raw."""
 
 
@@ -96,14 +96,14 @@ def model(
 
 def forward(
     tensors: tuple[Any, ...],
-    options: Rest,
+    options: Options,
     readout: tuple[Tensor, Tensor] | None = None,
     kept_states: Tensor | None = None,
     kept_gates: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """States, or readouts where there is a readout; and the last state.
 
-    ``tensors`` are x, h0, both weights, bias, tau, target, dt or None; ``options`` see `Rest`.
+    ``tensors`` are x, h0, both weights, bias, tau, target, dt or None; ``options`` see `Options`.
     What is kept for the backward pass goes into buffers of `library.kept_size` reals.
     """
     read: tuple[Any, ...] = library.readable(*tensors, *(readout or ()))
@@ -121,7 +121,7 @@ def forward(
 def backward(
     grads: tuple[Tensor | None, Tensor | None],
     tensors: tuple[Any, ...],
-    options: Rest,
+    options: Options,
     needs: Sequence[bool],
     y: Tensor | None,
     kept_states: Tensor | None,
@@ -177,10 +177,10 @@ class _Call:
     def __init__(
         self,
         tensors: tuple[Any, ...],
-        options: Rest,
+        options: Options,
         readout: tuple[Tensor, Tensor] | None,
     ) -> None:
-        self.given, self.rest, self.readout = tensors, options, readout
+        self.given, self.options, self.readout = tensors, options, readout
         self.layout = library.layout_of(tensors[3])
         self.rows = library.in_rows("ltc", tensors[0], tensors[3])
 
@@ -214,7 +214,7 @@ class _Call:
         gradients: list[library.View],
     ) -> bytes:
         x, h0, weight_hh = self.given[0], self.given[1], self.given[3]
-        interval, solver, unfolds, raw = self.rest
+        interval, solver, unfolds, raw = self.options
         numbers = (
             *library.numbers(self.layout, x, weight_hh, h0.shape[-1], self.rows),
             solver,
@@ -244,9 +244,9 @@ def kept_size(x: Tensor, weight_hh: Tensor) -> int:
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
-        tensors, ctx.rest = arguments[:8], arguments[8:]
-        ctx.gates = _kept_gates(tensors[0], tensors[3], ctx.rest[2])
-        y, last = forward(tensors, ctx.rest, kept_gates=ctx.gates and ctx.gates.tensor)
+        tensors, ctx.options = arguments[:8], arguments[8:]
+        ctx.gates = _kept_gates(tensors[0], tensors[3], ctx.options[2])
+        y, last = forward(tensors, ctx.options, kept_gates=ctx.gates and ctx.gates.tensor)
         ctx.set_materialize_grads(False)
         library.save_for_backward(ctx, *tensors, y)
         return y, last
@@ -256,37 +256,37 @@ class _Scan(torch.autograd.Function):
         *tensors, y = library.saved_for_backward(ctx)
         needs = ctx.needs_input_grad[:8]
         if not library.reads_gradients(*grads):
-            again = grad_with_graph(_in_torch(ctx.rest), tensors, needs, grads)
+            again = grad_with_graph(_in_torch(ctx.options), tensors, needs, grads)
             return (*again, None, None, None, None)
         gates = ctx.gates and ctx.gates.tensor
-        gradients = backward(grads, tuple(tensors), ctx.rest, needs, y, None, gates)
+        gradients = backward(grads, tuple(tensors), ctx.options, needs, y, None, gates)
         return (*gradients, None, None, None, None)
 
 
 class _Model(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
-        tensors, readout, ctx.rest = arguments[:8], arguments[8:10], arguments[10:]
+        tensors, readout, ctx.options = arguments[:8], arguments[8:10], arguments[10:]
         x, weight_hh = tensors[0], tensors[3]
         ctx.states = library.SavedBuffer(x, kept_size(x, weight_hh))
-        ctx.gates = _kept_gates(x, weight_hh, ctx.rest[2])
+        ctx.gates = _kept_gates(x, weight_hh, ctx.options[2])
         ctx.set_materialize_grads(False)
         library.save_for_backward(ctx, *tensors, *readout)
         gates = ctx.gates and ctx.gates.tensor
-        return forward(tensors, ctx.rest, readout, ctx.states.tensor, gates)
+        return forward(tensors, ctx.options, readout, ctx.states.tensor, gates)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         *tensors, weight, bias = library.saved_for_backward(ctx)
         if not library.reads_gradients(*grads):
             needs, every = ctx.needs_input_grad[:10], (*tensors, weight, bias)
-            again = grad_with_graph(_in_torch(ctx.rest), every, needs, grads)
+            again = grad_with_graph(_in_torch(ctx.options), every, needs, grads)
             return (*again, None, None, None, None)
         gates = ctx.gates and ctx.gates.tensor
         gradients = backward(
             grads,
             tuple(tensors),
-            ctx.rest,
+            ctx.options,
             ctx.needs_input_grad[:10],
             None,
             ctx.states.tensor,
@@ -296,7 +296,7 @@ class _Model(torch.autograd.Function):
         return (*gradients, None, None, None, None)
 
 
-def _in_torch(options: Rest) -> Callable[..., tuple[Tensor, Tensor]]:
+def _in_torch(options: Options) -> Callable[..., tuple[Tensor, Tensor]]:
     """The same function in PyTorch operations, with a readout where it is given one."""
     interval, solver, unfolds, raw = options
 

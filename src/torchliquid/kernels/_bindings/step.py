@@ -32,7 +32,7 @@ class Stepper:
         views = [layout.matrix(weight_ih), layout.matrix(weight_hh), *map(layout.vector, vectors)]
         self._weights = library.arguments("", (), views, 8)  # then no readout, no y
         self._head = (weight_ih.element_size(), 1, 1)
-        self._rest = (SOLVERS.index(solver), unfolds, 1)
+        self._options = (SOLVERS.index(solver), unfolds, 1)
         self._call = library.loaded().call
         self._of_shape: dict[torch.Size, _Parts] = {}
 
@@ -93,7 +93,7 @@ class Stepper:
             return None
         *batch, I = shape
         B, H = batch[0] if batch else 1, self.hidden
-        numbers = (*self._head, B, 1, 1, I, H, self.few >= B, *self._rest)
+        numbers = (*self._head, B, 1, 1, I, H, self.few >= B, *self._options)
         around = (
             struct.pack(f"={library.SIZES}3q", *numbers),
             struct.pack("=4q5q", I, 0, 0, 1, *library.ABSENT),

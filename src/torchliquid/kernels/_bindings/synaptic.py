@@ -173,7 +173,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor]:
         edges, sensory_edges, interval, unfolds, x, h0, dt, *weights = given
-        ctx.rest = interval, unfolds
+        ctx.options = interval, unfolds
         y, last = forward(x, h0, dt, weights, edges, sensory_edges, interval, unfolds)
         ctx.set_materialize_grads(False)
         library.save_for_backward(ctx, y, edges, sensory_edges, x, h0, dt, *weights)
@@ -183,7 +183,7 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None) -> Any:
         y, edges, sensory_edges, x, h0, dt, *weights = library.saved_for_backward(ctx)
         needs = list(ctx.needs_input_grad[4:])
-        interval, unfolds = ctx.rest
+        interval, unfolds = ctx.options
         if not library.reads_gradients(grad_y, grad_last):
 
             def run(x: Tensor, h0: Tensor, dt: Tensor | None, *weights: Tensor) -> Any:
@@ -245,7 +245,7 @@ def _(*arguments: Any) -> list[Tensor]:
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    x, h0, dt, weights, edges, sensory_edges, *ctx.rest = inputs
+    x, h0, dt, weights, edges, sensory_edges, *ctx.options = inputs
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(output[0], edges, sensory_edges, x, h0, dt, *weights)
 
@@ -254,7 +254,7 @@ def _differentiate(ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None) ->
     y, edges, sensory_edges, x, h0, dt, *weights = ctx.saved_tensors
     first, listed = ctx.needs_input_grad[:3], ctx.needs_input_grad[3]
     needs = [*map(bool, first), *map(bool, listed)]
-    arguments = (x, h0, dt, weights, edges, sensory_edges, *ctx.rest, y)
+    arguments = (x, h0, dt, weights, edges, sensory_edges, *ctx.options, y)
     grads = synaptic_backward_op(grad_y, grad_last, *arguments, needs)
     gradients = [g if need else None for g, need in zip(grads, needs, strict=True)]
     return (*gradients[:3], gradients[3:], None, None, None, None)
