@@ -1,5 +1,6 @@
 """The engine, and suites on it: workers that die, hang, fail; shards; a real Dask cluster."""
 
+import contextlib
 import functools
 import json
 import os
@@ -280,11 +281,14 @@ def processor_seconds(pid):
 
 
 def children_of(pid):
-    """The worker processes of a process."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return [k for k in found if b"spawn_main" in Path(f"/proc/{k}/cmdline").read_bytes()]
+    """The workers of a process; read again if a thread or worker ended meanwhile."""
+    while Path(f"/proc/{pid}").exists():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            tasks = Path(f"/proc/{pid}/task").iterdir()
+            found = [k for task in tasks for k in (task / "children").read_text().split()]
+            commands = {int(k): Path(f"/proc/{k}/cmdline").read_bytes() for k in found}
+            return [k for k, command in commands.items() if b"spawn_main" in command]
+    return []
 
 
 # --- Dask ---------------------------------------------------------------------------------------
