@@ -48,7 +48,7 @@ def option(
 
 
 def fields_of(options: type) -> dict[str, dataclasses.Field[Any]]:
-    """Return the fields that suite files may lock_folder, by name."""
+    """Return the fields that suite files may hold, by name."""
     return {f.name: f for f in dataclasses.fields(options) if f.metadata.get("key")}
 
 
@@ -100,13 +100,13 @@ def _in_words(hint: Any) -> str:
         tuple[int, ...]: "a list of integers",
         tuple[tuple[float, float], ...]: "a list of pairs of numbers",
     }
-    kinds = [kind for kind in _kinds(hint) if kind is not types.NoneType]
-    return " or ".join(names[kind] for kind in kinds)
+    return " or ".join(names[kind] for kind in _kinds(hint))
 
 
-def _kinds(hint: Any) -> tuple[Any, ...]:
-    """The members of a union; else the type alone."""
-    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+def _kinds(hint: Any) -> list[Any]:
+    """The types that an option may have, but None: the members of a union, or the type alone."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return [kind for kind in kinds if kind is not types.NoneType]
 
 
 @functools.cache
@@ -174,7 +174,7 @@ def _add_argument(
         parser.add_argument(*flags, metavar=facts["metavar"], help=text)
         return
     arguments: dict[str, Any] = {"help": text, "dest": field.name, "default": argparse.SUPPRESS}
-    kinds = [kind for kind in _kinds(hint) if kind is not types.NoneType]
+    kinds = _kinds(hint)
     if kinds == [bool]:
         group.add_argument(*flags, action="store_true", **arguments)
         return
@@ -199,9 +199,9 @@ def arguments_of(options: type, namespace: argparse.Namespace) -> dict[str, Any]
         if not hasattr(namespace, field.name):
             continue
         value = getattr(namespace, field.name)
-        kinds = [kind for kind in _kinds(hints[field.name]) if kind is not types.NoneType]
-        if typing.get_origin(kinds[0]) is tuple:
-            value = _list_of(field, kinds[0], value)
+        kind, *_ = _kinds(hints[field.name])
+        if typing.get_origin(kind) is tuple:
+            value = _list_of(field, kind, value)
         given[field.name] = value
     return given
 

@@ -46,6 +46,19 @@ def ctrnn(
         TorchliquidError: shapes, dtypes or devices that do not fit, or an invalid dt.
     """
     check_gated(1, x, {"h0": h0}, weight_ih, weight_hh, bias, None, {"tau": tau}, dt)
+    return ctrnn_unchecked(x, h0, weight_ih, weight_hh, bias, tau, dt)
+
+
+def ctrnn_unchecked(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    tau: Tensor,
+    dt: float | Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`ctrnn`, of arguments that a layer has checked already."""
     dt = as_time(dt, x.dtype)
     weight, rate = weight_hh.transpose(-2, -1), 1 / tau.unsqueeze(-2)
     steps = (dt.unsqueeze(-1),) if isinstance(dt, Tensor) else ()

@@ -49,6 +49,20 @@ def decay_gru(
         TorchliquidError: shapes, dtypes or devices that do not fit, or an invalid dt.
     """
     check_gated(3, x, {"h0": h0}, weight_ih, weight_hh, bias_ih, bias_hh, {"rate": rate}, dt)
+    return decay_gru_unchecked(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, rate, dt)
+
+
+def decay_gru_unchecked(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    rate: Tensor,
+    dt: float | Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`decay_gru`, of arguments that a layer has checked already."""
     dt = as_time(dt, x.dtype)
     H = h0.shape[-1]
     weight, rate = weight_hh.transpose(-2, -1), rate.unsqueeze(-2)

@@ -34,22 +34,30 @@ def ltc_op(
     return (*forward(tensors, (interval, solver, unfolds, False), kept_gates=kept), gates)
 
 
-_BACKWARD = (
-    "(Tensor? grad_y, Tensor? grad_last, Tensor x, Tensor h0, Tensor weight_ih, Tensor weight_hh, "
-    "Tensor? bias, Tensor tau, Tensor target, Tensor? dt, float interval, int solver, int unfolds, "
-    "Tensor y, Tensor gates, bool[] needs) -> Tensor[]"
-)
-
-
-@torch.library.custom_op("torchliquid::ltc_backward", mutates_args=(), schema=_BACKWARD)
-def ltc_backward_op(*arguments: Any) -> list[Tensor]:
+@torch.library.custom_op("torchliquid::ltc_backward", mutates_args=())
+def ltc_backward_op(
+    grad_y: Tensor | None,
+    grad_last: Tensor | None,
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    tau: Tensor,
+    target: Tensor,
+    dt: Tensor | None,
+    interval: float,
+    solver: int,
+    unfolds: int,
+    y: Tensor,
+    gates: Tensor,
+    needs: list[bool],
+) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
-    grads, tensors, options = arguments[:2], arguments[2:10], arguments[10:13]
-    y, gates, needs = arguments[13:]
-    kept = gates if options[2] == 1 else None
-    return library.without_none(
-        y, backward(grads, tensors, (*options, False), needs, y, None, kept)
-    )
+    tensors = (x, h0, weight_ih, weight_hh, bias, tau, target, dt)
+    options, kept = (interval, solver, unfolds, False), gates if unfolds == 1 else None
+    grads = backward((grad_y, grad_last), tensors, options, needs, y, None, kept)
+    return library.without_none(y, grads)
 
 
 @ltc_op.register_fake

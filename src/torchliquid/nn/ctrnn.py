@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from torchliquid.functional.ctrnn import ctrnn
+from torchliquid.functional.ctrnn import ctrnn_unchecked
 from torchliquid.functional.ltc import positive_tau
 from torchliquid.nn._rate_layer import RateLayer
 from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
@@ -34,7 +34,8 @@ class CTRNN(RateLayer):
     ) -> tuple[Tensor, Tensor]:
         """See `LiquidLayer.scan`."""
         ih, hh = weights["weight_ih_l0"], weights["weight_hh_l0"]
-        return ctrnn(x, state, ih, hh, weights.get("bias_l0"), self._tau(weights), dt)
+        bias = weights.get("bias_l0")
+        return ctrnn_unchecked(x, state, ih, hh, bias, self._tau(weights), dt)
 
     def _tau(self, weights: Mapping[str, Tensor]) -> Tensor:
         return positive_tau(weights["raw_tau_l0"])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from torchliquid.functional.decay_gru import decay_gru
+from torchliquid.functional.decay_gru import decay_gru_unchecked
 from torchliquid.functional.ltc import positive_tau
 from torchliquid.nn._rate_layer import RateLayer
 from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
@@ -36,7 +36,7 @@ class DecayGRU(RateLayer):
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `LiquidLayer.scan`."""
-        return decay_gru(
+        return decay_gru_unchecked(
             x,
             state,
             weights["weight_ih_l0"],

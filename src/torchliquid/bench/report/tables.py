@@ -271,7 +271,7 @@ def too_few(summary: Summary) -> str:
 
 
 def tally(summary: Summary) -> list[str]:
-    """How many claims lock_folder, for each of `claim_groups`."""
+    """How many claims hold, for each of `claim_groups`."""
     lines = []
     for index, name in enumerate(claim_groups(summary)):
         row = [claims[index] for claims in claim_rows(summary)]

@@ -54,8 +54,6 @@ class Kind:
 
 
 def _article(options: config.ArticleOptions, folder: Path, lanes: int, seed: int) -> Made:
-    if lanes < 1 or seed < 0:
-        raise TorchliquidError("`lanes` must be at least 1 and `seed` at least 0")
     signal = SumOfSines.of_preset(
         options.preset,
         sines=options.sines,
@@ -77,8 +75,6 @@ def _article(options: config.ArticleOptions, folder: Path, lanes: int, seed: int
 
 def _attractor(system: str) -> Callable[[config.AttractorOptions, Path, int, int], Made]:
     def make(options: config.AttractorOptions, folder: Path, lanes: int, seed: int) -> Made:
-        if lanes < 1 or seed < 0:
-            raise TorchliquidError("`lanes` must be at least 1 and `seed` at least 0")
         signal = Attractor(system, options.sigma, options.steps, options.train)
         task = attractor_task(
             signal, lanes, seed, sampling=options.sampling, missing=options.missing

@@ -145,14 +145,14 @@ def article_task(
         missing: share of the samples that are missing.
 
     Raises:
-        TorchliquidError: the window is not within 2 and half the training steps; a sampling that is
-            unknown, or a share that is none.
+        TorchliquidError: the window is not within 2 and half the training steps; no lane, or a
+            negative seed; a sampling that is unknown, or a share that is none.
     """
     if window is not None and not 2 <= window <= series.train // 2:
         raise TorchliquidError(
             f"window is {window}: give 2 to {series.train // 2} steps, half of those to train on"
         )
-    _check(sampling, missing)
+    _check(lanes, seed, sampling, missing)
     return _Plan("article", series, seed, window, sampling, missing, series.interval).task(lanes)
 
 
@@ -164,13 +164,15 @@ def attractor_task(
     The time between samples counts as 1 to liquid models, to be tuned. ``spec`` holds a hash of the
     numbers, which may differ in their last digits, and then in all, from machine to machine.
     """
-    _check(sampling, missing)
+    _check(lanes, seed, sampling, missing)
     task = _Plan(series.system, series, seed, None, sampling, missing, 1.0).task(lanes)
     digest = hashlib.sha256(task.inputs.tobytes() + task.targets.tobytes()).hexdigest()
     return replace(task, spec=task.spec | {"sha256": digest})
 
 
-def _check(sampling: str, missing: float) -> None:
+def _check(lanes: int, seed: int, sampling: str, missing: float) -> None:
+    if lanes < 1 or seed < 0:
+        raise TorchliquidError("`lanes` must be at least 1 and `seed` at least 0")
     if sampling not in SAMPLINGS:
         raise TorchliquidError(f"sampling is {sampling!r}: give 'even' or 'irregular'")
     if isinstance(missing, bool) or not 0 <= missing <= 0.9:

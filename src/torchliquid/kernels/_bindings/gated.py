@@ -254,18 +254,27 @@ def gated_op(
     return (*forward(kind, tensors, kept), kept)
 
 
-_BACKWARD = (
-    "(int kind, Tensor? grad_y, Tensor? grad_last, Tensor? grad_last_c, Tensor x, Tensor h0, "
-    "Tensor? c0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor y, "
-    "Tensor kept, bool[] needs) -> Tensor[]"
-)
-
-
-@torch.library.custom_op("torchliquid::gated_backward", mutates_args=(), schema=_BACKWARD)
-def gated_backward_op(*arguments: Any) -> list[Tensor]:
+@torch.library.custom_op("torchliquid::gated_backward", mutates_args=())
+def gated_backward_op(
+    kind: int,
+    grad_y: Tensor | None,
+    grad_last: Tensor | None,
+    grad_last_c: Tensor | None,
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    y: Tensor,
+    kept: Tensor,
+    needs: list[bool],
+) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
-    grads, tensors, (y, kept, needs) = arguments[1:4], arguments[4:11], arguments[11:]
-    return library.without_none(y, backward(arguments[0], grads, tensors, needs, y, kept))
+    tensors = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
+    grads = backward(kind, (grad_y, grad_last, grad_last_c), tensors, needs, y, kept)
+    return library.without_none(y, grads)
 
 
 @gated_op.register_fake

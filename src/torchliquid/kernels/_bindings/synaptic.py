@@ -215,17 +215,24 @@ def synaptic_op(
     return forward(x, h0, dt, weights, edges, sensory_edges, interval, unfolds)
 
 
-_BACKWARD = (
-    "(Tensor? grad_y, Tensor? grad_last, Tensor x, Tensor h0, Tensor? dt, Tensor[] weights, "
-    "Tensor edges, Tensor sensory_edges, float interval, int unfolds, Tensor y, bool[] needs) "
-    "-> Tensor[]"
-)
-
-
-@torch.library.custom_op("torchliquid::synaptic_backward", mutates_args=(), schema=_BACKWARD)
-def synaptic_backward_op(*arguments: Any) -> list[Tensor]:
+@torch.library.custom_op("torchliquid::synaptic_backward", mutates_args=())
+def synaptic_backward_op(
+    grad_y: Tensor | None,
+    grad_last: Tensor | None,
+    x: Tensor,
+    h0: Tensor,
+    dt: Tensor | None,
+    weights: list[Tensor],
+    edges: Tensor,
+    sensory_edges: Tensor,
+    interval: float,
+    unfolds: int,
+    y: Tensor,
+    needs: list[bool],
+) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
-    return library.without_none(arguments[2], backward(*arguments))
+    arguments = (x, h0, dt, weights, edges, sensory_edges, interval, unfolds, y)
+    return library.without_none(x, backward(grad_y, grad_last, *arguments, needs))
 
 
 @synaptic_op.register_fake
