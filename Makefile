@@ -56,6 +56,7 @@ test-slow: $(VENV)/.dev  ## proofs that take minutes
 	$(BIN)/pytest -m slow -s
 
 sanitize: $(VENV)/.dev  ## the C kernels, with their own checks, under sanitizers
+	rm -rf build/sanitized  # modules that have moved since would stay, and be imported
 	TORCHLIQUID_NATIVE=require TORCHLIQUID_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -DTL_CHECKS" \
 		$(BIN)/python setup.py -q build --build-base build/sanitized --build-lib build/sanitized/lib
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" \
