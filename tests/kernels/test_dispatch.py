@@ -326,28 +326,3 @@ def test_kernels_refuse_other_arguments_too(backend, monkeypatch):
                 run(*arguments, solver)
         with pytest.raises(TorchliquidError, match=r"torch.float32.*torch.float64"):
             run(arguments[0].float(), *arguments[1:])
-
-
-@compiled
-def test_the_store_of_kept_buffers_holds_no_more_than_its_limit(monkeypatch):
-    """What it holds is counted in bytes, buffer by buffer."""
-
-    def held():
-        return sum(t.nbytes for many in library.SavedBuffer._store.values() for t in many)
-
-    monkeypatch.setattr(library.SavedBuffer, "_store", {})
-    monkeypatch.setattr(library.SavedBuffer, "_bytes", 0)
-    monkeypatch.setattr(library.SavedBuffer, "LIMIT", 10_000)
-    like = torch.zeros(1)
-    for size in (100, 300, 900, 2000, 100, 5000):
-        buffers = [library.SavedBuffer(like, size) for _ in range(4)]
-        del buffers
-        assert held() == library.SavedBuffer._bytes <= 10_000
-    assert held() > 5000  # and it keeps what it may
-    again = library.SavedBuffer(like, 100)
-    assert held() == library.SavedBuffer._bytes
-    del again
-    layer = LTC(1, 16, batch_first=True)
-    for length in range(10, 200, 10):
-        layer(torch.zeros(4, length, 1))[0].sum().backward()
-        assert held() == library.SavedBuffer._bytes <= 10_000

@@ -16,6 +16,7 @@ for. Forward-mode derivatives (`torch.func.jvp`, `torch.autograd.forward_ad`) ru
 so do exports (`torch.export`, `torch.jit.trace`, ONNX): their graphs then hold plain operations.
 """
 
+from torchliquid.kernels._buffers import empty_cache
 from torchliquid.kernels._dispatch import (
     BACKENDS,
     VARIABLE,
@@ -38,6 +39,7 @@ __all__ = [
     "VARIABLE",
     "LTCStepper",
     "backend",
+    "empty_cache",
     "gated_model",
     "gru",
     "linear",

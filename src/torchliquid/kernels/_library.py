@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -421,33 +421,6 @@ def kept_size(x: Tensor, weight_hh: Tensor, rows: bool) -> int:
         lanes = -(-lanes // width) * width
     whole: int = lanes * batch * x.shape[-2] * H
     return whole
-
-
-class SavedBuffer:
-    """A buffer that a forward pass keeps for its backward pass, from a store of used ones.
-
-    A training loop asks for the same buffers at every step. Handed back to the system and taken
-    again they would cost more, in page faults, than the kernels that fill them. The store holds at
-    most `LIMIT` bytes; a buffer returns to it when nothing refers to this object any more.
-    """
-
-    LIMIT = 64 * 2**20
-    _store: ClassVar[dict[tuple[int, torch.dtype], list[Tensor]]] = {}
-    _bytes = 0
-
-    def __init__(self, like: Tensor, size: int) -> None:
-        try:  # not a look before: another thread may take the last one
-            self.tensor = self._store[size, like.dtype].pop()
-        except (KeyError, IndexError):
-            self.tensor = like.detach().new_empty(size)
-        else:
-            SavedBuffer._bytes -= self.tensor.nbytes
-
-    def __del__(self) -> None:
-        if SavedBuffer._bytes + self.tensor.nbytes <= self.LIMIT:
-            SavedBuffer._bytes += self.tensor.nbytes
-            key = (self.tensor.numel(), self.tensor.dtype)
-            self._store.setdefault(key, []).append(self.tensor)
 
 
 def without_none(

@@ -1,6 +1,8 @@
 """Training a pack: each lane as if alone, the right windows, the best epoch, and no look ahead."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -393,3 +395,21 @@ def test_what_lies_before_the_window_does_not_matter():
 def test_a_window_that_does_not_fit(window):
     with pytest.raises(TorchliquidError, match="give 2 to 15 steps"):
         article_task(SumOfSines(steps=50, train=30), 1, 0, window=window)
+
+
+def test_a_benchmark_trains_without_torchs_compiler():
+    """Importing it takes a second of each process."""
+    code = """
+import sys
+from torchliquid.bench.config import Protocol
+from torchliquid.bench.models.registry import find
+from torchliquid.bench.run.training import seconds_alone, train
+from torchliquid.bench.tasks.signal_task import article_task
+from torchliquid.bench.tasks.sines import SumOfSines
+task, model = article_task(SumOfSines(steps=50, train=30), 2, 0), find(["LTC-8"])[0]
+train(task, model, Protocol(lanes=2, epochs=2))
+seconds_alone(task, model, Protocol(lanes=2, epochs=2))
+assert "torchliquid.nn.packs.pack" in sys.modules
+assert not {"torch._dynamo", "torch._inductor", "matplotlib"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

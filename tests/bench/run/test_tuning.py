@@ -166,6 +166,26 @@ def test_steps_are_those_of_torch(schedule, decay):
         torch.testing.assert_close(pack.lane(0).state_dict()[name], value, rtol=1e-4, atol=1e-5)
 
 
+def test_plain_steps_are_torchs_to_the_bit():
+    from torchliquid import LTC, Pack, SequenceModel
+
+    def pack():
+        return Pack(lambda _: SequenceModel(LTC(1, 3, batch_first=True), 1), range(4))
+
+    ours, theirs = pack(), pack()
+    steps = LaneAdam(ours, 0.01, "constant", 0.0, 30)
+    adam = torch.optim.Adam(theirs.parameters(), lr=0.01, foreach=False)
+    x = torch.randn(4, 9, 1)
+    for epoch in range(30):
+        for run, optimiser in ((ours, steps), (theirs, adam)):
+            optimiser.zero_grad()
+            run(x)[0].square().mean(dim=(1, 2, 3)).sum().backward()
+        steps.step(epoch)
+        adam.step()
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value)
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 5])
 def test_short_cycles(epochs):
     assert all(0 < cycled(e, epochs) <= 1 for e in range(epochs))

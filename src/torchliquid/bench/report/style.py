@@ -117,6 +117,8 @@ def drawing() -> Iterator[None]:
         "xtick.labelcolor": SOFT,
         "ytick.labelcolor": SOFT,
         "figure.facecolor": PAPER,
+        "figure.autolayout": False,
+        "figure.constrained_layout.use": False,
         "savefig.facecolor": PAPER,
         "legend.frameon": False,
         "legend.labelcolor": INK,
@@ -187,7 +189,8 @@ def settle(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        # with an engine left, even "none", matplotlib would draw everything twice to save it
+        figure.set_layout_engine(None)
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:

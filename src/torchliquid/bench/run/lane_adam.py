@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn import Pack
+from torchliquid.nn import Pack, SequenceModel
 
 SCHEDULES = ("constant", "one-cycle")
 WARM, START, END = 0.3, 1 / 25, 1 / 25e4
@@ -44,52 +44,64 @@ def _between(first: float, last: float, share: float) -> float:
 
 
 class LaneAdam:
-    """An optimiser for a pack: Adam, with decoupled weight decay as in AdamW.
+    """An optimiser for a pack: `torch.optim.AdamW` with torch's defaults, each lane as if alone.
+
+    `torch.optim` would import torch's compiler, a second of every process that trains.
 
     Args:
-        pack: S lanes.
+        model: a pack of S lanes; or a model, with one value for all.
         rates: a learning rate a lane, or one for all.
         schedules: of each lane, or one for all.
         decays: weight decay of each lane, or one for all.
         epochs: of a whole cycle.
     """
 
+    BETAS, EPS = (0.9, 0.999), 1e-8
+
     def __init__(
         self,
-        pack: Pack,
+        model: Pack | SequenceModel,
         rates: float | Sequence[float],
         schedules: str | Sequence[str],
         decays: float | Sequence[float],
         epochs: int,
     ) -> None:
-        self.epochs, self.parameters = epochs, list(pack.parameters())
-        self.plain = isinstance(rates, float) and schedules == "constant" and decays == 0
+        self.epochs, self.parameters = epochs, list(model.parameters())
+        plain = isinstance(rates, float) and schedules == "constant" and decays == 0
+        self.rate = rates if plain and isinstance(rates, float) else None
         self.rates, self.decays = torch.as_tensor(rates), torch.as_tensor(decays)
         self.cycles = torch.tensor(
             [s == "one-cycle" for s in ([schedules] if isinstance(schedules, str) else schedules)]
         )
-        # a rate of 1 takes Adam's steps whole, to be shortened to those of each lane
-        rate = rates if self.plain and isinstance(rates, float) else 1.0
-        self.adam = torch.optim.Adam(self.parameters, lr=rate)
+        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
+        self.steps = 0
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        self.adam.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad = None
 
     @torch.no_grad()
     def step(self, epoch: int) -> None:
         """The step after an epoch, counted from 0."""
-        if self.plain:
-            self.adam.step()
-            return
-        before = [parameter.clone() for parameter in self.parameters]
-        self.adam.step()
+        self.steps += 1
+        first, second = self.BETAS
+        shrink, root = 1 - first**self.steps, math.sqrt(1 - second**self.steps)
         share = cycled(min(epoch, self.epochs - 1), self.epochs)
         rates = torch.where(self.cycles, share * self.rates, self.rates)
-        kept = 1 - rates * self.decays
-        for parameter, old in zip(self.parameters, before, strict=True):
-            moved = torch.lerp(old, parameter, _by_lane(rates, old))
-            parameter.copy_(moved - old * (1 - _by_lane(kept, old)))
+        kept, length = 1 - rates * self.decays, rates / shrink
+        for parameter, (mean, square) in zip(self.parameters, self.moments, strict=True):
+            grad = parameter.grad
+            if grad is None:
+                continue
+            mean.lerp_(grad, 1 - first)
+            square.mul_(second).addcmul_(grad, grad, value=1 - second)
+            scale = (square.sqrt() / root).add_(self.EPS)
+            if self.rate is not None:
+                parameter.addcdiv_(mean, scale, value=-self.rate / shrink)
+            else:
+                parameter.mul_(_by_lane(kept, parameter))
+                parameter.sub_(mean / scale * _by_lane(length, parameter))
 
 
 def _by_lane(values: Tensor, parameter: Tensor) -> Tensor:

@@ -137,7 +137,7 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     if windows.x.dim() == 4:
         windows = Windows(windows.x[0], windows.target[0], windows.dt)
     ready = windows.ready(model.hidden)
-    optimiser = torch.optim.Adam(single.parameters(), lr=protocol.learning_rate)
+    optimiser = LaneAdam(single, protocol.learning_rate, "constant", 0.0, protocol.epochs)
     taken: list[float] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # said of the pack
@@ -145,7 +145,7 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
             start = time.perf_counter()
             optimiser.zero_grad()
             ready.backward(single)
-            optimiser.step()
+            optimiser.step(len(taken))
             taken.append(time.perf_counter() - start)
             if len(taken) >= 3 and sum(taken) > ALONE_SECONDS:
                 break

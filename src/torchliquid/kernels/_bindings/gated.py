@@ -8,6 +8,7 @@ from torch import Tensor
 
 from torchliquid.functional._projection import project
 from torchliquid.kernels import _library as library
+from torchliquid.kernels._buffers import SavedBuffer
 from torchliquid.kernels._sequence import grad_with_graph
 from torchliquid.kernels._torch import gru as torch_gru
 from torchliquid.kernels._torch import lstm as torch_lstm
@@ -191,7 +192,7 @@ def _kept_size(x: Tensor, weight_hh: Tensor) -> int:
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.kind, ctx.kept = kind, library.SavedBuffer(given[0], _kept_size(given[0], given[4]))
+        ctx.kind, ctx.kept = kind, SavedBuffer(given[0], _kept_size(given[0], given[4]))
         y, last, last_c = forward(kind, given, ctx.kept.tensor)
         ctx.set_materialize_grads(False)
         library.save_for_backward(ctx, *given, y)
@@ -209,7 +210,7 @@ class _Scan(torch.autograd.Function):
 class _Model(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.kind, ctx.kept = kind, library.SavedBuffer(given[0], _kept_size(given[0], given[4]))
+        ctx.kind, ctx.kept = kind, SavedBuffer(given[0], _kept_size(given[0], given[4]))
         ctx.set_materialize_grads(False)
         library.save_for_backward(ctx, *given)
         return forward(kind, given[:7], ctx.kept.tensor, given[7:])

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchliquid.functional._projection import project
 from torchliquid.functional.ltc import positive_tau
 from torchliquid.kernels import _library as library
+from torchliquid.kernels._buffers import SavedBuffer
 from torchliquid.kernels._sequence import grad_with_graph
 from torchliquid.kernels._torch import ltc as torch_ltc
 
@@ -231,9 +232,9 @@ class _Call:
         return head + library.arguments("3q", kept, gradients, 13)
 
 
-def _kept_gates(x: Tensor, weight_hh: Tensor, unfolds: int) -> library.SavedBuffer | None:
+def _kept_gates(x: Tensor, weight_hh: Tensor, unfolds: int) -> SavedBuffer | None:
     """Gates are kept where there is one a sample; more are cheaper to compute again."""
-    return library.SavedBuffer(x, kept_size(x, weight_hh)) if unfolds == 1 else None
+    return SavedBuffer(x, kept_size(x, weight_hh)) if unfolds == 1 else None
 
 
 def kept_size(x: Tensor, weight_hh: Tensor) -> int:
@@ -268,7 +269,7 @@ class _Model(torch.autograd.Function):
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
         tensors, readout, ctx.options = arguments[:8], arguments[8:10], arguments[10:]
         x, weight_hh = tensors[0], tensors[3]
-        ctx.states = library.SavedBuffer(x, kept_size(x, weight_hh))
+        ctx.states = SavedBuffer(x, kept_size(x, weight_hh))
         ctx.gates = _kept_gates(x, weight_hh, ctx.options[2])
         ctx.set_materialize_grads(False)
         library.save_for_backward(ctx, *tensors, *readout)

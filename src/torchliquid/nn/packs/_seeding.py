@@ -17,6 +17,12 @@ class Seeded(TorchDispatchMode):
     generator keeps it.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # True, the default, wraps the method below in a function that imports torch's compiler: a
+        # second of every process that builds a pack. A version of torch without it does as before.
+        return False
+
     def __init__(self, seed: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seed = seed
