@@ -101,7 +101,7 @@ def test_native_model(lanes):
         return project(states, readout, bias), last
 
     arguments = (x, h0, *weights, tau.log(), target, dt, "semi_implicit", 2, readout, bias)
-    assert_equal_with_gradients(native_ltc.model, slow, arguments)
+    assert_equal_with_gradients(kernels.ltc_model, slow, arguments)
 
 
 @compiled

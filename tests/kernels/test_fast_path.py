@@ -27,11 +27,11 @@ def calls(monkeypatch):
     """How the short way answered, call by call."""
     answers = []
 
-    def quick(*arguments, run=kernels.try_fast_ltc):
+    def quick(*arguments, run=kernels.try_fast_layers):
         answers.append(run(*arguments))
         return answers[-1]
 
-    monkeypatch.setattr(kernels, "try_fast_ltc", quick)
+    monkeypatch.setattr(kernels, "try_fast_layers", quick)
     return answers
 
 
@@ -57,7 +57,7 @@ def test_both_ways_are_the_same(kind, options, carried, solver, monkeypatch):
     answers = calls(monkeypatch)
     short = results(module, x, h0, 0.3)
     assert answers[0] is not None
-    monkeypatch.setattr(kernels, "try_fast_ltc", lambda *_: None)
+    monkeypatch.setattr(kernels, "try_fast_layers", lambda *_: None)
     for one, other in zip(short, results(module, x, h0, 0.3), strict=True):
         assert one.shape == other.shape
         if kind == "layer":  # the slow path takes its softplus from torch
@@ -71,7 +71,7 @@ def test_a_pack_with_an_input_for_each_lane(monkeypatch):
     x = torch.randn(4, 6, 7, 3)
     short = results(pack, x, None, None)
     assert answers[0] is not None
-    monkeypatch.setattr(kernels, "try_fast_ltc", lambda *_: None)
+    monkeypatch.setattr(kernels, "try_fast_layers", lambda *_: None)
     for one, other in zip(short, results(pack, x, None, None), strict=True):
         assert torch.equal(one, other)
 
@@ -82,7 +82,6 @@ X = torch.zeros(6, 7, 3)
 @pytest.mark.parametrize(
     ("x", "h0", "dt"),
     [
-        (X[0], None, 0.1),
         (X.double(), None, 0.1),
         (X[..., :2], None, 0.1),
         (X[:0], None, 0.1),
@@ -97,10 +96,14 @@ X = torch.zeros(6, 7, 3)
         (X, None, -0.1),
         (X, None, float("nan")),
         (X, None, 1e-45),
-        (X, None, torch.ones(6, 7)),
+        (X, None, torch.ones(6, 8)),
+        (X, None, torch.ones(7)),
+        (X, None, -torch.ones(6, 7)),
+        (X, None, torch.full((6, 7), torch.nan)),
+        (X, None, torch.ones(6, 7).double()),
+        (X, None, torch.tensor(0.1)),
     ],
     ids=(
-        "no batch",
         "other type",
         "other width",
         "no rows",
@@ -115,7 +118,12 @@ X = torch.zeros(6, 7, 3)
         "negative",
         "nan",
         "tiny",
-        "times",
+        "times of other rows",
+        "times of other steps",
+        "negative times",
+        "times that are nan",
+        "times of other type",
+        "time in a tensor",
     ),
 )
 def test_what_is_not_beyond_doubt_takes_the_long_way(x, h0, dt):

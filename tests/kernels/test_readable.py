@@ -60,11 +60,11 @@ def synaptic_arguments():
 
 
 def ltc_model(*a):
-    return native_ltc.model(*a[:8], "semi_implicit", 2, *a[8:])
+    return kernels.ltc_model(*a[:8], "semi_implicit", 2, *a[8:])
 
 
 def lstm_model(x, h0, c0, ih, hh, b, c, readout, bias):
-    y, last = native_gated.model(x, (h0, c0), (ih, hh, b, c), readout, bias)
+    y, last = kernels.gated_model(x, (h0, c0), (ih, hh, b, c), readout, bias)
     return y, *last
 
 

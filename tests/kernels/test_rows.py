@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from torchliquid import LTC, Pack, SequenceModel, functional
+from torchliquid import LTC, Pack, SequenceModel, functional, kernels
 from torchliquid.functional._projection import project
 from torchliquid.kernels import _library as library
 from torchliquid.kernels._bindings import gated as native_gated
@@ -109,7 +109,7 @@ def test_a_readout_inside(sizes, cell, outputs, dtype, tolerance, monkeypatch):
 
     def run(*given):
         state = given[1:n] if n > 2 else given[1]
-        out, last = native_gated.model(given[0], state, given[n : n + 4], *given[n + 4 :])
+        out, last = kernels.gated_model(given[0], state, tuple(given[n : n + 4]), *given[n + 4 :])
         return (out, *last) if n > 2 else (out, last)
 
     def truth(*given):

@@ -131,7 +131,7 @@ def time_of_layer(v: Any, base: Any) -> bool:
     if isinstance(v, torch.Tensor):
         if not dense(v) or v.dtype == torch.bool or v.is_complex():
             return False
-        right = v.shape in ((), base.shape, (*base.shape, 1))
+        right = v.shape in ((), base.shape, base.shape[-1:], (*base.shape, 1))  # (L,): all rows
         return right and bool((v.double() >= 0).all())
     return number(v) and in_float32(v)
 

@@ -16,6 +16,14 @@ for. Forward-mode derivatives (`torch.func.jvp`, `torch.autograd.forward_ad`) ru
 so do exports (`torch.export`, `torch.jit.trace`, ONNX): their graphs then hold plain operations.
 """
 
+from torchliquid.kernels._bindings.layers import (
+    CTRNN,
+    DECAY_GRU,
+    GRU,
+    LSTM,
+    KernelCell,
+    ltc_cell,
+)
 from torchliquid.kernels._buffers import empty_cache
 from torchliquid.kernels._dispatch import (
     BACKENDS,
@@ -30,13 +38,19 @@ from torchliquid.kernels._dispatch import (
     ltc_model,
     ltc_stepper,
     native_build,
+    rate_cell,
     synaptic,
-    try_fast_ltc,
+    try_fast_layers,
 )
 
 __all__ = [
     "BACKENDS",
+    "CTRNN",
+    "DECAY_GRU",
+    "GRU",
+    "LSTM",
     "VARIABLE",
+    "KernelCell",
     "LTCStepper",
     "backend",
     "empty_cache",
@@ -45,9 +59,11 @@ __all__ = [
     "linear",
     "lstm",
     "ltc",
+    "ltc_cell",
     "ltc_model",
     "ltc_stepper",
     "native_build",
+    "rate_cell",
     "synaptic",
-    "try_fast_ltc",
+    "try_fast_layers",
 ]

@@ -1,6 +1,8 @@
 """Which backend runs a call: checks of the arguments, then native, torch or reference."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,12 +19,13 @@ from torchliquid.functional._arguments import (
 )
 from torchliquid.functional._projection import project
 from torchliquid.functional.ltc import check_solver, positive_tau
-from torchliquid.kernels import _fast_path as quick
+from torchliquid.kernels import _fast_path as fast_path
 from torchliquid.kernels import _library as library
 from torchliquid.kernels import (
     _ltc_operator as _ltc_operator,  # registers what _bindings.ltc calls
 )
 from torchliquid.kernels._bindings import gated as native_gated
+from torchliquid.kernels._bindings import layers
 from torchliquid.kernels._bindings import linear as native_linear
 from torchliquid.kernels._bindings import ltc as native_ltc
 from torchliquid.kernels._bindings import step as native_step
@@ -145,24 +148,60 @@ def ltc_model(
     check_ltc(x, h0, weight_ih, weight_hh, bias, raw_tau, target, dt, unfolds)
     check_solver(solver)
     dt = as_time(dt, x.dtype)
-    tensors = (x, h0, weight_ih, weight_hh, bias)
-    weights = (readout, readout_bias)
+    weights = (weight_ih, weight_hh, bias, raw_tau, target)
+    head = (readout, readout_bias)
+
+    def slow(x: Tensor, state: tuple[Tensor, ...], dt: float | Tensor, *given: Any) -> Any:
+        ih, hh, b, raw, goal, weight, offset = given
+        states, last = ltc(x, state[0], ih, hh, b, positive_tau(raw), goal, dt, solver, unfolds)
+        return linear(states, weight, offset), (last,)
+
+    if solver not in native_ltc.SOLVERS or readout_bias is None:
+        y, last = slow(x, (h0,), dt, *weights, *head)
+    else:
+        cell = layers.ltc_cell(solver, unfolds)
+        y, last = _one_layer(cell, x, (h0,), dt, weights, head, slow)
+    return y, last[0]
+
+
+def _one_layer(
+    cell: layers.KernelCell,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    dt: float | Tensor,
+    weights: tuple[Tensor | None, ...],
+    readout: tuple[Tensor | None, ...],
+    slow: Callable[..., tuple[Tensor, tuple[Tensor, ...]]],
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """One layer in one direction by a native kernel, of arguments that are checked.
+
+    ``slow(x, states, dt, *weights, *readout)`` is the same in operations of torch: for what no
+    native kernel takes, and for gradients that need a graph.
+    """
     times = dt if isinstance(dt, Tensor) else None
-    every = (*tensors, raw_tau, target, times, *weights)
-    whole = solver in native_ltc.SOLVERS and readout_bias is not None
-    if whole and _native(h0.dim() - 2, *every) and library.is_plain(*every):
-        check_shapes(
-            {
-                "readout": (readout, (*target.shape[:-1], readout.shape[-2], target.shape[-1])),
-                "readout_bias": (readout_bias, readout.shape[:-1]),
-            }
-        )
-        return native_ltc.model(*tensors, raw_tau, target, dt, solver, unfolds, *weights)  # type: ignore[arg-type]
-    states, last = ltc(*tensors, positive_tau(raw_tau), target, dt, solver, unfolds)
-    return linear(states, *weights), last
+    every = (x, *states, times, *weights, *readout)
+    if not (_native(states[0].dim() - 2, *every) and library.is_plain(*every)):
+        return slow(x, states, dt, *weights, *readout)
+    if readout:
+        weight, bias = readout
+        lead, H = states[0].shape[:-2], states[0].shape[-1]
+        shapes = {"readout": (weight, (*lead, weight.shape[-2], H))}  # type: ignore[union-attr]
+        check_shapes({**shapes, "readout_bias": (bias, (*lead, weight.shape[-2]))})  # type: ignore[union-attr]
+
+    def with_graph(x: Tensor, h0: Tensor, c0: Any, times: Any, *given: Any) -> Any:
+        state = tuple(part.squeeze(-3) for part in (h0, c0) if part is not None)
+        y, last = slow(x, state, dt if times is None else times, *given)
+        return y, *(part.unsqueeze(-3) for part in last)
+
+    interval = float(as_time(dt, x.dtype)) if times is None else 1.0
+    plan = layers.Plan(cell, 1, 1, interval, bool(readout))
+    h0, *c0 = (part.unsqueeze(-3) for part in states)
+    given = (x, h0, c0[0] if c0 else None, times, None, None)
+    y, *last = layers.run(plan, given, (*weights, *readout), with_graph)
+    return y, tuple(part.squeeze(-3) for part in last)
 
 
-try_fast_ltc = quick.ltc
+try_fast_layers = fast_path.run_layers
 LTCStepper = native_step.Stepper
 
 
@@ -219,6 +258,35 @@ def gru(
 State = Tensor | tuple[Tensor, Tensor]
 
 
+def rate_cell(
+    cell: layers.KernelCell,
+    x: Tensor,
+    h0: Tensor,
+    weights: tuple[Tensor | None, ...],
+    dt: float | Tensor,
+    equation: Callable[..., tuple[Tensor, Tensor]],
+) -> tuple[Tensor, Tensor]:
+    """A cell whose last weight is a raw rate or time constant, of arguments that are checked.
+
+    Args:
+        cell: `layers.CTRNN` or `layers.DECAY_GRU`.
+        x: ``(*S, B, L, I)``.
+        h0: ``(*S, B, H)``.
+        weights: as the cell lists them.
+        dt: a float or ``(*S, B, L)``.
+        equation: ``equation(x, h0, *weights, dt)`` with the rate itself: what runs where no native
+            kernel does.
+    """
+
+    def slow(x: Tensor, state: tuple[Tensor, ...], dt: float | Tensor, *given: Any) -> Any:
+        *others, raw = given
+        y, last = equation(x, *state, *others, positive_tau(raw), dt)
+        return y, (last,)
+
+    y, last = _one_layer(cell, x, (h0,), dt, weights, (), slow)
+    return y, last[0]
+
+
 def gated_model(
     x: Tensor,
     state: State,
@@ -234,28 +302,21 @@ def gated_model(
         Readouts ``(*S, B, L, O)`` and the last state.
     """
     states = state if isinstance(state, tuple) else (state,)
-    every = (x, *states, *weights, readout, readout_bias)
-    if (
-        readout_bias is not None
-        and _native(states[0].dim() - 2, *every)
-        and library.is_plain(*every)
-        and library.in_rows("gated", x, weights[1])  # type: ignore[arg-type]
-    ):
-        named = dict(zip(("h0", "c0"), states, strict=False))
-        check_gated(2 + len(states), x, named, *weights)  # type: ignore[arg-type]
-        lead, H = readout.shape[:-2], states[0].shape[-1]
-        check_shapes(
-            {
-                "readout": (readout, (*states[0].shape[:-2], readout.shape[-2], H)),
-                "readout_bias": (readout_bias, (*lead, readout.shape[-2])),
-            }
-        )
-        return native_gated.model(x, state, weights, readout, readout_bias)
-    if isinstance(state, tuple):
-        y, last = lstm(x, *state, *weights)  # type: ignore[arg-type]
-        return linear(y, readout, readout_bias), last
-    y, h = gru(x, state, *weights)  # type: ignore[arg-type]
-    return linear(y, readout, readout_bias), h
+    named = dict(zip(("h0", "c0"), states, strict=False))
+    check_gated(2 + len(states), x, named, *weights)  # type: ignore[arg-type]
+
+    def slow(x: Tensor, state: tuple[Tensor, ...], _: Any, *given: Any) -> Any:
+        matrices, head = given[:4], given[4:]
+        y, last = lstm(x, *state, *matrices) if len(state) == 2 else gru(x, *state, *matrices)
+        return linear(y, *head), last if isinstance(last, tuple) else (last,)
+
+    head = (readout, readout_bias)
+    if readout_bias is None:
+        y, last = slow(x, states, 1.0, *weights, *head)
+    else:
+        cell = layers.LSTM if len(states) == 2 else layers.GRU
+        y, last = _one_layer(cell, x, states, 1.0, weights, head, slow)
+    return y, last if len(last) == 2 else last[0]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

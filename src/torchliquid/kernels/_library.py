@@ -1,6 +1,6 @@
 """The native library: found, loaded and tested once, called with plain structs of numbers.
 
-The C interface is described in ``native/torchliquid.h``. A call takes one struct of sizes and
+The C interface is described in ``c/torchliquid.h``. A call takes one struct of sizes and
 views; here it is packed into bytes, which is cheaper than one argument for each number. ctypes
 lets go of the interpreter's lock while a kernel runs.
 """
@@ -20,11 +20,13 @@ from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
 
-ABI = 4
+ABI = 5
 """TL_ABI of the header this package was written for."""
 ISA = "TORCHLIQUID_ISA"
 """Environment variable that names the instruction set to use."""
-KERNELS = ("ltc", "linear", "gated", "synaptic")
+KERNELS = ("ltc", "linear", "gated", "synaptic", "arrivals", "padding", "sum", "fit")
+"""In the header's order."""
+ONE_WAY = ("sum", "fit")
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
 View = tuple[int, int, int, int, int]
@@ -58,18 +60,48 @@ class Library:
         self.width: dict[int, int] = {size: handle.tl_width(size) for size in (4, 8)}
         self._kernels = {}
         for name in KERNELS:
-            for direction in ("forward", "backward"):
+            for direction in ("forward", "backward")[: 1 if name in ONE_WAY else 2]:
                 kernel = getattr(handle, f"tl_{name}_{direction}")
                 kernel.argtypes = [ctypes.c_char_p]
                 self._kernels[f"{name}_{direction}"] = kernel
+        self._run = handle.tl_run
+        self._run.argtypes = [ctypes.c_char_p]
 
     def call(self, name: str, arguments: bytes) -> None:
         """Run a kernel on a packed struct."""
-        code = self._kernels[name](arguments)
+        self._check(self._kernels[name](arguments), name)
+
+    def run(self, program: "Program") -> bool:
+        """Run kernels one after another; False where a dt or a length is not valid."""
+        code = self._run(program.packed())
+        if code in (3, 4):
+            return False
+        self._check(code, "of a sequence")
+        return True
+
+    def _check(self, code: int, name: str) -> None:
         if code == 1:
             raise MemoryError(f"the native kernel {name} found no memory for its scratch")
         if code:
             raise TorchliquidError(f"the native kernel {name} was given sizes it does not take")
+
+
+class Program:
+    """Kernels to be run one after another, each with its struct, in one call."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def add(self, name: str, arguments: bytes, backward: bool = False) -> None:
+        """Add a kernel with its packed struct."""
+        self._parts += [_HEAD.pack(KERNELS.index(name), backward, len(arguments)), arguments]
+
+    def packed(self) -> bytes:
+        """The program as the header's ``tl_run`` wants it."""
+        return b"".join([(len(self._parts) // 2).to_bytes(8, sys.byteorder), *self._parts])
+
+
+_HEAD = struct.Struct("=3q")
 
 
 @functools.cache
@@ -239,12 +271,13 @@ class Packed:
         return (t.data_ptr(), *s, 0) if len(s) == 3 else (t.data_ptr(), 0, *s, 0)  # type: ignore[return-value]
 
     @staticmethod
-    def state(t: Tensor | None) -> View:
-        """``(S, B, H)`` or ``(S, 1, B, H)``."""
+    def state(t: Tensor | None, index: int = 0) -> View:
+        """``(S, B, H)``, or one layer's and direction's of ``(S, D, B, H)``."""
         if t is None:
             return ABSENT
-        lane, *_, batch, item = t.stride()
-        return t.data_ptr(), lane, batch, 0, item
+        lane, *depth, batch, item = t.stride()
+        offset = index * depth[0] * t.element_size() if index else 0
+        return t.data_ptr() + offset, lane, batch, 0, item
 
     @staticmethod
     def matrix(t: Tensor | None) -> View:
@@ -306,12 +339,13 @@ class Batched:
         return t.data_ptr(), lane, 0, row, 0
 
     @staticmethod
-    def state(t: Tensor | None) -> View:
-        """``(B, H)`` or ``(1, B, H)``."""
+    def state(t: Tensor | None, index: int = 0) -> View:
+        """``(B, H)``, or one layer's and direction's of ``(D, B, H)``."""
         if t is None:
             return ABSENT
-        *_, lane, item = t.stride()
-        return t.data_ptr(), lane, 0, 0, item
+        *depth, lane, item = t.stride()
+        offset = index * depth[0] * t.element_size() if index else 0
+        return t.data_ptr() + offset, lane, 0, 0, item
 
     @staticmethod
     def matrix(t: Tensor | None) -> View:
@@ -344,6 +378,12 @@ class Batched:
     def new_state(like: Tensor, rows: bool = False) -> Tensor:
         """An empty ``(B, H)`` like the given one."""
         return torch.empty_like(like, memory_format=torch.contiguous_format)
+
+
+def backwards(view: View, steps: int, size: int) -> View:
+    """A view of a sequence whose last step is the first; reals of ``size`` bytes."""
+    address, lane, batch, row, item = view
+    return (address + (steps - 1) * row * size, lane, batch, -row, item) if address else view
 
 
 Layout = type[Packed] | type[Batched]

@@ -31,7 +31,7 @@ def ltc_op(
     tensors = (x, h0, weight_ih, weight_hh, bias, tau, target, dt)
     gates = x.new_zeros(_gates_size(x, weight_hh, unfolds))  # the kernel leaves padding as it is
     kept = gates if unfolds == 1 else None
-    return (*forward(tensors, (interval, solver, unfolds, False), kept_gates=kept), gates)
+    return (*forward(tensors, (interval, solver, unfolds), kept), gates)
 
 
 @torch.library.custom_op("torchliquid::ltc_backward", mutates_args=())
@@ -55,8 +55,8 @@ def ltc_backward_op(
 ) -> list[Tensor]:
     """`backward` as an operator; an empty tensor stands for a gradient that is not needed."""
     tensors = (x, h0, weight_ih, weight_hh, bias, tau, target, dt)
-    options, kept = (interval, solver, unfolds, False), gates if unfolds == 1 else None
-    grads = backward((grad_y, grad_last), tensors, options, needs, y, None, kept)
+    options, kept = (interval, solver, unfolds), gates if unfolds == 1 else None
+    grads = backward((grad_y, grad_last), tensors, options, needs, y, kept)
     return library.without_none(y, grads)
 
 

@@ -183,13 +183,16 @@ class Interface:
     def _check_times(self, dt: Tensor, x: Tensor) -> None:
         shape = tuple(x.shape[:-1])
         names = "L" if x.dim() == 2 else "B, L" if self.batch_first else "L, B"
-        if self.lanes is None:
-            fits = dt.shape == shape
-            expected = f"a float or ({names}{',' * (x.dim() == 2)}) = {shape}"
+        steps = (x.shape[-2 if self.batch_first or x.dim() == 2 else -3],)
+        if x.dim() == 2:
+            fits, expected = dt.shape == shape, f"a float or (L,) = {shape}"
+        elif self.lanes is None:
+            fits = dt.shape in (shape, steps)
+            expected = f"a float, ({names}) = {shape} or (L,) = {steps} for all rows"
         else:
             shared = shape[-2:]
-            fits = dt.shape in ((self.lanes, *shared), shared)
-            expected = f"a float, (S, {names}) = {(self.lanes, *shared)} or {shared}"
+            fits = dt.shape in ((self.lanes, *shared), shared, steps)
+            expected = f"a float, (S, {names}) = {(self.lanes, *shared)}, {shared} or {steps}"
         if not fits:
             raise TorchliquidError(
                 f"dt has shape {tuple(dt.shape)}: expected {expected}, one value for each sample "
@@ -222,4 +225,6 @@ class Interface:
         times: Tensor = check_intervals(dt, self.weight.dtype)
         if x.dim() == 2:
             return times.unsqueeze(0)
+        if times.dim() == 1:  # the same for all rows
+            return times.expand(self._batch(x), len(times))
         return times if self.batch_first else times.transpose(-2, -1)

@@ -72,6 +72,8 @@ def masked(interface: Interface, x: Any, h0: Any, dt: Any, lengths: Any) -> Mask
     ends = _checked(lengths, B, L).to(x.device)
     steps = torch.arange(L, device=x.device)
     real = steps < ends[:, None] if interface.batch_first else steps[:, None] < ends
+    if isinstance(dt, Tensor) and dt.dim() == 1:
+        dt = dt.expand(real.shape) if interface.batch_first else dt.unsqueeze(-1).expand(real.shape)
     if isinstance(dt, Tensor) and dt.dim() > 1:
         # no time: a step that is not taken must not be warned of as too long
         if dt.shape[-2:] == real.shape:

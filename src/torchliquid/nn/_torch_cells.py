@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from torchliquid import kernels
+from torchliquid.nn import _forward as calls
 from torchliquid.nn._interface import Interface, State
 from torchliquid.nn._stack import Stack
 
@@ -48,6 +51,8 @@ class TorchCell:
         # the layer itself is not kept: torch.compile refuses to look at one; its options are, so
         # that one that is changed counts
         self.weight_names = tuple(layer._all_weights[0])
+        self._every_name = weight_names_of(layer)
+        self._is_lstm = isinstance(layer, nn.LSTM)
         self._interface = interface_of(layer)
         self._options = vars(layer)
 
@@ -60,6 +65,41 @@ class TorchCell:
         options = self._options
         dropout = options["dropout"] if training else 0.0
         return Stack(options["num_layers"], dropout, options["bidirectional"])
+
+    def try_fast_forward(
+        self,
+        weights: Mapping[str, Any],
+        readout: Mapping[str, Any] | None,
+        x: Any,
+        h0: Any,
+        dt: Any,
+        lengths: Any = None,
+        observed: Any = None,
+    ) -> tuple[Tensor, Any] | None:
+        """See `LiquidLayer.try_fast_forward`; there is no dt."""
+        if torch.compiler.is_compiling() or not (dt is lengths is observed is None):
+            return None
+        if any(w is None for w in map(weights.get, self._every_name)):
+            return None  # a weight is somewhere else
+        options = self._options
+        kernel = kernels.LSTM if self._is_lstm else kernels.GRU
+        if not options["bias"] or (options["training"] and options["dropout"]):
+            return None  # without biases names are fewer than the kernel's weights
+        return calls.try_fast(
+            self,
+            kernel,
+            options["num_layers"],
+            2 if options["bidirectional"] else 1,
+            options["batch_first"],
+            self._every_name,
+            weights,
+            readout,
+            x,
+            h0,
+            1.0,
+            None,
+            None,
+        )
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: State, dt: float | Tensor

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from torchliquid import kernels
 from torchliquid.functional.ctrnn import ctrnn_unchecked
 from torchliquid.functional.ltc import positive_tau
 from torchliquid.nn._rate_layer import RateLayer
 from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
+from torchliquid.nn.layer import LiquidLayer
 
 
 class CTRNN(RateLayer):
@@ -29,13 +31,18 @@ class CTRNN(RateLayer):
     weight_names = ("weight_ih_l0", "weight_hh_l0", "bias_l0", "raw_tau_l0")
     rows, start, biases, rate_name = 1, 1.0, ("bias_l0",), "raw_tau_l0"
 
+    def kernel_cell(self) -> kernels.KernelCell | None:
+        """See `LiquidLayer.kernel_cell`."""
+        own = type(self)
+        plain = own.scan is CTRNN.scan and own.emit is LiquidLayer.emit
+        return kernels.CTRNN if plain else None
+
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `LiquidLayer.scan`."""
-        ih, hh = weights["weight_ih_l0"], weights["weight_hh_l0"]
-        bias = weights.get("bias_l0")
-        return ctrnn_unchecked(x, state, ih, hh, bias, self._tau(weights), dt)
+        values = tuple(map(weights.get, self.weight_names))
+        return kernels.rate_cell(kernels.CTRNN, x, state, values, dt, ctrnn_unchecked)
 
     def _tau(self, weights: Mapping[str, Tensor]) -> Tensor:
         return positive_tau(weights["raw_tau_l0"])

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from torchliquid import kernels
 from torchliquid.functional.decay_gru import decay_gru_unchecked
 from torchliquid.functional.ltc import positive_tau
 from torchliquid.nn._rate_layer import RateLayer
 from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
+from torchliquid.nn.layer import LiquidLayer
 
 SLOW = -2.25
 """Raw rate at which a decay starts: its softplus is 0.1, a time constant of 10."""
@@ -32,20 +34,18 @@ class DecayGRU(RateLayer):
     weight_names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "raw_rate_l0")
     rows, start, biases, rate_name = 3, SLOW, ("bias_ih_l0", "bias_hh_l0"), "raw_rate_l0"
 
+    def kernel_cell(self) -> kernels.KernelCell | None:
+        """See `LiquidLayer.kernel_cell`."""
+        own = type(self)
+        plain = own.scan is DecayGRU.scan and own.emit is LiquidLayer.emit
+        return kernels.DECAY_GRU if plain else None
+
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `LiquidLayer.scan`."""
-        return decay_gru_unchecked(
-            x,
-            state,
-            weights["weight_ih_l0"],
-            weights["weight_hh_l0"],
-            weights.get("bias_ih_l0"),
-            weights.get("bias_hh_l0"),
-            positive_tau(weights["raw_rate_l0"]),
-            dt,
-        )
+        values = tuple(map(weights.get, self.weight_names))
+        return kernels.rate_cell(kernels.DECAY_GRU, x, state, values, dt, decay_gru_unchecked)
 
     def _tau(self, weights: Mapping[str, Tensor]) -> Tensor:
         return 1 / positive_tau(weights["raw_rate_l0"])

@@ -117,6 +117,8 @@ class LiquidLayer(Watched, nn.Module, ABC):
             )
         self._is_single = self.num_layers == 1 and not (self.bidirectional or self.proj_size)
         self._forget_contexts()
+        suffixes = list(self.stack(False).suffixes())
+        self._every_name = tuple(name_at(n, s) for s in suffixes for n in self.weight_names)
         self._register(device, dtype)
         self.reset_parameters()
 
@@ -380,10 +382,9 @@ class LiquidLayer(Watched, nn.Module, ABC):
         self, x: Any, h0: Tensor | None, dt: Any, lengths: Any = None, observed: Any = None
     ) -> tuple[Any, Tensor]:
         """`forward` of padded sequences, unseen by those who watch."""
-        if lengths is None and observed is None:
-            done = self.try_fast_forward(self._parameters, None, x, h0, dt)
-            if done is not None:
-                return done
+        done = self.try_fast_forward(self._parameters, None, x, h0, dt, lengths, observed)
+        if done is not None:
+            return done
         stack, weights = self.stack(self.training), self.weights()
         outputs, h = calls.outputs(
             self, self.interface(), stack, weights, x, h0, dt, lengths, observed
@@ -455,15 +456,50 @@ class LiquidLayer(Watched, nn.Module, ABC):
     def _step(self, x: Any, state: Any, dt: Any, out: Any) -> Tensor:
         return streams.step(self.interface(), self.bidirectional, self._run, x, state, dt, out)
 
+    def kernel_cell(self) -> kernels.KernelCell | None:
+        """The native kernel that runs the cell as it is now; None where there is none."""
+        return None
+
     def try_fast_forward(
-        self, weights: Mapping[str, Any], readout: Any, x: Any, h0: Any, dt: Any
+        self,
+        weights: Mapping[str, Any],
+        readout: Any,
+        x: Any,
+        h0: Any,
+        dt: Any,
+        lengths: Any = None,
+        observed: Any = None,
     ) -> tuple[Tensor, Tensor] | None:
         """`forward` by a kernel, for a layer that has one and arguments that are validated.
 
         None, and nothing done, otherwise. ``weights`` are this layer's parameters, or a pack's by
         the same names; with the parameters of a ``readout`` the call is that of a model.
         """
-        return None
+        if torch.compiler.is_compiling():
+            return None
+        kernel = self.kernel_cell()
+        if kernel is None:
+            return None
+        names = self._every_name
+        if self.bias and any(w is None for w in map(weights.get, names)):
+            return None  # a weight is somewhere else
+        if self.proj_size or (self.training and self._dropout) or self._kept is not None:
+            return None
+        return calls.try_fast(
+            self,
+            kernel,
+            self.num_layers,
+            2 if self.bidirectional else 1,
+            self.batch_first,
+            names,
+            weights,
+            readout,
+            x,
+            h0,
+            self._dt if dt is None else dt,
+            lengths,
+            observed,
+        )
 
     def _try_fast_step(
         self, x: Tensor, state: Tensor | None, dt: Any, out: Tensor | None

@@ -199,21 +199,18 @@ class LTC(LiquidLayer):
             readout_bias,
         )
 
-    def try_fast_forward(
-        self, weights: Mapping[str, Any], readout: Any, x: Any, h0: Any, dt: Any
-    ) -> tuple[Tensor, Tensor] | None:
-        """See `LiquidLayer.try_fast_forward`."""
-        if torch.compiler.is_compiling() or type(self).scan is not LTC.scan:
+    def kernel_cell(self) -> kernels.KernelCell | None:
+        """See `LiquidLayer.kernel_cell`."""
+        own = type(self)
+        if own.scan is not LTC.scan or own.emit is not LiquidLayer.emit or self._solver == "rk4":
             return None
-        if not self._is_plain or kernels.backend() != "native":
+        return kernels.ltc_cell(self._solver, self._unfolds)
+
+    def try_fast_forward(self, *arguments: Any, **named: Any) -> tuple[Tensor, Tensor] | None:
+        """See `LiquidLayer.try_fast_forward`; the slow path warns of long explicit steps."""
+        if self._solver == "euler" and not self._warned:
             return None
-        ordered = tuple(map(weights.get, self.weight_names))
-        if self.bias and ordered[2] is None:
-            return None  # it is somewhere else
-        interval = self._dt if dt is None else dt
-        options = (self._solver, self._unfolds, self.batch_first)
-        head = None if readout is None else (readout.get("weight"), readout.get("bias"))
-        return kernels.try_fast_ltc(x, h0, interval, ordered, *options, head)  # type: ignore[arg-type]
+        return super().try_fast_forward(*arguments, **named)
 
     def _try_fast_step(
         self, x: Tensor, state: Tensor | None, dt: float, out: Tensor | None

@@ -85,23 +85,27 @@ class SequenceModel(nn.Module):
             Predictions laid out like ``x`` with O features, and the layer's last state.
         """
         h0 = initial_state(h0, hx)
-        if lengths is not None or observed is not None or isinstance(x, PackedSequence):
+        if isinstance(x, PackedSequence):
             return self._ragged(x, h0, dt, lengths, observed)
         layer: nn.Module = self.layer
         exporting = torch.compiler.is_exporting()  # into a program of operations, not of kernels
         unwatched = isinstance(layer, LiquidLayer) and not exporting and self._unwatched(layer)
         if isinstance(layer, LiquidLayer) and unwatched:
-            done = layer.try_fast_forward(layer._parameters, self.readout._parameters, x, h0, dt)
+            readout = self.readout._parameters
+            done = layer.try_fast_forward(layer._parameters, readout, x, h0, dt, lengths, observed)
             if done is not None:
-                layer.notify(x, h0, dt)
+                layer.notify(x, h0, dt, lengths, observed)
                 return done
+        if lengths is not None or observed is not None:
+            return self._ragged(x, h0, dt, lengths, observed)
         dtype = self.readout.weight.dtype
         interface = interface_of(self.layer)
         if isinstance(layer, LiquidLayer) and unwatched and self._one_kernel(interface):
             call = interface.to_batch_first(x, h0, dt)
             stack = layer.stack(layer.training)
-            readout = self.readout.weight, self.readout.bias
-            y, last = run_and_read(layer, stack, layer.weights(), call, *readout)
+            y, last = run_and_read(
+                layer, stack, layer.weights(), call, self.readout.weight, self.readout.bias
+            )
             layer.notify(x, h0, dt)
             return interface.restore(y, x.dim()), interface.restore_state(last, x.dim())
         if isinstance(layer, LiquidLayer):

@@ -250,7 +250,7 @@ def test_a_damaged_result_is_made_anew(suite, tmp_path, how):
 def test_a_worker_that_is_killed_is_a_crash(suite, tmp_path):
     """For real: one of two workers gets SIGKILL in the middle of a job."""
     path = tmp_path / "long.toml"
-    path.write_text(SUITE.replace("epochs = 3", "epochs = 60000").replace(
+    path.write_text(SUITE.replace("epochs = 3", "epochs = 6000000").replace(
         'models = ["LTC-2", "LSTM-2", "ridge-AR", "persistence"]', 'models = ["LTC-2", "mean"]'
     ).replace("persistence", "mean"))  # fmt: skip
     out = tmp_path / "out"

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchliquid.functional._projection import project
 from torchliquid.kernels import _library as library
 from torchliquid.kernels._buffers import SavedBuffer
 from torchliquid.kernels._sequence import grad_with_graph
@@ -14,7 +13,7 @@ from torchliquid.kernels._torch import gru as torch_gru
 from torchliquid.kernels._torch import lstm as torch_lstm
 
 _LSTM, _GRU = 0, 1
-_KEPT = 6
+KEPT = 6
 
 
 def lstm(
@@ -44,30 +43,6 @@ def gru(
     return y, last
 
 
-def model(
-    x: Tensor,
-    state: Tensor | tuple[Tensor, Tensor],
-    weights: Sequence[Tensor | None],
-    readout: Tensor,
-    readout_bias: Tensor,
-) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
-    """A pack's LSTM or GRU and a linear readout of every state in one kernel.
-
-    ``weights`` are both matrices and both biases, ``readout (S, O, H)``, ``readout_bias (S, O)``.
-    For ordinary tensors only (`library.is_plain`), and where `library.in_rows`.
-
-    Returns:
-        Readouts ``(S, B, L, O)`` and the last state.
-    """
-    kind, h0, c0 = (_LSTM, *state) if isinstance(state, tuple) else (_GRU, state, None)
-    tensors = (x, h0, c0, *weights)
-    if library.wants_graph(*tensors, readout, readout_bias):
-        out, last, last_c = _Model.apply(kind, *tensors, readout, readout_bias)  # type: ignore[no-untyped-call]
-    else:
-        out, last, last_c = forward(kind, tensors, None, (readout, readout_bias))
-    return out, ((last, last_c) if kind == _LSTM else last)
-
-
 def _run(kind: int, *given: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     if not library.is_plain(*given):
         y, last, last_c, _ = gated_op(kind, *given)
@@ -77,27 +52,18 @@ def _run(kind: int, *given: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     return forward(kind, given, None)
 
 
-Readout = tuple[Tensor, Tensor]
-
-
 def forward(
-    kind: int, tensors: Sequence[Any], kept: Tensor | None, readout: Readout | None = None
+    kind: int, tensors: Sequence[Any], kept: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """States or, with a readout, its values; last h and last c (a GRU: empty).
-
-    ``tensors`` as `lstm`'s arguments.
-    """
-    read: tuple[Any, ...] = library.readable(*tensors, *(readout or ()))
-    tensors, readout = read[:7], read[7:] or None
+    """States; last h and last c (a GRU: empty). ``tensors`` as `lstm`'s arguments."""
+    tensors = library.readable(*tensors)
     x, h0, weight_hh = tensors[0], tensors[1], tensors[4]
     layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, weight_hh)
-    features = h0.shape[-1] if readout is None else readout[0].shape[-2]
-    y = layout.new_sequence(x, weight_hh.shape[0], features, rows)
+    y = layout.new_sequence(x, weight_hh.shape[0], h0.shape[-1], rows)
     last = layout.new_state(h0, rows)
     last_c = layout.new_state(h0, rows) if kind == _LSTM else h0.new_empty(0)
     ends = (last, last_c if kind == _LSTM else None)
-    packed = _pack(kind, layout, tensors, y, ends, kept, readout, [])
-    library.loaded().call("gated_forward", packed)
+    library.loaded().call("gated_forward", _packed(kind, tensors, y, ends, kept, []))
     return y, last, last_c
 
 
@@ -106,28 +72,25 @@ def backward(
     grads: Sequence[Tensor | None],
     tensors: Sequence[Any],
     needs: Sequence[bool],
-    y: Tensor | None,
+    y: Tensor,
     kept: Tensor,
-    readout: Readout | None = None,
 ) -> list[Tensor | None]:
-    """Gradients of what was given, then of the readout; None where ``needs`` says so."""
-    read: tuple[Any, ...] = library.readable(*tensors, y, kept, *grads[:3], *(readout or ()))
-    tensors, y, kept, grads, readout = read[:7], read[7], read[8], read[9:12], read[12:] or None
+    """Gradients of what was given; None where ``needs`` says so."""
+    read: tuple[Any, ...] = library.readable(*tensors, y, kept, *grads[:3])
+    tensors, y, kept, grads = read[:7], read[7], read[8], read[9:]
     x, h0, c0, *weights = tensors
     layout, rows = library.layout_of(weights[1]), library.in_rows("gated", x, weights[1])
     S = weights[1].shape[0]
     grad_x = layout.new_sequence(x, S, x.shape[-1], rows) if needs[0] else None
     grad_h0 = layout.new_state(h0, rows) if needs[1] else None
     grad_c0 = layout.new_state(h0, rows) if needs[2] and c0 is not None else None
-    every = (*weights, *(readout or ()))
     gradients = [
         torch.empty_like(w) if w is not None and need else None
-        for w, need in zip(every, needs[3:], strict=True)
+        for w, need in zip(weights, needs[3:], strict=True)
     ]
-    sequence = layout.sequence(grads[0])
     more = [
-        sequence if readout else library.ABSENT,
-        library.ABSENT if readout else sequence,
+        library.ABSENT,
+        layout.sequence(grads[0]),
         layout.state(grads[1]),
         layout.state(grads[2] if kind == _LSTM else None),
         layout.sequence(grad_x),
@@ -138,27 +101,22 @@ def backward(
         layout.vector(gradients[2]),
         layout.vector(gradients[3]),
     ]
-    if readout:
-        more += [layout.matrix(gradients[4]), layout.vector(gradients[5])]
-    packed = _pack(kind, layout, tensors, y, (None, None), kept, readout, more)
-    library.loaded().call("gated_backward", packed)
+    library.loaded().call("gated_backward", _packed(kind, tensors, y, (None, None), kept, more))
     if grad_x is not None and grad_x.dim() > x.dim():
         grad_x = grad_x.sum(0)
     return [grad_x, grad_h0, grad_c0, *gradients]
 
 
-def _pack(
+def _packed(
     kind: int,
-    layout: library.Layout,
     tensors: Sequence[Any],
-    y: Tensor | None,
+    y: Tensor,
     ends: tuple[Tensor | None, Tensor | None],
     kept: Tensor | None,
-    readout: Readout | None,
     gradients: list[library.View],
 ) -> bytes:
     x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh = tensors
-    rows = library.in_rows("gated", x, weight_hh)
+    layout, rows = library.layout_of(weight_hh), library.in_rows("gated", x, weight_hh)
     views = [
         layout.sequence(x),
         layout.state(h0),
@@ -167,26 +125,38 @@ def _pack(
         layout.matrix(weight_hh),
         layout.vector(bias_ih),
         layout.vector(bias_hh),
-        layout.sequence(None if readout else y),
+        library.ABSENT,
+        library.ABSENT,
+        layout.sequence(y),
         layout.state(ends[0]),
         layout.state(ends[1]),
     ]
-    weight, bias = readout or (None, None)
-    heads = [layout.matrix(weight), layout.vector(bias), layout.sequence(y if readout else None)]
     numbers = library.numbers(layout, x, weight_hh, h0.shape[-1], rows)
-    address = (0 if kept is None else kept.data_ptr(),)
-    outputs = (0 if weight is None else weight.shape[-2],)
+    address = 0 if kept is None else kept.data_ptr()
+    return packed(numbers, (kind, 0, 0.0), views, address, [], 0, gradients)
+
+
+def packed(
+    numbers: tuple[int, ...],
+    options: tuple[int, int, float],
+    views: list[library.View],
+    kept: int,
+    heads: list[library.View],
+    outputs: int,
+    gradients: list[library.View],
+) -> bytes:
+    """The header's struct tl_gated: kind, raw, interval; views; a buffer; the readout's; O."""
     return b"".join(
         (
-            library.arguments(f"{library.SIZES}q", (*numbers, kind), views, 10),
-            library.arguments("q", address, heads, 3),
-            library.arguments("q", outputs, gradients, 13),
+            library.arguments(f"{library.SIZES}2qd", (*numbers, *options), views, 12),
+            library.arguments("q", (kept,), heads, 3),
+            library.arguments("q", (outputs,), gradients, 15),
         )
     )
 
 
 def _kept_size(x: Tensor, weight_hh: Tensor) -> int:
-    return _KEPT * library.kept_size(x, weight_hh, library.in_rows("gated", x, weight_hh))
+    return KEPT * library.kept_size(x, weight_hh, library.in_rows("gated", x, weight_hh))
 
 
 class _Scan(torch.autograd.Function):
@@ -207,33 +177,13 @@ class _Scan(torch.autograd.Function):
         return (None, *backward(ctx.kind, grads, tensors, needs, y, ctx.kept.tensor))
 
 
-class _Model(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, kind: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.kind, ctx.kept = kind, SavedBuffer(given[0], _kept_size(given[0], given[4]))
-        ctx.set_materialize_grads(False)
-        library.save_for_backward(ctx, *given)
-        return forward(kind, given[:7], ctx.kept.tensor, given[7:])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        saved, needs = library.saved_for_backward(ctx), ctx.needs_input_grad[1:]
-        if not library.reads_gradients(*grads):
-            return (None, *_again(ctx.kind, saved, needs, grads))
-        kept, readout = ctx.kept.tensor, saved[7:]
-        return (None, *backward(ctx.kind, grads, saved[:7], needs, None, kept, readout))
-
-
 def _again(
     kind: int, tensors: Sequence[Any], needs: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    def run(x: Tensor, h0: Tensor, c0: Any, *every: Any) -> Any:
-        weights, readout = every[:4], every[4:]
+    def run(x: Tensor, h0: Tensor, c0: Any, *weights: Any) -> Any:
         if kind == _LSTM:
-            y, last = torch_lstm.lstm(x, h0, c0, *weights)
-        else:
-            y, last = torch_gru.gru(x, h0, *weights)  # type: ignore[assignment]
-        return (project(y, *readout) if readout else y), last
+            return torch_lstm.lstm(x, h0, c0, *weights)
+        return torch_gru.gru(x, h0, *weights)
 
     return grad_with_graph(run, tensors, needs, grads[: 3 - kind])
 

@@ -25,9 +25,8 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     x, weight, bias = library.readable(x, weight, bias)
     layout = library.layout_of(weight)
     y = layout.new_sequence(x, weight.shape[0], weight.shape[-2])
-    views = [layout.sequence(x), layout.matrix(weight), layout.vector(bias), layout.sequence(y)]
-    numbers = _numbers(layout, x, weight)
-    library.loaded().call("linear_forward", library.arguments(library.SIZES, numbers, views, 8))
+    arguments = packed(layout, x, weight, bias, [layout.sequence(y)])
+    library.loaded().call("linear_forward", arguments)
     return y
 
 
@@ -41,24 +40,31 @@ def backward(
     grad_weight = torch.empty_like(weight) if needs[1] else None
     grad_bias = torch.empty_like(bias) if bias is not None and needs[2] else None
     views = [
-        layout.sequence(x),
-        layout.matrix(weight),
-        layout.vector(None),
         layout.sequence(None),
         layout.sequence(grad),
         layout.sequence(grad_x),
         layout.matrix(grad_weight),
         layout.vector(grad_bias),
     ]
-    numbers = _numbers(layout, x, weight)
-    library.loaded().call("linear_backward", library.arguments(library.SIZES, numbers, views, 8))
+    library.loaded().call("linear_backward", packed(layout, x, weight, bias, views))
     if grad_x is not None and grad_x.dim() > x.dim():
         grad_x = grad_x.sum(0)
     return [grad_x, grad_weight, grad_bias]
 
 
-def _numbers(layout: library.Layout, x: Tensor, weight: Tensor) -> tuple[int, ...]:
-    return library.numbers(layout, x, weight, weight.shape[-2], rows=False)
+def packed(
+    layout: library.Layout,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    views: list[library.View],
+    threads: int | None = None,
+) -> bytes:
+    """The header's struct tl_linear; ``views`` from y on; torch's number of threads if None."""
+    threads, sizes = threads or torch.get_num_threads(), layout.sizes(x, weight)
+    numbers = (x.element_size(), threads, layout.shared, *sizes, weight.shape[-2], 0)
+    views = [layout.sequence(x), layout.matrix(weight), layout.vector(bias), *views]
+    return library.arguments(library.SIZES, numbers, views, 8)
 
 
 class _Linear(torch.autograd.Function):

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "table.h"
+#include "threads.h"
 
 #define DECLARE(name) extern const tl_table tl_table_##name##_32, tl_table_##name##_64;
 TL_VARIANTS(DECLARE)
@@ -194,3 +195,50 @@ static int fits(const tl_sizes *s) {
         return table_for(&p->sizes)->name##_backward(p);                  \
     }
 TL_KERNELS(KERNEL)
+
+#define KERNEL_FORWARD(name)                                              \
+    int tl_##name##_forward(const tl_##name *p) {                         \
+        if (!fits(&p->sizes)) return TL_BAD_ARGUMENT;                     \
+        return table_for(&p->sizes)->name##_forward(p);                   \
+    }
+TL_ONE_WAY(KERNEL_FORWARD)
+
+#define ENTRY_FORWARD(name) {(int (*)(const void *))tl_##name##_forward, NULL},
+#define ENTRIES(name)                                       \
+    {(int (*)(const void *))tl_##name##_forward,            \
+     (int (*)(const void *))tl_##name##_backward},
+int tl_run(const char *program) {
+    static int (*const entries[][2])(const void *) = {TL_KERNELS(ENTRIES) TL_ONE_WAY(ENTRY_FORWARD)};
+    int64_t count, head[3];
+    memcpy(&count, program, sizeof count);
+    program += sizeof count;
+    for (int64_t k = 0; k < count; k++) {
+        memcpy(head, program, sizeof head);
+        program += sizeof head;
+        int code = entries[head[0]][head[1]](program);
+        if (code) return code;
+        program += head[2];
+    }
+    return TL_OK;
+}
+
+typedef struct {
+    const tl_fit *fit;
+    int code;
+} fit_share;
+
+static void run_fit(void *argument) {
+    fit_share *share = argument;
+    share->code = tl_fit_forward(share->fit);
+}
+
+int tl_fit_all(const tl_fit *const *fits, int64_t count, int64_t threads) {
+    fit_share *shares = malloc((size_t)count * sizeof *shares);
+    if (!shares) return TL_NO_MEMORY;
+    for (int64_t k = 0; k < count; k++) shares[k] = (fit_share){fits[k], TL_OK};
+    tl_call_each(run_fit, shares, sizeof *shares, (int)count, (int)threads);
+    int code = TL_OK;
+    for (int64_t k = count - 1; k >= 0; k--) code = shares[k].code ? shares[k].code : code;
+    free(shares);
+    return code;
+}

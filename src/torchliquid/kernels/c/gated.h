@@ -1,4 +1,4 @@
-/* LSTM and GRU over whole sequences, as torch.nn has them (one layer, one direction).
+/* LSTM, GRU and a GRU that decays between samples over whole sequences (one layer, one direction).
  *
  * Equations in functional/lstm.py and functional/gru.py. With u = U x + b_ih and v = V h + b_hh for
  * G gates of H neurons each, in torch's order (LSTM i, f, g, o; GRU r, z, n):
@@ -6,13 +6,15 @@
  *   LSTM  i, f, o = sigmoid(u + v), g = tanh(u + v);  c' = f c + i g;  h' = o tanh(c')
  *   GRU   r, z = sigmoid(u + v), n = tanh(u + r v);   h' = (1 - z) n + z h
  *
- * The forward pass keeps, of each step, the activated gates and one vector more (LSTM c', GRU v of
- * n): with them the backward pass needs no product but the transposed one.
+ * of which a DecayGRU has e^(-dt rate) h in the place of h. The forward pass keeps, of each step, the
+ * activated gates and a vector or two more (LSTM c'; GRU v of n, and the decayed h): with them the
+ * backward pass needs no product but the transposed one.
  */
 #ifndef TL_GATED_H
 #define TL_GATED_H
 
 #include "jobs.h"
+#include "raw.h"
 
 enum { MOST_GATES = 4, GATED_KEPT = 6 };
 
@@ -21,7 +23,7 @@ INLINE int64_t gated_gates(const tl_gated *p) { return p->kind == TL_LSTM ? 4 : 
 typedef struct {
     real *input, *recurrent; /* all gates, each padded, one below the other */
     real *input_t[MOST_GATES], *recurrent_t[MOST_GATES];
-    vec *bias_ih, *bias_hh, *zero;
+    vec *bias_ih, *bias_hh, *zero, *rate;
 } gated_weights;
 
 static void gated_take_weights(arena *a, const tl_gated *p, int backward, gated_weights *w) {
@@ -36,6 +38,7 @@ static void gated_take_weights(arena *a, const tl_gated *p, int backward, gated_
     w->bias_ih = arena_vectors(a, G * Hp);
     w->bias_hh = arena_vectors(a, G * Hp);
     w->zero = arena_vectors(a, padded(I));
+    w->rate = arena_vectors(a, Hp);
 }
 
 /* One gate's part of a vector of all gates. */
@@ -63,11 +66,19 @@ static void gated_pack_weights(const tl_gated *p, column c, int backward, gated_
         }
     }
     memset(w->zero, 0, (size_t)padded(I) * sizeof(vec));
+    pack_vector(&p->rate, c, H, w->rate);
+    if (p->raw && p->rate.data) positive(w->rate, H, s->shared);
 }
 
 INLINE vec *gated_kept(const tl_gated *p, column c, int64_t t) {
     const tl_sizes *s = &p->sizes;
     return (vec *)p->kept + (c.index * s->steps + t) * GATED_KEPT * s->hidden;
+}
+
+/* Time before step t; below 0 where there is no sample. */
+INLINE vec gated_interval(const tl_gated *p, column c, int64_t t) {
+    if (!p->dt.data) return splat((real)p->interval);
+    return gather(element(&p->dt, c, t), p->dt.lane, c.valid);
 }
 
 /* ---- forward -------------------------------------------------------------------------------- */
@@ -86,6 +97,12 @@ static void lstm_advance(int64_t H, int64_t Hp, const vec *u, const vec *v, vec 
         kept[3 * H + j] = o;
         kept[4 * H + j] = c[j];
     }
+}
+
+/* The state decays before a sample, and is kept as it then is. */
+static void gated_decay(int64_t H, vec dt, const vec *rate, vec *decayed, vec *h) {
+    vec time = vec_max(splat(0), dt);
+    for (int64_t j = 0; j < H; j++) decayed[j] = h[j] *= vexp(-time * rate[j]);
 }
 
 static void gru_advance(int64_t H, int64_t Hp, const vec *u, const vec *v, vec *kept, vec *h) {
@@ -114,7 +131,7 @@ static size_t gated_forward_take(const tl_gated *p, char *base, gated_forward_sc
     f->v = arena_vectors(&a, TILE * G * H);
     f->h = arena_vectors(&a, TILE * H);
     f->c = arena_vectors(&a, TILE * H);
-    f->kept = arena_vectors(&a, GATED_KEPT * H);
+    f->kept = arena_vectors(&a, TILE * GATED_KEPT * H);
     return a.used;
 }
 
@@ -136,18 +153,29 @@ static void gated_forward_job(const void *kernel, int64_t job, char *base) {
             if (p->kind == TL_LSTM) gather_row(&p->c0, columns[c], 0, H, f.c + c * Hp);
         }
         for (int64_t t = 0; t < s->steps; t++) {
-            for (int c = 0; c < tile; c++) gather_row(&p->x, columns[c], t, I, f.x + c * Ip);
+            vec *kept[TILE];
+            for (int c = 0; c < tile; c++) {
+                gather_row(&p->x, columns[c], t, I, f.x + c * Ip);
+                kept[c] = p->kept ? gated_kept(p, columns[c], t) : f.kept + c * GATED_KEPT * H;
+                if (p->kind == TL_DECAY_GRU)
+                    gated_decay(H, gated_interval(p, columns[c], t), f.weights.rate,
+                                kept[c] + 4 * H, f.h + c * Hp);
+            }
             product(s, tile, f.weights.input, G * Hp, I, f.weights.bias_ih, 0, f.x, Ip, f.u,
                     G * Hp);
             product(s, tile, f.weights.recurrent, G * Hp, H, f.weights.bias_hh, 0, f.h, Hp, f.v,
                     G * Hp);
             for (int c = 0; c < tile; c++) {
                 const vec *u = f.u + c * G * Hp, *v = f.v + c * G * Hp;
-                vec *h = f.h + c * Hp, *kept = p->kept ? gated_kept(p, columns[c], t) : f.kept;
+                vec *h = f.h + c * Hp;
                 if (p->kind == TL_LSTM)
-                    lstm_advance(H, Hp, u, v, kept, h, f.c + c * Hp);
+                    lstm_advance(H, Hp, u, v, kept[c], h, f.c + c * Hp);
                 else
-                    gru_advance(H, Hp, u, v, kept, h);
+                    gru_advance(H, Hp, u, v, kept[c], h);
+                if (p->kind == TL_DECAY_GRU && p->dt.data) {
+                    mask none = gated_interval(p, columns[c], t) < 0;
+                    for (int64_t j = 0; j < H; j++) h[j] = choose(none, kept[c][4 * H + j], h[j]);
+                }
                 scatter_row(&p->y, columns[c], t, H, h);
             }
         }
@@ -191,8 +219,8 @@ static void gru_retreat(int64_t H, int64_t Hp, const vec *kept, const vec *befor
 
 typedef struct {
     gated_weights weights;
-    real *weight_ih, *weight_hh; /* gradients so far, row by row */
-    vec *bias_ih, *bias_hh;      /* (G, H padded) */
+    real *weight_ih, *weight_hh;   /* gradients so far, row by row */
+    vec *bias_ih, *bias_hh, *rate; /* (G, H padded), (H,) */
     vec *x, *h, *du, *dv;        /* a chunk of steps: (t, c, I), (t, c, H), (t, c, G, H) */
     vec *g, *gc, *gy, *c_before, *scratch;
     int64_t chunk;
@@ -203,12 +231,13 @@ static size_t gated_backward_take(const tl_gated *p, char *base, gated_backward_
     const tl_sizes *s = &p->sizes;
     arena a = {base, 0};
     int64_t I = padded(s->inputs), H = padded(s->hidden), G = gated_gates(p), one = weight_size(s);
-    int both = p->kind == TL_GRU;
+    int both = p->kind != TL_LSTM;
     b->chunk = chunk_steps(s, I + H + G * H * (1 + both));
     gated_take_weights(&a, p, 1, &b->weights);
     b->zero_from = a.used;
     b->bias_ih = arena_vectors(&a, G * H);
     b->bias_hh = arena_vectors(&a, G * H);
+    b->rate = arena_vectors(&a, H);
     b->weight_ih = arena_alloc(&a, G * s->hidden * s->inputs * one);
     b->weight_hh = arena_alloc(&a, G * s->hidden * s->hidden * one);
     b->chunk_from = a.used; /* its padding must be zero, and stays so */
@@ -225,6 +254,31 @@ static size_t gated_backward_take(const tl_gated *p, char *base, gated_backward_
     return a.used;
 }
 
+/* Where there is no sample, nothing flows into the gates, and the state is as it was. */
+static void gated_retreat_none(int64_t H, int64_t Hp, mask none, const vec *g_before, vec *g,
+                               vec *du, vec *dv) {
+    for (int64_t j = 0; j < H; j++) {
+        g[j] = choose(none, g_before[j], g[j]);
+        for (int64_t k = 0; k < 3; k++) {
+            du[k * Hp + j] = choose(none, splat(0), du[k * Hp + j]);
+            dv[k * Hp + j] = choose(none, splat(0), dv[k * Hp + j]);
+        }
+    }
+}
+
+/* Back through the decay: g of the decayed state becomes that of the state. Returns g of dt. */
+static vec gated_retreat_decay(int64_t H, vec dt, const vec *rate, const vec *decayed, vec *g,
+                               vec *rate_sum) {
+    vec time = vec_max(splat(0), dt), dh = splat(0);
+    for (int64_t j = 0; j < H; j++) {
+        vec d = g[j] * decayed[j];
+        rate_sum[j] -= time * d;
+        dh -= rate[j] * d;
+        g[j] *= vexp(-time * rate[j]);
+    }
+    return choose(dt < 0, splat(0), dh);
+}
+
 static void gated_backward_steps(const tl_gated *p, const gated_backward_scratch *b,
                                  const column *columns, int tile, int64_t from, int64_t to) {
     const tl_sizes *s = &p->sizes;
@@ -235,12 +289,15 @@ static void gated_backward_steps(const tl_gated *p, const gated_backward_scratch
             column at = columns[c];
             vec *h = b->h + (n + c) * Hp, *g = b->g + c * Hp, *du = b->du + (n + c) * G * Hp;
             gather_row(&p->x, at, t, I, b->x + (n + c) * Ip);
-            gather_row(t ? &p->y : &p->h0, at, t ? t - 1 : 0, H, h);
+            const vec *kept = gated_kept(p, at, t);
+            if (p->kind == TL_DECAY_GRU)
+                memcpy(h, kept + 4 * H, (size_t)H * sizeof(vec));
+            else
+                gather_row(t ? &p->y : &p->h0, at, t ? t - 1 : 0, H, h);
             if (p->grad_y.data) {
                 gather_gradient(&p->grad_y, at, t, H, b->gy);
                 for (int64_t j = 0; j < H; j++) g[j] += b->gy[j];
             }
-            const vec *kept = gated_kept(p, at, t);
             if (p->kind == TL_LSTM) {
                 if (t)
                     memcpy(b->c_before, gated_kept(p, at, t - 1) + 4 * H, (size_t)H * sizeof(vec));
@@ -248,12 +305,22 @@ static void gated_backward_steps(const tl_gated *p, const gated_backward_scratch
                     gather_row(&p->c0, at, 0, H, b->c_before);
                 lstm_retreat(H, Hp, kept, b->c_before, g, b->gc + c * Hp, du);
             } else {
-                gru_retreat(H, Hp, kept, h, g, du, b->dv + (n + c) * G * Hp);
+                vec *dv = b->dv + (n + c) * G * Hp;
+                memcpy(b->gy, g, (size_t)H * sizeof(vec));
+                gru_retreat(H, Hp, kept, h, g, du, dv);
+                if (p->kind == TL_DECAY_GRU && p->dt.data)
+                    gated_retreat_none(H, Hp, gated_interval(p, at, t) < 0, b->gy, g, du, dv);
             }
         }
         for (int64_t k = 0; k < G; k++)
             product(s, tile, b->weights.recurrent_t[k], H, H, b->g, Hp,
                     b->dv + n * G * Hp + k * Hp, G * Hp, b->g, Hp);
+        if (p->kind == TL_DECAY_GRU)
+            for (int c = 0; c < tile; c++) {
+                vec dh = gated_retreat_decay(H, gated_interval(p, columns[c], t), b->weights.rate,
+                                             b->h + (n + c) * Hp, b->g + c * Hp, b->rate);
+                if (p->grad_dt.data) scatter_row(&p->grad_dt, columns[c], t, 1, &dh);
+            }
     }
 }
 
@@ -330,6 +397,9 @@ static void gated_backward_finish(const void *kernel, int64_t job, char *base) {
         give_vector(s, job, &ih, c, H, b.bias_ih + k * Hp);
         give_vector(s, job, &hh, c, H, b.bias_hh + k * Hp);
     }
+    if (p->raw)
+        for (int64_t j = 0; j < H; j++) b.rate[j] = raw_gradient(b.rate[j], b.weights.rate[j]);
+    give_vector(s, job, &p->grad_rate, c, H, b.rate);
 }
 
 #endif

@@ -1,7 +1,7 @@
-/* LSTM and GRU with their neurons in the registers' lanes (rows.h); equations as in gated.h.
+/* LSTM, GRU and DecayGRU with their neurons in the registers' lanes (rows.h); equations as in gated.h.
  *
  * Kept for the backward pass, H neurons each: LSTM i, f, g, o, c, tanh(c); GRU r, z, n, the n gate's
- * recurrent part, h.
+ * recurrent part, h, and of a DecayGRU h as it decayed before the sample.
  */
 #ifndef TL_GATED_ROWS_H
 #define TL_GATED_ROWS_H
@@ -13,6 +13,7 @@ typedef struct {
     vec *input, *recurrent, *transposed; /* panels */
     vec *bias; /* all gates: both biases; of a GRU's n the input's alone */
     vec *bias_n; /* GRU: the recurrent bias of n */
+    vec *rate; /* DecayGRU */
     vec *readout, *readout_bias;
 } gated_row_weights;
 
@@ -24,6 +25,7 @@ static void gated_rows_take(arena *a, const tl_gated *p, int backward, gated_row
     w->transposed = arena_vectors(a, backward ? all * s->hidden : 0);
     w->bias = arena_vectors(a, all);
     w->bias_n = arena_vectors(a, all);
+    w->rate = arena_vectors(a, each);
     w->readout = arena_vectors(a, p->outputs * each);
     w->readout_bias = arena_vectors(a, registers(p->outputs));
 }
@@ -40,9 +42,11 @@ static void gated_rows_pack(const tl_gated *p, int64_t lane, int backward, gated
     pack_gates(&p->bias_hh, lane, G, H, w->bias_n);
     int64_t summed = p->kind == TL_LSTM ? 4 : 2;
     for (int64_t k = 0; k < summed * each; k++) w->bias[k] += w->bias_n[k];
-    if (p->kind == TL_GRU)
+    if (p->kind != TL_LSTM)
         memcpy(w->bias_n, w->bias_n + 2 * each, (size_t)each * sizeof(vec));
     row_place r = {lane, 0, 0, 0};
+    row_load(&p->rate, r, 0, H, w->rate);
+    if (p->raw && p->rate.data) positive(w->rate, each, 0);
     for (int64_t o = 0; o < p->outputs; o++) row_load(&p->readout, r, o, H, w->readout + o * each);
     row_load(&p->readout_bias, r, 0, p->outputs, w->readout_bias);
 }
@@ -50,6 +54,10 @@ static void gated_rows_pack(const tl_gated *p, int64_t lane, int backward, gated
 INLINE vec *gated_row_kept(const tl_gated *p, row_place r, int64_t t) {
     const tl_sizes *s = &p->sizes;
     return (vec *)p->kept + (r.index * s->steps + t) * GATED_KEPT * registers(s->hidden);
+}
+
+INLINE real gated_row_interval(const tl_gated *p, row_place r, int64_t t) {
+    return p->dt.data ? *row_element(&p->dt, r, t) : (real)p->interval;
 }
 
 /* ---- forward -------------------------------------------------------------------------------- */
@@ -86,7 +94,7 @@ static void gru_row_advance(int64_t each, const vec *z, const vec *u_n, vec *kep
 typedef struct {
     gated_row_weights weights[TOGETHER];
     real *x[TOGETHER];
-    vec *u_n[TOGETHER], *z[TOGETHER], *h[TOGETHER], *c[TOGETHER], *kept;
+    vec *u_n[TOGETHER], *z[TOGETHER], *h[TOGETHER], *c[TOGETHER], *kept[TOGETHER];
 } gated_rows_forward_scratch;
 
 static size_t gated_rows_forward_take(const tl_gated *p, char *base,
@@ -101,8 +109,8 @@ static size_t gated_rows_forward_take(const tl_gated *p, char *base,
         f->u_n[r] = arena_vectors(&a, each);
         f->h[r] = arena_vectors(&a, each);
         f->c[r] = arena_vectors(&a, each);
+        f->kept[r] = arena_vectors(&a, GATED_KEPT * each);
     }
-    f->kept = arena_vectors(&a, GATED_KEPT * each);
     return a.used;
 }
 
@@ -130,9 +138,16 @@ static void gated_rows_forward_job(const void *kernel, int64_t job, char *base) 
             if (p->kind == TL_LSTM) row_load(&p->c0, rows[r], 0, H, f.c[r]);
         }
         for (int64_t t = 0; t < s->steps; t++) {
-            for (int r = 0; r < together; r++) x[r] = row_numbers(&p->x, rows[r], t, I, f.x[r]);
+            vec *kept[TOGETHER];
+            for (int r = 0; r < together; r++) {
+                x[r] = row_numbers(&p->x, rows[r], t, I, f.x[r]);
+                kept[r] = p->kept ? gated_row_kept(p, rows[r], t) : f.kept[r];
+                if (p->kind == TL_DECAY_GRU)
+                    gated_decay(each, splat(gated_row_interval(p, rows[r], t)),
+                                f.weights[rows[r].set].rate, kept[r] + 5 * each, f.h[r]);
+            }
             panels_product(together, all, I, input, x, bias, f.z);
-            if (p->kind == TL_GRU)
+            if (p->kind != TL_LSTM)
                 for (int r = 0; r < together; r++) {
                     memcpy(f.u_n[r], f.z[r] + 2 * each, (size_t)each * sizeof(vec));
                     memcpy(f.z[r] + 2 * each, f.weights[rows[r].set].bias_n,
@@ -140,11 +155,14 @@ static void gated_rows_forward_job(const void *kernel, int64_t job, char *base) 
                 }
             panels_product(together, all, H, recurrent, h, (const vec *const *)f.z, f.z);
             for (int r = 0; r < together; r++) {
-                vec *kept = p->kept ? gated_row_kept(p, rows[r], t) : f.kept;
                 if (p->kind == TL_LSTM)
-                    lstm_row_advance(each, f.z[r], kept, f.h[r], f.c[r]);
+                    lstm_row_advance(each, f.z[r], kept[r], f.h[r], f.c[r]);
                 else
-                    gru_row_advance(each, f.z[r], f.u_n[r], kept, f.h[r]);
+                    gru_row_advance(each, f.z[r], f.u_n[r], kept[r], f.h[r]);
+                if (p->kind == TL_DECAY_GRU && gated_row_interval(p, rows[r], t) < 0) {
+                    memcpy(f.h[r], kept[r] + 5 * each, (size_t)each * sizeof(vec));
+                    memcpy(kept[r] + 4 * each, f.h[r], (size_t)each * sizeof(vec));
+                }
                 const gated_row_weights *w = &f.weights[rows[r].set];
                 if (p->y.data) row_store(&p->y, rows[r], t, H, f.h[r]);
                 if (p->outputs)
@@ -191,7 +209,7 @@ static void gru_row_retreat(int64_t each, const vec *kept, const vec *before, ve
 
 /* A job's gradients of one copy of the weights: all of them lie side by side and start at zero. */
 typedef struct {
-    vec *weight_ih, *weight_hh, *bias_ih, *bias_hh, *readout;
+    vec *weight_ih, *weight_hh, *bias_ih, *bias_hh, *rate, *readout;
     real *readout_bias;
 } gated_row_sums;
 
@@ -210,7 +228,7 @@ static size_t gated_rows_backward_take(const tl_gated *p, char *base,
     const tl_sizes *s = &p->sizes;
     arena a = {base, 0};
     int64_t I = s->inputs, H = s->hidden, each = registers(H), all = gated_gates(p) * each;
-    int both = p->kind == TL_GRU;
+    int both = p->kind != TL_LSTM;
     b->chunk = s->steps < 16 ? s->steps : 16;
     for (int r = 0; r < TOGETHER; r++)
         if (!r || !s->shared) gated_rows_take(&a, p, 1, &b->weights[r]);
@@ -221,6 +239,7 @@ static size_t gated_rows_backward_take(const tl_gated *p, char *base,
         b->sums[r].weight_hh = arena_vectors(&a, all * H);
         b->sums[r].bias_ih = arena_vectors(&a, all);
         b->sums[r].bias_hh = arena_vectors(&a, all);
+        b->sums[r].rate = arena_vectors(&a, each);
         b->sums[r].readout = arena_vectors(&a, p->outputs * each);
         b->sums[r].readout_bias = arena_alloc(&a, p->outputs);
     }
@@ -266,7 +285,10 @@ static void gated_row_retreat(const tl_gated *p, const gated_rows_backward_scrat
     real *copy = b->x[r] + place * I;
     const real *x = row_numbers(&p->x, row, t, I, copy);
     if (x != copy) memcpy(copy, x, (size_t)I * sizeof(real));
-    gated_row_state(p, row, t - 1, h);
+    if (p->kind == TL_DECAY_GRU)
+        memcpy(h, kept + 5 * each, (size_t)each * sizeof(vec));
+    else
+        gated_row_state(p, row, t - 1, h);
     if (p->grad_y.data) {
         row_load(&p->grad_y, row, t, H, b->now);
         for (int64_t j = 0; j < each; j++) g[j] += b->now[j];
@@ -276,8 +298,14 @@ static void gated_row_retreat(const tl_gated *p, const gated_rows_backward_scrat
         row_backward_readout(&p->grad_out, row, t, p->outputs, H, b->weights[row.set].readout,
                              b->now, g, sums->readout, sums->readout_bias);
     }
-    if (p->kind == TL_GRU) {
-        gru_row_retreat(each, kept, h, g, du, b->dv[r] + place * all);
+    if (p->kind != TL_LSTM) {
+        vec *dv = b->dv[r] + place * all;
+        if (p->kind == TL_DECAY_GRU && gated_row_interval(p, row, t) < 0) { /* there is no sample */
+            memset(du, 0, (size_t)all * sizeof(vec));
+            memset(dv, 0, (size_t)all * sizeof(vec));
+        } else {
+            gru_row_retreat(each, kept, h, g, du, dv);
+        }
         return;
     }
     const vec *c_before = b->before;
@@ -331,6 +359,14 @@ static void gated_rows_backward_job(const void *kernel, int64_t job, char *base)
                     dv[r] = (const real *)(b.dv[r] + (t - from) * all);
                 }
                 transposed_product(together, G, H, transposed, dv, b.g);
+                if (p->kind != TL_DECAY_GRU) continue;
+                for (int r = 0; r < together; r++) {
+                    vec dh = gated_retreat_decay(
+                        registers(H), splat(gated_row_interval(p, rows[r], t)),
+                        b.weights[rows[r].set].rate, b.h[r] + (t - from) * registers(H), b.g[r],
+                        b.sums[rows[r].set].rate);
+                    if (p->grad_dt.data) *row_element(&p->grad_dt, rows[r], t) = sum_lanes(dh);
+                }
             }
             for (int r = 0; r < together; r++)
                 gated_row_gradients(p, &b, r, rows[r], from, to - from);
@@ -356,6 +392,10 @@ static void gated_rows_backward_finish(const void *kernel, int64_t job, char *ba
         give_panels(&p->grad_weight_hh, lane, G, H, H, add, sums->weight_hh);
         give_gates(&p->grad_bias_ih, lane, G, H, add, sums->bias_ih);
         give_gates(&p->grad_bias_hh, lane, G, H, add, sums->bias_hh);
+        if (p->raw)
+            for (int64_t j = 0; j < registers(H); j++)
+                sums->rate[j] = raw_gradient(sums->rate[j], b.weights[k].rate[j]);
+        give_gates(&p->grad_rate, lane, 1, H, add, sums->rate);
         for (int64_t o = 0; o < p->outputs; o++) {
             tl_view row = p->grad_readout;
             if (row.data) row.data = (real *)row.data + o * row.row;

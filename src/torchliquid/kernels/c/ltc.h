@@ -1,34 +1,15 @@
-/* The LTC of one gate per neuron over whole sequences.
+/* The LTC of one gate per neuron, and the CT-RNN, over whole sequences.
  *
  * The equations stand in functional/ltc.py, the derivatives S_x, S_f, ... in kernels/_torch/ltc.py.
  * Here the gate is kept as e = exp(-z): f = 1/(1 + e), and a semi-implicit step is one division,
- * x' = ((x + h A) + x e) / ((1 + h/tau)(1 + e) + h).
+ * x' = ((x + h A) + x e) / ((1 + h/tau)(1 + e) + h). Of a CT-RNN, x' = (x + h f) / (1 + h/tau), f = tanh(z)
+ * stands in the place of e.
  */
 #ifndef TL_LTC_H
 #define TL_LTC_H
 
-#include <math.h>
-
 #include "jobs.h"
-
-/* Square root of the smallest normal number, a little above: the square of its inverse is finite. */
-#if TL_REAL == 32
-#define TAU_LEAST 1.0842022e-19f
-#else
-#define TAU_LEAST 1.4916681462400413e-154
-#endif
-
-/* log(1 + e^x), by libm: few numbers, once a call; not below TAU_LEAST. */
-static void softplus(vec *values, int64_t n, int64_t alike) {
-    for (int64_t j = 0; j < n; j++)
-        for (int64_t k = 0; k < WIDTH; k++) {
-            real x = values[j][k];
-            if (alike && k)
-                values[j][k] = values[j][0];
-            else
-                values[j][k] = (real)(log1p(exp(-fabs((double)x))) + (x > 0 ? x : 0));
-        }
-}
+#include "raw.h"
 
 typedef struct {
     real *input, *recurrent, *input_t, *recurrent_t; /* packed weights */
@@ -62,11 +43,8 @@ static void ltc_pack_weights(const tl_ltc *p, column c, int backward, ltc_weight
     }
     pack_vector(&p->bias, c, H, w->bias);
     pack_vector(&p->tau, c, H, w->rate);
-    if (p->raw) softplus(w->rate, H, s->shared);
-    for (int64_t j = 0; j < H; j++) {
-        vec tau = w->rate[j];
-        w->rate[j] = 1 / (p->raw ? choose(tau < TAU_LEAST, splat(TAU_LEAST), tau) : tau);
-    }
+    if (p->raw) positive(w->rate, H, s->shared);
+    for (int64_t j = 0; j < H; j++) w->rate[j] = 1 / w->rate[j];
     pack_vector(&p->target, c, H, w->target);
     memset(w->zero, 0, (size_t)padded(I) * sizeof(vec));
     for (int64_t o = 0; o < p->outputs; o++)
@@ -90,6 +68,11 @@ static void ltc_step(int64_t solver, int64_t H, vec h, const ltc_weights *w, con
             vec top = x[j] + h * w->target[j] + x[j] * e[j];
             vec next = top * reciprocal((1 + h * w->rate[j]) * (1 + e[j]) + h);
             after[j] = choose(h == 0, x[j], next); /* to the last bit: samples of padding */
+        }
+    else if (solver == TL_CTRNN)
+        for (int64_t j = 0; j < H; j++) {
+            e[j] = vtanh(z[j]);
+            after[j] = choose(h == 0, x[j], (x[j] + h * e[j]) * reciprocal(1 + h * w->rate[j]));
         }
     else if (solver == TL_EULER)
         for (int64_t j = 0; j < H; j++) {
@@ -144,6 +127,15 @@ static vec ltc_step_backward(int64_t solver, int64_t H, vec h, const ltc_weights
             sums->rate[j] -= hgd * after;
             sums->target[j] += hgd * f;
             dh += gd * (f * A - after * (r + f));
+        }
+    else if (solver == TL_CTRNN)
+        for (int64_t j = 0; j < H; j++) {
+            vec r = w->rate[j], f = e[j], over = reciprocal(1 + h * r);
+            vec gd = g[j] * over, after = (x[j] + h * f) * over;
+            dz[j] = h * gd * (1 - f * f);
+            sums->rate[j] -= h * gd * after;
+            dh += gd * (f - r * after);
+            g[j] = gd;
         }
     else if (solver == TL_EULER)
         for (int64_t j = 0; j < H; j++) {

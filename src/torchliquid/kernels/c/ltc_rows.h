@@ -40,9 +40,8 @@ static void ltc_rows_pack(const tl_ltc *p, int64_t lane, int backward, ltc_row_w
     vec *rate = w->constants.rate;
     row_load(&p->tau, r, 0, H, rate);
     for (int64_t j = H; j < each * WIDTH; j++) ((real *)rate)[j] = 1; /* any time constant will do */
-    if (p->raw) softplus(rate, each, 0);
-    for (int64_t j = 0; j < each; j++)
-        rate[j] = 1 / (p->raw ? choose(rate[j] < TAU_LEAST, splat(TAU_LEAST), rate[j]) : rate[j]);
+    if (p->raw) positive(rate, each, 0);
+    for (int64_t j = 0; j < each; j++) rate[j] = 1 / rate[j];
     row_load(&p->target, r, 0, H, w->constants.target);
     for (int64_t o = 0; o < p->outputs; o++) row_load(&p->readout, r, o, H, w->readout + o * each);
     row_load(&p->readout_bias, r, 0, p->outputs, w->readout_bias);

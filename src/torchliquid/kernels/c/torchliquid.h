@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* Changes whenever a struct below or the meaning of a field does. */
-#define TL_ABI 4
+#define TL_ABI 5
 
 #if defined(_WIN32)
 #define TL_EXPORT __declspec(dllexport)
@@ -24,7 +24,7 @@
 #define TL_EXPORT __attribute__((visibility("default")))
 #endif
 
-enum { TL_OK = 0, TL_NO_MEMORY = 1, TL_BAD_ARGUMENT = 2 };
+enum { TL_OK = 0, TL_NO_MEMORY = 1, TL_BAD_ARGUMENT = 2, TL_BAD_TIME = 3, TL_BAD_LENGTH = 4 };
 
 /* A tensor: element (lane, batch, row, item) is at data[lane * s0 + batch * s1 + row * s2 + item *
  * s3], strides in elements of the kernel's real type, 0 where the tensor does not vary. data NULL:
@@ -50,10 +50,10 @@ typedef struct {
     int64_t rows; /* 1: the registers' lanes are a sequence's hidden neurons (ltc and gated only) */
 } tl_sizes;
 
-enum { TL_SEMI_IMPLICIT = 0, TL_EULER = 1, TL_EXPONENTIAL = 2 };
+enum { TL_SEMI_IMPLICIT = 0, TL_EULER = 1, TL_EXPONENTIAL = 2, TL_CTRNN = 3 };
 
-/* The liquid time-constant cell with one gate per neuron. Sequences use `row` as the time step,
- * matrices as the row; vectors use `item` alone. */
+/* The liquid time-constant cell with one gate per neuron; with TL_CTRNN for a solver the CT-RNN, which
+ * has no target. Sequences use `row` as the time step, matrices as the row; vectors use `item` alone. */
 typedef struct {
     tl_sizes sizes;
     int64_t solver;
@@ -68,7 +68,7 @@ typedef struct {
     tl_view weight_hh; /* (H, H) */
     tl_view bias; /* (H,), optional */
     tl_view tau; /* (H,), positive if not raw */
-    tl_view target; /* (H,) */
+    tl_view target; /* (H,), absent in a CT-RNN */
     tl_view readout; /* (O, H), optional: then out = readout h + readout_bias at every step */
     tl_view readout_bias; /* (O,), optional */
     /* written by the forward pass; the backward pass reads y, or kept_states where y is absent */
@@ -107,12 +107,16 @@ typedef struct {
     tl_view grad_bias;
 } tl_linear;
 
-enum { TL_LSTM = 0, TL_GRU = 1 };
+enum { TL_LSTM = 0, TL_GRU = 1, TL_DECAY_GRU = 2 };
 
-/* LSTM and GRU, G = 4 or 3 gates in torch's order, stacked in the rows of the weights. */
+/* LSTM and GRU, G = 4 or 3 gates in torch's order, stacked in the rows of the weights. The state of a
+ * TL_DECAY_GRU decays between samples: h e^(-dt rate) is the state before a sample; a dt below 0 says
+ * that there is no sample. */
 typedef struct {
     tl_sizes sizes;
-    int64_t kind; /* TL_LSTM or TL_GRU */
+    int64_t kind;
+    int64_t raw; /* 1: `rate` holds raw values, the rate is their softplus; so does grad_rate */
+    double interval; /* dt of every step where `dt` is absent */
     tl_view x; /* (L, I) */
     tl_view h0; /* (H,) */
     tl_view c0; /* (H,), LSTM only */
@@ -120,6 +124,8 @@ typedef struct {
     tl_view weight_hh; /* (G H, H) */
     tl_view bias_ih; /* (G H,), optional */
     tl_view bias_hh; /* (G H,), optional */
+    tl_view dt; /* (L,), optional, TL_DECAY_GRU only, like the next */
+    tl_view rate; /* (H,), positive if not raw */
     tl_view y; /* states h after every step (L, H); with rows optional, and not read backward */
     tl_view last; /* h after the last step (H,) */
     tl_view last_c; /* c after the last step (H,), LSTM only */
@@ -139,6 +145,8 @@ typedef struct {
     tl_view grad_weight_hh;
     tl_view grad_bias_ih;
     tl_view grad_bias_hh;
+    tl_view grad_dt;
+    tl_view grad_rate;
     tl_view grad_readout;
     tl_view grad_readout_bias;
 } tl_gated;
@@ -175,6 +183,115 @@ typedef struct {
     tl_view grad_cm;
 } tl_synaptic;
 
+/* What the cells read of a batch in which samples, or features of them, are missing and rows have
+ * unlike lengths. A sample that is missing or padded is one of no time: its time counts towards the
+ * next one. Rows are those of a batch, of every lane of a pack: (sizes.lanes, sizes.batch). */
+typedef struct {
+    tl_sizes sizes; /* lanes: of x, hidden: of dt, where 1 is one for all */
+    double interval; /* dt of every step where `dt` is absent */
+    double longest; /* a dt that is longer, negative or NaN is TL_BAD_TIME */
+    double none; /* what stands for no time */
+    tl_view x; /* (L, I), optional */
+    tl_view dt; /* (L,), optional */
+    tl_view observed; /* (L, I) or (L,) of bytes, optional; item 0: of whole samples */
+    tl_view ends; /* samples of a row, int64_t from 1 to L, else TL_BAD_LENGTH; optional */
+    tl_view filled; /* x, a feature that is missing being the last one that was not; optional */
+    tl_view times; /* (L,), optional */
+    tl_view back; /* (L,), the same for a row that is read backwards, optional */
+    tl_view grad_times; /* of every lane; all gradients are optional */
+    tl_view grad_back;
+    tl_view grad_filled;
+    tl_view grad_x;
+    tl_view grad_dt;
+    int64_t grad_lanes;
+} tl_arrivals;
+
+/* Forward: y is `fill`, or zero, from `ends` on. Backward: grad_x is grad_y, but zero from `ends` on;
+ * what grad_y is there is added to grad_fill. */
+typedef struct {
+    tl_sizes sizes; /* hidden: features of y */
+    tl_view ends;
+    tl_view y; /* (L, H) */
+    tl_view fill; /* (H,), optional */
+    tl_view grad_y;
+    tl_view grad_x; /* optional, like the next */
+    tl_view grad_fill;
+} tl_padding;
+
+/* `to` += `from`, sizes.hidden reals. */
+typedef struct {
+    tl_sizes sizes;
+    const void *from;
+    void *to;
+} tl_sum;
+
+/* A parameter in training and what goes with it: arrays of `size` reals, laid out alike. */
+typedef struct {
+    void *value;
+    const void *gradient;
+    void *mean; /* of its gradients, and of their squares */
+    void *square;
+    void *best; /* with validation: as it was when that was best */
+    int64_t size;
+} tl_parameter;
+
+/* Rows that are copied: of a lane (lane, batch: row of the data, row: step, item). */
+typedef struct {
+    tl_view from;
+    tl_view to;
+    int64_t steps;
+    int64_t items;
+} tl_copy;
+
+/* A batch: programs for tl_run that read and write these arrays. */
+typedef struct {
+    const char *forward;
+    const char *backward; /* NULL of a validation */
+    const void *out; /* predictions, `size` reals */
+    void *grad_out; /* NULL of a validation */
+    const void *target; /* laid out like out; of classes 1 for the right one, else 0 */
+    void *weight; /* laid out like out; sums to 1, of classes each alike, unless there are copies */
+    int64_t size;
+    int64_t rows; /* and the first one's place in an epoch's order */
+    int64_t first;
+    int64_t copies; /* what is copied in each lane's order before every step */
+    const tl_copy *copy;
+} tl_fit_batch;
+
+enum { TL_SQUARED = 0, TL_CROSS_ENTROPY = 1 };
+enum { TL_TRAINING = 0, TL_ENDED = 1, TL_STOPPED = 2, TL_DIVERGED = 3 };
+
+/* A training with AdamW, of S = sizes.lanes models side by side; arrays are (S,) where not said. */
+typedef struct {
+    tl_sizes sizes; /* batch: rows of an epoch; hidden: outputs */
+    int64_t lanes_inner; /* 1: the lane is the last index of all arrays of reals, 0: the first */
+    int64_t loss;
+    int64_t epochs; /* to do now, from `epoch` on, after `step` steps */
+    int64_t epoch;
+    int64_t step;
+    int64_t count; /* of parameters */
+    const tl_parameter *parameters;
+    int64_t batches; /* of an epoch */
+    const tl_fit_batch *batch;
+    const tl_fit_batch *validation; /* optional */
+    const int64_t *order; /* (epochs, S, rows), where batches have copies */
+    const double *rates; /* (epochs, S) */
+    const double *decays;
+    const double *clips; /* largest norm of a lane's gradient, INFINITY for none */
+    double beta1;
+    double beta2;
+    double epsilon;
+    const int64_t *most_epochs; /* of each lane */
+    const int64_t *patience; /* epochs without a better validation after which a lane stops; 0: none */
+    int64_t *states; /* TL_TRAINING, ... */
+    int64_t *end_epoch; /* in which a lane ended, stopped or diverged */
+    int64_t *best_epoch; /* after how many epochs validation was best, and its loss then */
+    double *best;
+    double *losses; /* (epochs, S), of the weights before an epoch's steps */
+    double *validation_losses; /* (epochs, S), of those after them */
+    int64_t *done; /* epochs that were done: fewer where all lanes had ended */
+} tl_fit;
+
 /* ---- what the library exports --------------------------------------------------------------- */
 
 /* TL_ABI of the library. */
@@ -203,5 +320,17 @@ TL_DECLARE(ltc)
 TL_DECLARE(linear)
 TL_DECLARE(gated)
 TL_DECLARE(synaptic)
+TL_DECLARE(arrivals)
+TL_DECLARE(padding)
+TL_EXPORT int tl_sum_forward(const tl_sum *kernel);
+TL_EXPORT int tl_fit_forward(const tl_fit *kernel);
+
+/* Several kernels one after another: their number, then of each its name's place in the list above, 0
+ * for forward or 1 for backward, the bytes of its struct, and the struct; all but that int64_t. Stops
+ * at the first that fails and returns what that does. */
+TL_EXPORT int tl_run(const char *program);
+
+/* Trainings that have nothing to do with each other, `count` of them, on `threads` threads. */
+TL_EXPORT int tl_fit_all(const tl_fit *const *fits, int64_t count, int64_t threads);
 
 #endif

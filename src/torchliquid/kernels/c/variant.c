@@ -3,6 +3,7 @@
  * The build sets TL_VARIANT (a name), TL_REAL (32 or 64), TL_BYTES (of a register) and TL_REGISTERS
  * (how many there are), and the compiler's flags for the instruction set.
  */
+#include "fit.h"
 #include "gated_rows.h"
 #include "linear.h"
 #include "ltc_rows.h"
@@ -13,5 +14,6 @@
 #define NAME(variant, bits) PASTE(variant, bits)
 
 #define FUNCTIONS(name) name##_forward, name##_backward,
+#define FUNCTION(name) name##_forward,
 
-const tl_table NAME(TL_VARIANT, TL_REAL) = {WIDTH, TL_KERNELS(FUNCTIONS)};
+const tl_table NAME(TL_VARIANT, TL_REAL) = {WIDTH, TL_KERNELS(FUNCTIONS) TL_ONE_WAY(FUNCTION)};

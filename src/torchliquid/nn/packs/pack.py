@@ -139,16 +139,14 @@ class Pack(Watched, nn.Module):
         self, x: Tensor, h0: State | None, dt: Any, lengths: Any, observed: Tensor | None
     ) -> tuple[Tensor, State]:
         cell = self._cell[0]
-        plain = lengths is None and observed is None
-        if isinstance(cell, LiquidLayer) and plain and not self._has_extras():
-            done = cell.try_fast_forward(
-                self.layer._parameters, self.readout._parameters, x, h0, dt
-            )
+        if not self._has_extras():
+            weights, readout_weights = self.layer._parameters, self.readout._parameters
+            done = cell.try_fast_forward(weights, readout_weights, x, h0, dt, lengths, observed)
             if done is not None:
                 return done
         held = self.readout()
         readout: Any = (held["weight"], held.get("bias"))
-        if not plain:
+        if lengths is not None or observed is not None:
             outputs, last = self._states(x, h0, dt, lengths, observed)
             return kernels.linear(outputs, *readout), last
         interface = self.interface()
@@ -184,6 +182,11 @@ class Pack(Watched, nn.Module):
                 f"{named[0]} was given to a pack of {interface.kind}, whose rows are whole: leave "
                 "it out"
             )
+        if not has_extras(self.layer):
+            weights = self.layer._parameters
+            done = cell.try_fast_forward(weights, None, x, h0, dt, lengths, observed)
+            if done is not None:
+                return done
         stack, weights = cell.stack(self.training), self.layer()
         return calls.outputs(cell, interface, stack, weights, x, h0, dt, lengths, observed)
 
