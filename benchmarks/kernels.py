@@ -45,6 +45,18 @@ def timed(case: Any, isa: str) -> Row:
     }
 
 
+def quietly(case: Any, isa: str) -> Row:
+    """The case, timed again up to three times while other work loads the machine."""
+    found = []
+    for _ in range(3):
+        row = timed(case, isa)
+        row["load"] = round(max(0.0, os.getloadavg()[0] - 1), 2)  # beside this process
+        found.append(row)
+        if row["load"] <= 1:
+            break
+    return min(found, key=lambda row: float(row["load"]))
+
+
 def memory() -> Row:
     """K11."""
     command = [sys.executable, str(HERE / "memory.py")]
@@ -91,7 +103,9 @@ def main() -> int:
     os.environ["TORCHLIQUID_BACKEND"] = "native"
     import torch
     from cases import CASES
+    from peers import peer_cases
     from record import write_record
+    from trainings import training_cases
 
     from torchliquid.bench import environment
     from torchliquid.kernels import _library as library
@@ -99,17 +113,19 @@ def main() -> int:
     torch.set_num_threads(1)
     isa = library.loaded().isa
     rows, red = [], []
-    for case in CASES:
+    for case in (*CASES, *peer_cases(), *training_cases()):
         if options.ids and case.id not in options.ids:
             continue
         try:
-            rows.append(timed(case, isa))
+            rows.append(quietly(case, isa))
         except AssertionError as error:
             red.append(case.id)
             print(f"{case.id}: the check is red, nothing is timed\n{error}", file=sys.stderr)
     if not options.ids or "K11" in options.ids:
         rows.append(memory())
     about = environment.environment_facts()
+    loads = [row["load"] for row in rows if "load" in row]
+    print(f"load beside this process: {min(loads, default=0):g} to {max(loads, default=0):g}")
     show(rows, f"{isa} for both, {about['cpu']}, one thread, processor time")
     if not options.ids and not red:
         write_record(options.output, isa=isa, threads=1, cases=rows)

@@ -37,7 +37,7 @@ def test_arrows_point_the_right_way():
     assert "0 broken" in done.stdout
 
 
-LIBRARY = ["export", "functional", "insight", "kernels", "nn", "tables"]
+LIBRARY = ["export", "functional", "insight", "kernels", "nn", "tables", "training"]
 SUPPORT = {"torchliquid.errors", "torchliquid.files", "torchliquid.install", "torchliquid.messages"}
 
 

@@ -12,6 +12,7 @@ import torchliquid
 
 # Frozen. A name that goes breaks users; one that comes is a promise: change CHANGELOG.md with it.
 NAMES = [
+    "History",
     "LTC",
     "LiquidLayer",
     "Pack",
@@ -20,6 +21,7 @@ NAMES = [
     "dt_from_timestamps",
     "export",
     "fill_missing",
+    "fit",
     "functional",
     "load",
     "plot_time_constants",
@@ -47,6 +49,10 @@ SIGNATURES = {
     "SequenceModel": "(layer, output_size)",
     "dt_from_timestamps": "(t, first=None, *, unit=None, dim=-1, dtype=None)",
     "fill_missing": "(x, observed=None, *, indicator=False, batch_first=False)",
+    "fit": "(model, x, y, *, epochs, lr=0.01, dt=None, lengths=None, observed=None, weight=None, "
+    "validation=None, patience=None, schedule='constant', weight_decay=0.0, clip=None, "
+    "batch_size=None, loss='mse', warm_up=0, dt_scale=1.0, progress=False, seed=0, "
+    "checkpoint=None, checkpoint_seconds=60.0)",
     "load": "(folder)",
     "plot_time_constants": "(layer, x, h0=None, dt=None, *, layer_index=0)",
     "save": "(model, folder)",
@@ -120,6 +126,7 @@ print(json.dumps({"seconds": seconds, "all": list(sys.modules),
         "kernels",
         "messages",
         "nn",
+        "training",
     }
     foreign = [name for name in found["own"] if not name.startswith("torchliquid")]
     assert len(foreign) < 10, foreign

@@ -23,6 +23,7 @@ from torchliquid.nn import (
     load,
     save,
 )
+from torchliquid.training import History, fit
 
 if typing.TYPE_CHECKING:
     from torchliquid import export
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LTC",
+    "History",
     "LiquidLayer",
     "Pack",
     "SequenceModel",
@@ -38,6 +40,7 @@ __all__ = [
     "dt_from_timestamps",
     "export",
     "fill_missing",
+    "fit",
     "functional",
     "load",
     "plot_time_constants",

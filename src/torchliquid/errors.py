@@ -11,3 +11,7 @@ class TorchliquidError(ValueError):
 
 class LongStepWarning(UserWarning):
     """A time step is longer than an explicit solver can take; it is cut by the solver's rule."""
+
+
+class TrainingWarning(UserWarning):
+    """A lane's loss is not finite, or a checkpoint cannot be written; the training goes on."""

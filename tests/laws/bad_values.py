@@ -299,3 +299,45 @@ def broadcast_with(*shape: int) -> Fine:
 
 def layer_with_times(v: Any, base: Any) -> bool:
     return False  # another layer would need another x
+
+
+def count(v: Any) -> bool:
+    return isinstance(v, Integral) and not isinstance(v, bool | np.bool_) and v < 2**31
+
+
+def one(v: Any, fits: Callable[[Any], bool]) -> bool:
+    """One value, also in an array without dimensions; a model has no lanes."""
+    try:
+        if isinstance(v, torch.Tensor | np.ndarray | np.generic):
+            v = v.tolist()
+        v = v[0] if isinstance(v, list | tuple) and len(v) == 1 else v
+        return bool(fits(v))
+    except Exception:
+        return False
+
+
+def finite(v: Any, base: Any) -> bool:
+    return same(v, base) and bool(v.isfinite().all())
+
+
+def target(v: Any, base: Any) -> bool:
+    """Of every sample, or of the last one."""
+    shapes = (base.shape, (len(base), base.shape[-1]))
+    return dense(v) and v.shape in shapes and v.is_floating_point() and bool(v.isfinite().all())
+
+
+def weights(v: Any, base: Any) -> bool:
+    """Of samples, or of rows."""
+    if v is None:
+        return True
+    if not dense(v) or v.is_complex() or v.shape not in (base.shape, base.shape[:1]):
+        return False
+    return bool((v.double() >= 0).all() and v.double().isfinite().all() and v.double().sum() > 0)
+
+
+def seed_number(v: Any, base: Any) -> bool:
+    return isinstance(v, Integral) and not isinstance(v, bool | np.bool_) and 0 <= v < 2**63
+
+
+def new_file(v: Any, base: Any) -> bool:
+    return v is None or (isinstance(v, str | Path) and v not in ("", "\0"))

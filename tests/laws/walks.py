@@ -24,19 +24,24 @@ from .bad_values import (
     any_length,
     any_length_of_pack,
     broadcast_with,
+    count,
     dense,
     device,
     dimension,
     dtype,
     edges,
+    finite,
     flag,
     gradient_norm,
     index,
     layer_with_times,
     neurons,
     never,
+    new_file,
     no_unit,
     nothing,
+    number,
+    one,
     one_time,
     pair,
     positive_time,
@@ -44,18 +49,21 @@ from .bad_values import (
     recurrent,
     same,
     same_or_none,
+    seed_number,
     seeds,
     share,
     shared_or_own,
     size,
     solver,
     stamps,
+    target,
     time_of_function,
     time_of_layer,
     time_of_pack,
     time_or_none,
     unfolds,
     watched,
+    weights,
 )
 
 
@@ -109,6 +117,37 @@ def layer_walk(
     if "hx" in takes:
         given["hx"], fine["hx"] = None, nothing
     return Walk(call, given, fine)
+
+
+def fit_walk(trained: nn.Module) -> Walk:
+    """Of a model with one output; no file is written."""
+    given = {
+        "model": trained, "x": draw(B, L, I), "y": draw(B, L, 1), "epochs": 2, "lr": 0.01,
+        "dt": draw(B, L), "lengths": None, "observed": None, "weight": draw(B, L).abs(),
+        "validation": (draw(B, L, I), draw(B, L, 1)), "patience": 3, "schedule": "one-cycle",
+        "weight_decay": 0.1, "clip": 1.0, "batch_size": 2, "loss": "mse", "warm_up": 1,
+        "dt_scale": 2.0, "progress": False, "seed": 0, "checkpoint": None,
+        "checkpoint_seconds": 1.0,
+    }  # fmt: skip
+    fine: dict[str, Fine] = {
+        "model": lambda v, base: isinstance(v, SequenceModel), "x": finite, "y": target,
+        "epochs": lambda v, base: one(v, lambda n: count(n) and n >= 1),
+        "lr": lambda v, base: one(v, lambda n: number(n) and 0 <= n <= 1e308),
+        "dt": time_of_layer, "lengths": row_lengths, "observed": arrivals,
+        "weight": weights, "validation": lambda v, base: v is base,
+        "patience": lambda v, base: one(v, lambda n: n is None or (count(n) and n >= 1)),
+        "schedule": lambda v, base: one(v, lambda n: n in ("constant", "one-cycle")),
+        "weight_decay": lambda v, base: one(v, lambda n: number(n) and 0 <= n <= 10),
+        "clip": lambda v, base: one(v, lambda n: n is None or (number(n) and 0 < n <= 1e300)),
+        "batch_size": lambda v, base: v is None or (count(v) and v >= 1),
+        "loss": lambda v, base: v in ("mse", "cross_entropy") if isinstance(v, str) else False,
+        "warm_up": lambda v, base: count(v) and 0 <= v < L,
+        "dt_scale": lambda v, base: one(v, lambda n: number(n) and 1e-30 <= n <= 1e30),
+        "progress": flag, "seed": seed_number,
+        "checkpoint": new_file,
+        "checkpoint_seconds": lambda v, base: number(v) and v >= 0,
+    }  # fmt: skip
+    return Walk(torchliquid.fit, given, fine)
 
 
 def lstm_walk(call: Callable[..., Any], lead: tuple[int, ...] = ()) -> Walk:
@@ -165,8 +204,8 @@ def rate_walk(call: Callable[..., Any], gates: int, rate: str) -> Walk:
 
 def synaptic_walk(call: Callable[..., Any]) -> Walk:
     given: dict[str, Any] = {"x": draw(B, L, I), "h0": draw(B, H)}
-    for prefix, count in (("", H * H), ("sensory_", I * H)):
-        given |= {f"{prefix}{name}": draw(count) for name in ("sigma", "mu", "w", "erev")}
+    for prefix, many in (("", H * H), ("sensory_", I * H)):
+        given |= {f"{prefix}{name}": draw(many) for name in ("sigma", "mu", "w", "erev")}
     given |= {name: draw(H) for name in ("gleak", "vleak", "cm")}
     given |= {"input_w": draw(I), "input_b": draw(I)}
     every, sensory = functional.synaptic.__globals__["all_pairs"](H, H), None
@@ -306,6 +345,7 @@ def walks(folder: Path) -> dict[str, Walk]:
                    if n not in ("lengths", "observed")},
             },
         ),
+        "fit": fit_walk(model(LTC(I, H, batch_first=True))),
         "save": Walk(
             torchliquid.save, {"model": ltc, "folder": folder / "new"},
             {"model": recurrent, "folder": lambda v, b: isinstance(v, str | Path) and v != "\0"},
@@ -335,7 +375,7 @@ def walks(folder: Path) -> dict[str, Walk]:
 NAMES = (
     *("watch", "LTC.ablate", "LTC.step-deep", "LTC.forward-both", "LTC.time_constants-both"),
     *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
-    *("time_constants", "plot_time_constants", "save", "load"),
+    *("time_constants", "plot_time_constants", "save", "load", "fit"),
     *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps", "fill_missing"),
     *("SequenceModel.forward-LSTM", "SequenceModel.forward-GRU"),
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),

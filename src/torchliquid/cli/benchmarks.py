@@ -55,7 +55,7 @@ def _given(kind: Any, namespace: argparse.Namespace) -> tuple[Any, "Protocol"]:
     """The options of the task, and the protocol, of what was given and the command's defaults."""
     from torchliquid.bench.config import Protocol, make_protocol
     from torchliquid.bench.options import arguments_of
-    from torchliquid.bench.run.lane_adam import check_schedule
+    from torchliquid.bench.run.training import check_optimiser
     from torchliquid.bench.tasks.shifts import SHIFTS, check_shifts
 
     names = {field.name for field in dataclasses.fields(kind.options)}
@@ -72,7 +72,7 @@ def _given(kind: Any, namespace: argparse.Namespace) -> tuple[Any, "Protocol"]:
     if rate is not None and "learning_rate" not in training and protocol.trials == 1:
         protocol = dataclasses.replace(protocol, learning_rate=rate)
     check_shifts(protocol.shifts, protocol.severities)
-    check_schedule(protocol.schedule, protocol.weight_decay)
+    check_optimiser(protocol.schedule, protocol.weight_decay)
     return options, protocol
 
 

@@ -16,15 +16,30 @@ for. Forward-mode derivatives (`torch.func.jvp`, `torch.autograd.forward_ad`) ru
 so do exports (`torch.export`, `torch.jit.trace`, ONNX): their graphs then hold plain operations.
 """
 
+from torchliquid.kernels._bindings.fit import (
+    BETAS,
+    DIVERGED,
+    ENDED,
+    EPSILON,
+    LOSSES,
+    STOPPED,
+    TRAINING,
+    Lanes,
+    Rows,
+    Training,
+    read_times,
+    training_bytes,
+)
 from torchliquid.kernels._bindings.layers import (
     CTRNN,
     DECAY_GRU,
     GRU,
     LSTM,
     KernelCell,
+    Plan,
     ltc_cell,
 )
-from torchliquid.kernels._buffers import empty_cache
+from torchliquid.kernels._buffers import empty_cache, memory
 from torchliquid.kernels._dispatch import (
     BACKENDS,
     VARIABLE,
@@ -45,13 +60,24 @@ from torchliquid.kernels._dispatch import (
 
 __all__ = [
     "BACKENDS",
+    "BETAS",
     "CTRNN",
     "DECAY_GRU",
+    "DIVERGED",
+    "ENDED",
+    "EPSILON",
     "GRU",
+    "LOSSES",
     "LSTM",
+    "STOPPED",
+    "TRAINING",
     "VARIABLE",
     "KernelCell",
     "LTCStepper",
+    "Lanes",
+    "Plan",
+    "Rows",
+    "Training",
     "backend",
     "empty_cache",
     "gated_model",
@@ -62,8 +88,11 @@ __all__ = [
     "ltc_cell",
     "ltc_model",
     "ltc_stepper",
+    "memory",
     "native_build",
     "rate_cell",
+    "read_times",
     "synaptic",
+    "training_bytes",
     "try_fast_layers",
 ]

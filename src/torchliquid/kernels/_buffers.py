@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 
-def _memory() -> int:
+def memory() -> int:
     """Bytes of memory that this process may use, as far as the system says; else 8 GiB."""
     try:
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -38,7 +38,7 @@ class SavedBuffer:
     stays, however large. `empty_cache` drops all.
     """
 
-    LIMIT: ClassVar[int] = _memory() // 8
+    LIMIT: ClassVar[int] = memory() // 8
     IDLE: ClassVar[float] = 60.0
     # Longest unused first. Only single operations of lists, which threads cannot tear apart: a
     # lock would not do, because garbage collection may call __del__ in the middle of anything.

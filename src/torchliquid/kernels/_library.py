@@ -66,6 +66,8 @@ class Library:
                 self._kernels[f"{name}_{direction}"] = kernel
         self._run = handle.tl_run
         self._run.argtypes = [ctypes.c_char_p]
+        self._fit = handle.tl_fit_all
+        self._fit.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
 
     def call(self, name: str, arguments: bytes) -> None:
         """Run a kernel on a packed struct."""
@@ -78,6 +80,11 @@ class Library:
             return False
         self._check(code, "of a sequence")
         return True
+
+    def fit(self, trainings: Sequence[ctypes.Structure], threads: int) -> None:
+        """Run trainings, structs of tl_fit, side by side."""
+        pointers = (ctypes.c_void_p * len(trainings))(*map(ctypes.addressof, trainings))
+        self._check(self._fit(pointers, len(trainings), threads), "fit")
 
     def _check(self, code: int, name: str) -> None:
         if code == 1:

@@ -69,7 +69,7 @@ def masked(interface: Interface, x: Any, h0: Any, dt: Any, lengths: Any) -> Mask
         )
     outer, inner = x.shape[-3:-1]
     B, L = (outer, inner) if interface.batch_first else (inner, outer)
-    ends = _checked(lengths, B, L).to(x.device)
+    ends = check_lengths(lengths, B, L).to(x.device)
     steps = torch.arange(L, device=x.device)
     real = steps < ends[:, None] if interface.batch_first else steps[:, None] < ends
     if isinstance(dt, Tensor) and dt.dim() == 1:
@@ -130,7 +130,12 @@ def _alike(
     return padded
 
 
-def _checked(lengths: Any, B: int, L: int) -> Tensor:
+def check_lengths(lengths: Any, B: int, L: int) -> Tensor:
+    """Real samples of B padded rows of L: integers from 1 to L ``(B,)``.
+
+    Raises:
+        TorchliquidError: another shape or type, or numbers that do not fit.
+    """
     expected = f"{B} integers from 1 to {L}, one for each row"
     if isinstance(lengths, Tensor):
         check_tensor("lengths", lengths, f"of {expected}")

@@ -118,7 +118,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         self._is_single = self.num_layers == 1 and not (self.bidirectional or self.proj_size)
         self._forget_contexts()
         suffixes = list(self.stack(False).suffixes())
-        self._every_name = tuple(name_at(n, s) for s in suffixes for n in self.weight_names)
+        self.every_name = tuple(name_at(n, s) for s in suffixes for n in self.weight_names)
         self._register(device, dtype)
         self.reset_parameters()
 
@@ -480,7 +480,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         kernel = self.kernel_cell()
         if kernel is None:
             return None
-        names = self._every_name
+        names = self.every_name
         if self.bias and any(w is None for w in map(weights.get, names)):
             return None  # a weight is somewhere else
         if self.proj_size or (self.training and self._dropout) or self._kept is not None:

@@ -53,7 +53,7 @@ def fill_missing(
             "(L, B, I) or (B, L, I)"
         )
     arrived = ~x.isnan() if observed is None else observed
-    _check_mask(arrived, x, (tuple(x.shape),), f"{tuple(x.shape)}")
+    check_mask(arrived, x, (tuple(x.shape),), f"{tuple(x.shape)}")
     time = 1 if check_flag("batch_first", batch_first) and x.dim() == 3 else 0
     held = _forward_fill(x, arrived, time)
     if not check_flag("indicator", indicator):
@@ -105,15 +105,20 @@ def check_observed(interface: Interface, x: Tensor, observed: Any) -> Tensor:
     shape = x.shape[-3:]
     shapes = tuple(shape[:-1]), tuple(shape)
     expected = f"{shapes[0]}, for samples, or {shapes[1]}, for their features"
-    mask = _check_mask(observed, x, shapes, expected)
+    mask = check_mask(observed, x, shapes, expected)
     if x.dim() == 2:
         return mask.unsqueeze(0)
     return mask if interface.batch_first else mask.transpose(0, 1)
 
 
-def _check_mask(
+def check_mask(
     observed: Any, x: Tensor, shapes: tuple[tuple[int, ...], ...], expected: str
 ) -> Tensor:
+    """A mask of one of these shapes.
+
+    Raises:
+        TorchliquidError: another type, shape or device.
+    """
     mask = check_tensor("observed", observed, f"of booleans {expected}")
     if mask.dtype != torch.bool or tuple(mask.shape) not in shapes:
         raise TorchliquidError(

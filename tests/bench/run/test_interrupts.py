@@ -19,7 +19,7 @@ INTERRUPTED = "torchliquid: interrupted; what had finished is kept: call again\n
 
 
 def arguments(out, processes):
-    return ["bench", "article", "--lanes", "2", "--epochs", "1000", "--models", MODELS, "--steps",
+    return ["bench", "article", "--lanes", "2", "--epochs", "50000", "--models", MODELS, "--steps",
             "60", "--train", "40", "--processes", str(processes), "--out", str(out)]  # fmt: skip
 
 

@@ -316,7 +316,7 @@ def test_a_worker_that_is_killed(tmp_path, small):
             os.kill(worker.pid, signal.SIGKILL)
             killed.append((model, worker.pid))
 
-    protocol = dataclasses.replace(PROTOCOL, epochs=5_000)
+    protocol = dataclasses.replace(PROTOCOL, epochs=500_000)
     run(small(), ("persistence",), protocol, tmp_path, processes=0)
     with pytest.raises(TorchliquidError, match="a worker process died") as caught:
         run(small(), ("persistence", "GRU-2"), protocol, tmp_path, processes=1, report=kill)
@@ -333,7 +333,7 @@ def test_an_error_in_a_worker_reaches_the_caller(tmp_path, small):
         if epoch and not (tmp_path / "models").exists():
             (tmp_path / "models").write_text("a file where the models would go")
 
-    protocol = dataclasses.replace(PROTOCOL, epochs=2_000)
+    protocol = dataclasses.replace(PROTOCOL, epochs=50_000)
     with pytest.raises(TorchliquidError, match=r"cannot (save to|write) .*models"):
         run(small(), ("GRU-2",), protocol, tmp_path, processes=1, report=spoil)
     assert not files(tmp_path)

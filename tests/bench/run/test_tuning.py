@@ -10,7 +10,6 @@ import torch
 
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import find
-from torchliquid.bench.run.lane_adam import LaneAdam, cycled
 from torchliquid.bench.run.runner import compute
 from torchliquid.bench.run.training import Trial, train
 from torchliquid.bench.run.tuning import (
@@ -135,62 +134,6 @@ def test_a_cycle_that_ends_early_is_the_beginning_of_the_whole(small):
 # --- steps --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
-@pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_steps_are_those_of_torch(schedule, decay):
-    from torchliquid import LTC, Pack, SequenceModel
-
-    def model(_):
-        return SequenceModel(LTC(1, 3, batch_first=True), 1)
-
-    pack, alone = Pack(model, [5]), Pack(model, [5]).lane(0)
-    steps = LaneAdam(pack, [0.02], [schedule], [decay], 12)
-    adam = torch.optim.AdamW(alone.parameters(), lr=0.02, weight_decay=decay)
-    torchs = None
-    if schedule == "one-cycle":
-        torchs = torch.optim.lr_scheduler.OneCycleLR(adam, 0.02, total_steps=12,
-                                                     cycle_momentum=False)  # fmt: skip
-    x = torch.randn(4, 9, 1)
-    for epoch in range(12):
-        for run, optimiser in ((pack, steps), (alone, adam)):
-            optimiser.zero_grad()
-            run(x)[0].square().mean().backward()
-        assert 0.02 * (cycled(epoch, 12) if torchs else 1) == pytest.approx(
-            adam.param_groups[0]["lr"]
-        )
-        steps.step(epoch)
-        adam.step()
-        if torchs and epoch < 11:
-            torchs.step()
-    for name, value in alone.state_dict().items():
-        torch.testing.assert_close(pack.lane(0).state_dict()[name], value, rtol=1e-4, atol=1e-5)
-
-
-def test_plain_steps_are_torchs_to_the_bit():
-    from torchliquid import LTC, Pack, SequenceModel
-
-    def pack():
-        return Pack(lambda _: SequenceModel(LTC(1, 3, batch_first=True), 1), range(4))
-
-    ours, theirs = pack(), pack()
-    steps = LaneAdam(ours, 0.01, "constant", 0.0, 30)
-    adam = torch.optim.Adam(theirs.parameters(), lr=0.01, foreach=False)
-    x = torch.randn(4, 9, 1)
-    for epoch in range(30):
-        for run, optimiser in ((ours, steps), (theirs, adam)):
-            optimiser.zero_grad()
-            run(x)[0].square().mean(dim=(1, 2, 3)).sum().backward()
-        steps.step(epoch)
-        adam.step()
-    for name, value in theirs.state_dict().items():
-        assert torch.equal(ours.state_dict()[name], value)
-
-
-@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
-def test_short_cycles(epochs):
-    assert all(0 < cycled(e, epochs) <= 1 for e in range(epochs))
-
-
 def test_trials_begin_with_weights_of_their_own():
     protocol = Protocol(lanes=30, trials=30)
     seeds = protocol.weight_seeds() + protocol.trial_seeds(30)
@@ -234,7 +177,8 @@ def test_a_liquid_model_finds_the_dt_that_a_task_needs():
 def test_progress_counts_trials_as_well(table):
     heard = []
     compute(table(), network("LTC-2"), Protocol(2, 3, trials=2), heard.append)
-    assert heard == [1, 2, 3, 4, 5, 6]
+    assert heard == sorted(set(heard))
+    assert {3, 6} <= {*heard} <= {*range(1, 7)}
 
 
 # --- tasks that can be drawn again ---------------------------------------------------------------

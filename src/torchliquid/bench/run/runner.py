@@ -29,13 +29,12 @@ from torchliquid.bench.environment import environment_facts
 from torchliquid.bench.models.methods import METHODS
 from torchliquid.bench.models.registry import Model, find
 from torchliquid.bench.run.free_run import lyapunov_times, of_method, of_pack, runs_free
-from torchliquid.bench.run.lane_adam import check_schedule
 from torchliquid.bench.run.probe import probe
 from torchliquid.bench.run.processes import NoRoomError, in_slots, start_worker
 from torchliquid.bench.run.scoring import per_lane, score
 from torchliquid.bench.run.shifting import under_shifts
 from torchliquid.bench.run.store import Run, Store, lock_folder
-from torchliquid.bench.run.training import Progress, seconds_alone, train
+from torchliquid.bench.run.training import Progress, check_optimiser, seconds_alone, train
 from torchliquid.bench.run.tuning import is_tuned, passes, tune, tuned
 from torchliquid.bench.run.windows import predict, predict_along
 from torchliquid.bench.tasks.shifts import check_shifts
@@ -292,7 +291,7 @@ def check(models: Sequence[str], protocol: Protocol, processes: int | None) -> l
             f"{LARGEST_RATE:g}; 0.01 is the default"
         )
     check_shifts(protocol.shifts, protocol.severities)
-    check_schedule(protocol.schedule, protocol.weight_decay)
+    check_optimiser(protocol.schedule, protocol.weight_decay)
     if protocol.seed < 0:
         raise TorchliquidError(f"seed is {protocol.seed}: give an integer of at least 0")
     if processes is not None and processes < 0:

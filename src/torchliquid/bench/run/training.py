@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import Model
-from torchliquid.bench.run.lane_adam import LaneAdam
 from torchliquid.bench.run.windows import (
     Ready,
     Windows,
@@ -22,14 +22,17 @@ from torchliquid.bench.run.windows import (
     training_windows,
 )
 from torchliquid.bench.tasks.task import Task
-from torchliquid.errors import LongStepWarning
-from torchliquid.nn import Pack
+from torchliquid.errors import LongStepWarning, TorchliquidError, TrainingWarning
+from torchliquid.nn import Pack, SequenceModel
+from torchliquid.training import Options, Trainer, check_schedule
 
 Progress = Callable[[int], None]
 EVALUATIONS = 50
 """Epochs at which the curves are taken, spread evenly; the best on validation is one of them."""
 ALONE_SECONDS = 2.0
 """How long one model alone is timed, if so long that three epochs are done by then."""
+MEASURED = 0.01
+"""Seconds that are measured at once."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,14 @@ class Trained:
     best: NDArray[np.float64]
 
 
+def check_optimiser(schedule: Any, weight_decay: Any) -> None:
+    """Refuse what is no schedule, or no decay."""
+    check_schedule(schedule)
+    number = isinstance(weight_decay, int | float) and not isinstance(weight_decay, bool)
+    if not number or not 0 <= weight_decay < 10:
+        raise TorchliquidError(f"weight_decay is {weight_decay!r}: give a number from 0 to 10")
+
+
 def train(
     task: Task,
     model: Model,
@@ -76,13 +87,14 @@ def train(
 
     The loss is the mean squared error over the training steps whose target is there. With a
     validation part, each lane keeps the weights of its best evaluated epoch there; without, those
-    of the last epoch. A lane that diverges goes on diverging: it never touches another.
+    of the last epoch. A lane that diverges, and has no best epoch, ends with weights that are NaN:
+    it never touches another.
 
     Args:
         task: gives data and split.
         model: a network, not a classical model.
         protocol: see `Protocol`.
-        progress: called with the number of finished epochs.
+        progress: called every so often with the number of finished epochs.
         trials: one a lane, instead of the protocol's lanes and rate: settings to be compared on
             the validation part. The test part is not looked at.
     """
@@ -91,42 +103,66 @@ def train(
     if trials is not None and model.takes_dt:
         scale = torch.tensor([trial.dt for trial in trials])
     pack = Pack(lambda seed: model.build(task), seeds)
-    width = len(pack) * model.hidden
-    windows = training_windows(task, model, scale).ready(width)
-    optimiser = _optimiser(pack, protocol, trials)
-    curves = _Curves(task, model, pack, windows, scale, with_test=trials is None)
+    windows = training_windows(task, model, scale)
+    trainer = _trainer(pack, windows, protocol, trials)
+    ready = windows.ready(len(pack) * model.hidden)
+    curves = _Curves(task, model, pack, ready, scale, with_test=trials is None)
     every = max(1, protocol.epochs // EVALUATIONS)
-    seconds = evaluating = 0.0
-    for epoch in range(protocol.epochs + 1):
-        start = time.perf_counter()
-        if epoch % every == 0 or epoch == protocol.epochs:
+    evaluating = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrainingWarning)  # results say which lanes diverged
+        for epoch in (*range(0, protocol.epochs, every), protocol.epochs):
+            for done in trainer.epochs_until(epoch):
+                progress(done)
+            start = time.perf_counter()
+            trainer.give_weights()
             curves.take(epoch)
             evaluating += time.perf_counter() - start
-        if epoch == protocol.epochs:
-            break
-        start = time.perf_counter()
-        optimiser.zero_grad()
-        windows.backward(pack)
-        optimiser.step(epoch)
-        seconds += time.perf_counter() - start
-        progress(epoch + 1)
+    if trainer.epoch < protocol.epochs:  # every lane diverged before
+        progress(protocol.epochs)
     if task.valid:
         curves.restore_best()
-    return Trained(pack, curves.arrays(), seconds / protocol.epochs, evaluating, curves.best)
+    else:
+        _mark_diverged(pack, trainer)
+    seconds = trainer.seconds / protocol.epochs
+    return Trained(pack, curves.arrays(), seconds, evaluating, curves.best)
 
 
-def _optimiser(pack: Pack, protocol: Protocol, trials: Sequence[Trial] | None) -> LaneAdam:
-    epochs = protocol.cycle or protocol.epochs
-    if trials is None:
-        rate = float(protocol.learning_rate)
-        return LaneAdam(pack, rate, protocol.schedule, protocol.weight_decay, epochs)
-    return LaneAdam(
-        pack,
-        [trial.learning_rate for trial in trials],
-        [trial.schedule for trial in trials],
-        [trial.weight_decay for trial in trials],
-        epochs,
+def _trainer(
+    model: Pack | SequenceModel,
+    windows: Windows,
+    protocol: Protocol,
+    trials: Sequence[Trial] | None,
+    epochs: int | None = None,
+) -> Trainer:
+    """The training of a model on windows, with the protocol's settings or each lane's own."""
+    lr: float | list[float] = float(protocol.learning_rate)
+    decay: float | list[float] = float(protocol.weight_decay)
+    schedule: str | list[str] = protocol.schedule
+    if trials is not None:
+        lr = [trial.learning_rate for trial in trials]
+        schedule = [trial.schedule for trial in trials]
+        decay = [trial.weight_decay for trial in trials]
+    options = Options(
+        epochs=epochs or protocol.epochs,
+        lr=lr,
+        schedule=schedule,
+        weight_decay=decay,
+        cycle=protocol.cycle,
+        dt=windows.dt,
+        weight=~windows.target.isnan(),
     )
+    return Trainer(model, windows.x, windows.target.nan_to_num().unsqueeze(-1), options)
+
+
+@torch.no_grad()
+def _mark_diverged(pack: Pack, trainer: Trainer) -> None:
+    """A lane that diverged, and has no best epoch, has no weights to be judged by."""
+    ends = trainer.history().ends
+    for parameter in pack.parameters():
+        for lane, end in enumerate(ends):
+            if end == "diverged":
+                parameter[lane] = torch.nan
 
 
 def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
@@ -136,20 +172,20 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     windows = training_windows(task, model)
     if windows.x.dim() == 4:
         windows = Windows(windows.x[0], windows.target[0], windows.dt)
-    ready = windows.ready(model.hidden)
-    optimiser = LaneAdam(single, protocol.learning_rate, "constant", 0.0, protocol.epochs)
     taken: list[float] = []
+    epochs = 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # said of the pack
-        while len(taken) < min(20, 2 + protocol.epochs):
-            start = time.perf_counter()
-            optimiser.zero_grad()
-            ready.backward(single)
-            optimiser.step(len(taken))
-            taken.append(time.perf_counter() - start)
-            if len(taken) >= 3 and sum(taken) > ALONE_SECONDS:
+        warnings.simplefilter("ignore", TrainingWarning)
+        trainer = _trainer(single, windows, protocol, None, epochs=2**30)
+        while len(taken) < 12 and not trainer.ended:
+            before = trainer.seconds
+            trainer.advance(epochs)
+            taken.append((trainer.seconds - before) / epochs)
+            epochs = max(1, min(1000, int(MEASURED / max(taken[-1], 1e-9))))
+            if len(taken) >= 3 and trainer.seconds > ALONE_SECONDS:
                 break
-    return float(np.median(taken[2:]))
+    return float(np.median(taken[min(2, len(taken) - 1) :]))
 
 
 class _Curves:

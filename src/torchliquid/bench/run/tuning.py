@@ -15,10 +15,10 @@ import numpy as np
 
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import Model
-from torchliquid.bench.run.lane_adam import SCHEDULES
 from torchliquid.bench.run.training import Progress, Trial, train
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning
+from torchliquid.training import SCHEDULES
 
 RATES = (1e-3, 5e-2)
 DTS = (0.1, 10.0)

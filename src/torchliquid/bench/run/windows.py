@@ -52,12 +52,6 @@ class Ready(NamedTuple):
     parts: list[tuple[Tensor, Tensor | None, Tensor, Tensor]]
     targets: Tensor
 
-    def backward(self, model: Pack | SequenceModel) -> None:
-        """Add the gradients of the mean squared error of each lane up in the weights."""
-        for part in self.parts:
-            # per lane: the lanes' losses are summed, so each lane's gradient is its own mean's
-            (_squares(model, *part) / self.targets).sum().backward()
-
     @torch.no_grad()
     def error(self, model: Pack | SequenceModel) -> Tensor:
         """The mean squared error of each lane (a model alone is one), in the output's unit."""

@@ -51,7 +51,7 @@ from typing import Any
 from torchliquid.bench.config import SEVERITIES, Protocol, make_protocol
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.options import check_known, check_table, nearest, read
-from torchliquid.bench.run.lane_adam import check_schedule
+from torchliquid.bench.run.training import check_optimiser
 from torchliquid.bench.run.tuning import TUNABLE
 from torchliquid.bench.tasks.kinds import KINDS, protocol_for
 from torchliquid.bench.tasks.shifts import SHIFTS, check_shifts
@@ -198,7 +198,7 @@ def _protocol(table: Any) -> Protocol:
                 f"{', '.join(TUNABLE)}"
             )
     protocol = make_protocol(table)
-    check_schedule(protocol.schedule, protocol.weight_decay)
+    check_optimiser(protocol.schedule, protocol.weight_decay)
     return protocol
 
 

@@ -141,6 +141,7 @@ class Run:
         self.clean: Tensor | None = None
         self.timed = False
         self.alive: list[Any] = []  # whose addresses a program holds
+        self.gradients: list[Tensor | None] = []  # of the weights, where to write them
 
     # ---- forward ------------------------------------------------------------------------------
 
@@ -358,7 +359,7 @@ class Run:
         self.alive = [grad_out, grad_last, grad_last_c]
         like = self.x
         needs_weights = needs[4:]
-        of_weights = [
+        of_weights = self.gradients or [
             torch.empty_like(w) if w is not None and need else None
             for w, need in zip(self.weights, needs_weights, strict=True)
         ]
