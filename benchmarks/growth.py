@@ -30,7 +30,7 @@ AXES: dict[str, tuple[str, list[int]]] = {
     "B": ("batch B", [1, 4, 16, 64, 256, 1024]),
     "H": ("neurons H", [4, 8, 16, 32, 64, 128, 256, 512]),
     "unfolds": ("unfolds K", [1, 2, 3, 6, 12]),
-    "lanes": ("lanes of a pack (LTC-8, B 1, I 1)", [1, 10, 30, 100, 300, 1000]),
+    "lanes": ("lanes of a pack (LTC-8, B 1, I 1)", [1, 10, 30, 100, 300, 1000, 4000]),
 }
 STYLES = {
     "LTC native": ("#0b6e4f", "-"),

@@ -33,7 +33,7 @@ def _lstm() -> nn.Module:
     return nn.LSTM(1, 16, batch_first=True)
 
 
-def fitted(make: Callable[[], nn.Module], lanes: int | None, epochs: int) -> Any:
+def fitted(make: Callable[[], nn.Module], lanes: int | None, epochs: int, threads: int = 1) -> Any:
     """Epochs of `fit`, each a training step, against a step of one nn.LSTM-16 under torch."""
 
     def build() -> tuple[Step, Step, int]:
@@ -41,7 +41,13 @@ def fitted(make: Callable[[], nn.Module], lanes: int | None, epochs: int) -> Any
         one = lambda _: model_of(make())  # noqa: E731
         model = one(0) if lanes is None else tl.Pack(one, range(lanes))
         other = train_step(model_of(_lstm()), x, y)
-        return lambda: tl.fit(model, x, y, epochs=epochs, lr=1e-3), other, epochs * (lanes or 1)
+
+        def ours() -> None:
+            torch.set_num_threads(threads)
+            tl.fit(model, x, y, epochs=epochs, lr=1e-3)
+            torch.set_num_threads(1)
+
+        return ours, other, epochs * (lanes or 1)
 
     return build
 
@@ -155,8 +161,13 @@ def training_cases() -> list[Case]:
              same_as_loop(_lstm, 5)),
         Case("P4", "24 LSTM-16, 64 windows of 200, an epoch, a lane", against, (1, 1), windows,
              _nothing),
-        Case("P10", "fit 4,000 LTC-8, a lane", against, (130, 130), fitted(_ltc, 4000, 3),
-             _nothing),
+        *(
+            Case("P10", f"fit {lanes:,} LTC-8, a lane", against, (130, 130),
+                 fitted(_ltc, lanes, 3), _nothing)
+            for lanes in (400, 1000, 4000)
+        ),
+        Case("P10b", "fit 1,000 LTC-8, a lane, on two threads (wall: less)", against, (130, 130),
+             fitted(_ltc, 1000, 3, threads=2), _nothing),
     ]  # fmt: skip
     for name, given, depth, layer in (
         ("dt (B, L)", _dt, 1, {}),

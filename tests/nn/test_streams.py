@@ -7,7 +7,8 @@ import torch
 from torch.nn.utils import prune
 from torch.testing import assert_close
 
-from torchliquid import LTC, SequenceModel, functional
+from torchliquid import LTC, SequenceModel, functional, kernels
+from torchliquid.nn import CTRNN, DecayGRU
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -27,6 +28,28 @@ def test_steps_are_the_sequence(solver, unfolds, bias, dtype):
         assert_close(state, right.detach())
     assert_close(state, h[0].detach())
     assert not state.requires_grad
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("make", [CTRNN, DecayGRU])
+@pytest.mark.parametrize("hidden", [5, 40])
+def test_steps_of_other_cells_are_the_sequence(make, bias, layers, hidden):
+    layer = make(2, hidden, layers, bias=bias, dt=0.3)
+    for rows in ((), (3,), (40,)):
+        x = torch.randn(6, *rows, 2)
+        _, last = layer(x, dt=0.3)
+        state = None
+        for sample in x:
+            state = layer.step(sample, state)
+        assert_close(state, last.detach().view(state.shape))
+    if kernels.backend() == "native":
+        assert all(stepper is not None for stepper in layer._steppers)
+    first = layer.step(x[0], None)
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(layer.weight_hh_l0 * 2)
+        layer.weight_ih_l0.copy_(layer.weight_ih_l0 * 2)
+    assert not torch.equal(layer.step(x[0], None), first)  # it reads the weights as they are
 
 
 @pytest.mark.parametrize("batch_first", [True, False])

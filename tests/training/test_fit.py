@@ -373,6 +373,12 @@ def test_values_that_do_not_count_may_be_anything(engine):
         torch.testing.assert_close(p, q)
 
 
+def test_it_trains_where_gradients_are_switched_off(engine):
+    with torch.no_grad():
+        history = tl.fit(model_of(), *series(), epochs=20, lr=0.03)
+    assert history.loss[-1] < history.loss[0]
+
+
 def test_the_mode_is_as_before(engine):
     model = model_of().eval()
     tl.fit(model, *series(), epochs=1)

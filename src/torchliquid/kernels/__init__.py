@@ -30,20 +30,20 @@ from torchliquid.kernels._bindings.fit import (
     read_times,
     training_bytes,
 )
-from torchliquid.kernels._bindings.layers import (
+from torchliquid.kernels._bindings.layers import Plan
+from torchliquid.kernels._bindings.stages import (
     CTRNN,
     DECAY_GRU,
     GRU,
     LSTM,
     KernelCell,
-    Plan,
     ltc_cell,
 )
 from torchliquid.kernels._buffers import empty_cache, memory
 from torchliquid.kernels._dispatch import (
     BACKENDS,
     VARIABLE,
-    LTCStepper,
+    Stepper,
     backend,
     gated_model,
     gru,
@@ -51,9 +51,9 @@ from torchliquid.kernels._dispatch import (
     lstm,
     ltc,
     ltc_model,
-    ltc_stepper,
     native_build,
     rate_cell,
+    stepper,
     synaptic,
     try_fast_layers,
 )
@@ -73,10 +73,10 @@ __all__ = [
     "TRAINING",
     "VARIABLE",
     "KernelCell",
-    "LTCStepper",
     "Lanes",
     "Plan",
     "Rows",
+    "Stepper",
     "Training",
     "backend",
     "empty_cache",
@@ -87,11 +87,11 @@ __all__ = [
     "ltc",
     "ltc_cell",
     "ltc_model",
-    "ltc_stepper",
     "memory",
     "native_build",
     "rate_cell",
     "read_times",
+    "stepper",
     "synaptic",
     "training_bytes",
     "try_fast_layers",

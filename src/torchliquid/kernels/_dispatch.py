@@ -25,7 +25,7 @@ from torchliquid.kernels import (
     _ltc_operator as _ltc_operator,  # registers what _bindings.ltc calls
 )
 from torchliquid.kernels._bindings import gated as native_gated
-from torchliquid.kernels._bindings import layers
+from torchliquid.kernels._bindings import layers, stages
 from torchliquid.kernels._bindings import linear as native_linear
 from torchliquid.kernels._bindings import ltc as native_ltc
 from torchliquid.kernels._bindings import step as native_step
@@ -159,13 +159,13 @@ def ltc_model(
     if solver not in native_ltc.SOLVERS or readout_bias is None:
         y, last = slow(x, (h0,), dt, *weights, *head)
     else:
-        cell = layers.ltc_cell(solver, unfolds)
+        cell = stages.ltc_cell(solver, unfolds)
         y, last = _one_layer(cell, x, (h0,), dt, weights, head, slow)
     return y, last[0]
 
 
 def _one_layer(
-    cell: layers.KernelCell,
+    cell: stages.KernelCell,
     x: Tensor,
     states: tuple[Tensor, ...],
     dt: float | Tensor,
@@ -202,24 +202,22 @@ def _one_layer(
 
 
 try_fast_layers = fast_path.run_layers
-LTCStepper = native_step.Stepper
+Stepper = native_step.Stepper
 
 
-def ltc_stepper(weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -> LTCStepper | None:
-    """What runs single steps of these weights; None where nothing native does.
+def stepper(cell: stages.KernelCell, weights: tuple[Tensor | None, ...]) -> Stepper | None:
+    """What runs single steps of a layer with these weights; None where nothing native does.
 
-    ``weights`` are those of an LTC layer in its order: both matrices, bias, raw tau, target.
+    ``weights`` are parameters in the cell's order.
     """
-    weight_ih, weight_hh, _, tau, target = weights
-    if any(w is None for w in (weight_ih, weight_hh, tau, target)):
+    optional = (2,) if cell.kernel == "ltc" else (2, 3)
+    if any(w is None for k, w in enumerate(weights) if k not in optional):
         return None  # computed ones: they may be others at each step
-    if solver not in native_ltc.SOLVERS or not (
-        _native(0, *weights) and library.is_plain(*weights)
-    ):
+    if not (_native(0, *weights) and library.is_plain(*weights)):
         return None
     if any(r is not w for r, w in zip(library.readable(*weights), weights, strict=True)):
         return None  # of a copy it would not see the next change
-    return LTCStepper(weights, solver, unfolds)
+    return Stepper(cell, weights)
 
 
 def lstm(
@@ -259,7 +257,7 @@ State = Tensor | tuple[Tensor, Tensor]
 
 
 def rate_cell(
-    cell: layers.KernelCell,
+    cell: stages.KernelCell,
     x: Tensor,
     h0: Tensor,
     weights: tuple[Tensor | None, ...],
@@ -269,7 +267,7 @@ def rate_cell(
     """A cell whose last weight is a raw rate or time constant, of arguments that are checked.
 
     Args:
-        cell: `layers.CTRNN` or `layers.DECAY_GRU`.
+        cell: `stages.CTRNN` or `stages.DECAY_GRU`.
         x: ``(*S, B, L, I)``.
         h0: ``(*S, B, H)``.
         weights: as the cell lists them.
@@ -314,7 +312,7 @@ def gated_model(
     if readout_bias is None:
         y, last = slow(x, states, 1.0, *weights, *head)
     else:
-        cell = layers.LSTM if len(states) == 2 else layers.GRU
+        cell = stages.LSTM if len(states) == 2 else stages.GRU
         y, last = _one_layer(cell, x, states, 1.0, weights, head, slow)
     return y, last if len(last) == 2 else last[0]
 

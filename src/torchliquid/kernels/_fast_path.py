@@ -14,7 +14,8 @@ from torch.autograd import forward_ad
 
 from torchliquid._checks import longest_interval
 from torchliquid.kernels._bindings import layers
-from torchliquid.kernels._bindings.layers import KernelCell, Plan
+from torchliquid.kernels._bindings.layers import Plan
+from torchliquid.kernels._bindings.stages import KernelCell
 
 _LIMITS = {
     dtype: (torch.finfo(dtype).tiny, longest_interval(dtype))

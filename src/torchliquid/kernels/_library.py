@@ -213,7 +213,7 @@ def saved_for_backward(ctx: Any) -> tuple[Any, ...]:
     dtype = tensors[0].dtype
     for t, shape in zip(tensors, ctx.shapes, strict=True):
         if t is not None and not (
-            t.shape == shape and t.is_cpu and (t.dtype is dtype or t.dtype is torch.int64)
+            t.shape == shape and t.is_cpu and t.dtype in (dtype, torch.int64, torch.bool)
         ):
             raise TorchliquidError(
                 f"a tensor of shape {tuple(shape)} was saved for the backward pass, and is now "

@@ -1,8 +1,9 @@
 """One sample of a stream as a sequence of one: where no kernel takes the step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from torchliquid._checks import check_tensor
@@ -10,6 +11,32 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.nn._interface import Interface
 
 Run = Callable[[Tensor, Tensor | None, Any], tuple[Tensor, Tensor]]
+
+
+def step_through(
+    steppers: Sequence[Callable[..., Tensor | None] | None],
+    shape: tuple[int, ...],
+    x: Tensor,
+    state: Any,
+    dt: Any,
+    out: Any,
+) -> Tensor | None:
+    """One sample through the layers' steppers; None where one of them does not take it."""
+    for tensor in (x, state, out):
+        if tensor is not None and (not isinstance(tensor, Tensor) or tensor.is_nested):
+            return None
+    if state is None:
+        state = x.new_zeros(shape)
+    if out is None:
+        out = torch.empty_like(state)
+    if None in steppers or not state.shape == out.shape == shape:
+        return None
+    for layer, stepper in enumerate(steppers):
+        written = stepper(x, state[layer], dt, out[layer])  # type: ignore[misc]
+        if written is None:
+            return None
+        x = written
+    return out  # type: ignore[no-any-return]
 
 
 def step(

@@ -118,6 +118,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         self._is_single = self.num_layers == 1 and not (self.bidirectional or self.proj_size)
         self._forget_contexts()
         suffixes = list(self.stack(False).suffixes())
+        self._steppers: list[kernels.Stepper | None] = [None] * self.num_layers
         self.every_name = tuple(name_at(n, s) for s in suffixes for n in self.weight_names)
         self._register(device, dtype)
         self.reset_parameters()
@@ -505,7 +506,27 @@ class LiquidLayer(Watched, nn.Module, ABC):
         self, x: Tensor, state: Tensor | None, dt: Any, out: Tensor | None
     ) -> Tensor | None:
         """`step` by a kernel, for a layer that has one and arguments that are validated."""
-        return None
+        if self._is_plain:
+            stepper = self._stepper_of(0)
+            return None if stepper is None else stepper(x, state, dt, out)
+        if self.bidirectional or self.proj_size or self.is_ablated:
+            return None
+        steppers = [self._stepper_of(layer) for layer in range(self.num_layers)]
+        shape = (self.num_layers, *x.shape[:-1], self.hidden_size) if not x.is_nested else ()
+        return streams.step_through(steppers, shape, x, state, dt, out)
+
+    def _stepper_of(self, layer: int) -> kernels.Stepper | None:
+        count = len(self.weight_names)
+        names = self.every_name[layer * count : (layer + 1) * count]
+        weights = tuple(map(self._parameters.get, names))
+        cell, stepper = self.kernel_cell(), self._steppers[layer]
+        if cell is None or (stepper is None and kernels.backend() != "native"):
+            return None
+        if stepper is None or not stepper.fits(cell, weights):
+            if kernels.backend() != "native":
+                return None
+            stepper = self._steppers[layer] = kernels.stepper(cell, weights)
+        return stepper
 
     def time_constants(
         self,

@@ -107,11 +107,6 @@ class LTC(LiquidLayer):
             dtype=dtype,
         )
         self._warned = False
-        self._steppers: list[kernels.LTCStepper | None] = [None] * self.num_layers
-        suffixes = self.stack(False).suffixes()
-        self._step_names = [
-            tuple(name_at(name, suffix) for name in self.weight_names) for suffix in suffixes
-        ]
         self.solver = solver
         self.unfolds = unfolds
 
@@ -211,42 +206,6 @@ class LTC(LiquidLayer):
         if self._solver == "euler" and not self._warned:
             return None
         return super().try_fast_forward(*arguments, **named)
-
-    def _try_fast_step(
-        self, x: Tensor, state: Tensor | None, dt: float, out: Tensor | None
-    ) -> Tensor | None:
-        if self._is_plain:
-            stepper = self._stepper_of(0)
-            return None if stepper is None else stepper(x, state, dt, out)
-        if self.bidirectional or self.proj_size or self.is_ablated:
-            return None
-        for tensor in (x, state, out):
-            if tensor is not None and (not isinstance(tensor, Tensor) or tensor.is_nested):
-                return None
-        steppers = [self._stepper_of(layer) for layer in range(self.num_layers)]
-        shape = (self.num_layers, *x.shape[:-1], self.hidden_size)
-        if state is None:
-            state = x.new_zeros(shape)
-        if out is None:
-            out = torch.empty_like(state)
-        if None in steppers or not state.shape == out.shape == shape:
-            return None
-        for layer, stepper in enumerate(steppers):
-            written = stepper(x, state[layer], dt, out[layer])  # type: ignore[misc]
-            if written is None:
-                return None
-            x = written
-        return out
-
-    def _stepper_of(self, layer: int) -> kernels.LTCStepper | None:
-        weights = tuple(map(self._parameters.get, self._step_names[layer]))
-        stepper = self._steppers[layer]
-        if stepper is None or not stepper.fits(weights, self._solver, self._unfolds):
-            if kernels.backend() != "native" or type(self).scan is not LTC.scan:
-                return None
-            stepper = kernels.ltc_stepper(weights, self._solver, self._unfolds)
-            self._steppers[layer] = stepper
-        return stepper
 
     def _warn_of_cut_steps(self, dt: float | Tensor, raw_tau: Tensor) -> None:
         """Warn once that an explicit step is longer than it can be taken, and how long that is."""

@@ -96,6 +96,7 @@ class TorchTraining:
         with np.errstate(invalid="ignore"):
             return np.asarray(totals / sums)
 
+    @torch.enable_grad()
     def _backward(self, data: Data) -> tuple[Floats, Floats]:
         """Mean loss of each lane and what counted for it; gradients in the parameters."""
         whole = data.weight.sum(dim=(-2, -1))

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.kernels import _library as library
-from torchliquid.kernels._bindings.layers import InvalidValueError, KernelCell, Plan, Run
+from torchliquid.kernels._bindings.layers import InvalidValueError, Plan, Run
+from torchliquid.kernels._bindings.stages import KernelCell
 
 LOSSES = ("mse", "cross_entropy")
 """In the order of the header's numbers."""

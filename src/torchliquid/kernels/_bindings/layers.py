@@ -15,43 +15,20 @@ from torch import Tensor
 
 from torchliquid._checks import longest_interval
 from torchliquid.kernels import _library as library
-from torchliquid.kernels._bindings import gated, linear, ltc
+from torchliquid.kernels._bindings import gated, linear
+from torchliquid.kernels._bindings.stages import (
+    NO_GRADIENTS,
+    Gradients,
+    KernelCell,
+    Stage,
+    added,
+    ends_view,
+    mask_view,
+    packed,
+)
 from torchliquid.kernels._buffers import SavedBuffer
 from torchliquid.kernels._library import ABSENT, View
 from torchliquid.kernels._sequence import grad_with_graph
-
-
-class KernelCell(NamedTuple):
-    """A cell as a native kernel knows it.
-
-    Args:
-        kernel: ``"ltc"`` or ``"gated"``.
-        kind: number of the solver, or of the cell, in the header.
-        unfolds: sub-steps of a sample.
-        weights: how many a layer has in one direction, absent biases counted.
-        stays: whether the state stays where no time passes.
-        states: parts of a state: 2 for an LSTM.
-    """
-
-    kernel: str
-    kind: int
-    weights: int
-    unfolds: int = 1
-    stays: bool = True
-    states: int = 1
-
-
-def ltc_cell(solver: str, unfolds: int) -> KernelCell:
-    """The LTC with a solver of `ltc.SOLVERS`: both weights, bias, raw tau, target."""
-    return KernelCell("ltc", ltc.SOLVERS.index(solver), 5, unfolds)
-
-
-CTRNN = KernelCell("ltc", 3, 4)
-"""Both weights, bias, raw tau."""
-LSTM = KernelCell("gated", 0, 4, stays=False, states=2)
-GRU = KernelCell("gated", 1, 4, stays=False)
-DECAY_GRU = KernelCell("gated", 2, 5, stays=False)
-"""Both weights, both biases, raw rate."""
 
 
 class Plan(NamedTuple):
@@ -168,7 +145,7 @@ class Run:
                 index = layer * plan.directions + direction
                 self.kept.append(self._buffers(reads))
                 ends = [layout.state(last, index), layout.state(last_c, index)]
-                stage = self._stage(index, x, y, ends, reads, _NONE)
+                stage = self._stage(index, x, y, ends, reads, NO_GRADIENTS)
                 program.add(plan.cell.kernel, stage)
             self.sequences.append(y)
         out = self.sequences[-1]
@@ -226,8 +203,8 @@ class Run:
         views = [
             layout.sequence(x),
             layout.gaps(dt),
-            _mask(layout, self.observed),
-            _ends(layout, self.ends),
+            mask_view(layout, self.observed),
+            ends_view(layout, self.ends),
             layout.sequence(self.clean),
             layout.gaps(times),
             layout.gaps(back),
@@ -235,7 +212,7 @@ class Run:
         options = (self.plan.interval, longest_interval(x.dtype), none)
         head = library.arguments(f"{library.SIZES}3d", (*numbers, *options), views, 7)
         if not gradients:
-            return head + _NO_GRADIENTS
+            return head + bytes(5 * 40 + 8)
         return head + library.arguments("", (), gradients, 5) + lanes.to_bytes(8, sys.byteorder)
 
     def _padding(
@@ -246,7 +223,7 @@ class Run:
         lanes, batch = (len(self.x), 1) if layout.shared else (self.lanes, self.x.shape[-3])
         width = self.outputs if reads else self.hidden * self.plan.directions
         numbers = (self.size, 1, 0, lanes, batch, self.steps, 1, width, 0)
-        views, to = [_ends(layout, self.ends)], layout.sequence(y)
+        views, to = [ends_view(layout, self.ends)], layout.sequence(y)
         if grad is None:  # the readout of a state of zero is its bias
             views += [to, layout.vector(self.weights[-1] if reads else None)]
         else:
@@ -286,7 +263,7 @@ class Run:
         y: Tensor,
         ends: list[View],
         reads: bool,
-        gradients: "_Gradients",
+        gradients: "Gradients",
     ) -> bytes:
         """The struct of one layer in one direction."""
         plan, layout = self.plan, self.layout
@@ -302,30 +279,24 @@ class Run:
             sequence, out, times = (
                 library.backwards(view, self.steps, self.size) for view in (sequence, out, times)
             )
-        matrices = [layout.matrix(weights[0]), layout.matrix(weights[1])]
-        vectors = [layout.vector(w) for w in weights[2:]]
-        head = [ABSENT, ABSENT]
-        if reads:
-            head = [layout.matrix(self.weights[-2]), layout.vector(self.weights[-1])]
-        y_view, out_view = (ABSENT, out) if reads else (out, ABSENT)
-        outputs = self.outputs if reads else 0
-        kept = [0 if b is None else b.tensor.data_ptr() for b in self.kept[index]]
-        h0 = layout.state(self.h0, index)
-        if cell.kernel == "ltc":
-            options = (cell.kind, cell.unfolds, 1, plan.interval)
-            vectors = vectors if len(vectors) == 3 else [*vectors, ABSENT]
-            views = [sequence, times, h0, *matrices, *vectors, *head, y_view, ends[0], out_view]
-            return ltc.packed(
-                numbers, options, views, (kept[0], kept[1], outputs), gradients.of_ltc()
-            )
-        rate = vectors[2:] or [ABSENT]
-        c0 = layout.state(self.c0, index)
-        views = [sequence, h0, c0, *matrices, *vectors[:2], times, *rate, y_view, *ends]
-        options_of_gated = (cell.kind, 1, plan.interval)
-        heads = [*head, out_view]
-        return gated.packed(
-            numbers, options_of_gated, views, kept[0], heads, outputs, gradients.of_gated()
+        first_kept, second_kept = (
+            0 if buffer is None else buffer.tensor.data_ptr() for buffer in self.kept[index]
         )
+        inputs = Stage(
+            sequence,
+            times,
+            layout.state(self.h0, index),
+            layout.state(self.c0, index),
+            _views(layout, weights),
+            _views(layout, self.weights[-2:]) if reads else [ABSENT, ABSENT],
+            ABSENT if reads else out,
+            ends[0],
+            ends[1],
+            out if reads else ABSENT,
+            (first_kept, second_kept),
+            self.outputs if reads else 0,
+        )
+        return packed(cell, numbers, plan.interval, inputs, gradients)
 
     def _part(self, view: View) -> View:
         """The second direction's features of outputs that stand side by side."""
@@ -404,8 +375,8 @@ class Run:
                 )
                 stage = self._stage(index, x, y, [ABSENT, ABSENT], reads, gradients)
                 program.add(plan.cell.kernel, stage, backward=True)
-                grad_x = _added(program, grad_x, here)
-                grad_times[direction] = _added(program, grad_times[direction], of_dt)
+                grad_x = added(program, grad_x, here)
+                grad_times[direction] = added(program, grad_times[direction], of_dt)
             grad_out = grad_x
         if padded is not None and plan.reads and of_weights[-1] is not None:
             fill = self._padding(None, padded, of_weights[-1])
@@ -428,17 +399,18 @@ class Run:
 
     def tensors(self) -> list[Tensor | None]:
         """What autograd is to save, in the order of `restore`."""
-        return [self.x, self.h0, self.c0, self.dt, *self.weights, *self.sequences[1:]]
+        masks = [self.observed, self.ends]
+        return [self.x, self.h0, self.c0, self.dt, *masks, *self.weights, *self.sequences[1:]]
 
     def release(self) -> None:
         """Let go of what autograd saves: an output must not keep the graph that made it."""
         self.times = [None if t is self.dt else t for t in self.times]
-        self.x = self.h0 = self.c0 = self.dt = None
+        self.x = self.h0 = self.c0 = self.dt = self.observed = self.ends = None
         self.weights, self.sequences = (), []
 
     def restore(self, saved: Sequence[Any]) -> None:
         """Take what autograd saved."""
-        self.x, self.h0, self.c0, self.dt, *rest = saved
+        self.x, self.h0, self.c0, self.dt, self.observed, self.ends, *rest = saved
         self.weights, states = tuple(rest[: self.count]), rest[self.count :]
         self.sequences = [self.x if self.clean is None else self.clean, *states]
         self.times = [self.dt if t is None else t for t in self.times]
@@ -454,7 +426,7 @@ class Run:
         states: list[View],
         weights: list[Tensor | None],
         readout: list[Tensor | None],
-    ) -> "_Gradients":
+    ) -> "Gradients":
         layout = self.layout
         out, x, dt = sequences
         of_out, of_x, of_dt = layout.sequence(out), layout.sequence(x), layout.gaps(dt)
@@ -463,75 +435,22 @@ class Run:
             of_out, of_x, of_dt = (
                 library.backwards(view, self.steps, self.size) for view in (of_out, of_x, of_dt)
             )
-        return _Gradients(
+        return Gradients(
             ABSENT if reads else of_out,
             of_out if reads else ABSENT,
             of_x,
             of_dt,
             states,
-            [layout.matrix(weights[0]), layout.matrix(weights[1])]
-            + [layout.vector(w) for w in weights[2:]],
-            [layout.matrix(readout[0]), layout.vector(readout[1])] if reads else [ABSENT, ABSENT],
+            _views(layout, weights),
+            _views(layout, readout) if reads else [ABSENT, ABSENT],
         )
 
 
-class _Gradients(NamedTuple):
-    """Views of one stage's gradients: of states those of last h and c, then of h0 and c0."""
-
-    y: View = ABSENT
-    out: View = ABSENT
-    x: View = ABSENT
-    dt: View = ABSENT
-    states: Sequence[View] = ()
-    weights: Sequence[View] = ()
-    readout: Sequence[View] = ()
-
-    def of_ltc(self) -> list[View]:
-        """In the order of tl_ltc."""
-        if not self.weights:
-            return []
-        weights = self.weights if len(self.weights) == 5 else [*self.weights, ABSENT]
-        return [self.y, self.states[0], self.out, self.x, self.dt, self.states[2], *weights,
-                *self.readout]  # fmt: skip
-
-    def of_gated(self) -> list[View]:
-        """In the order of tl_gated."""
-        if not self.weights:
-            return []
-        rate = self.weights[4:] or [ABSENT]
-        return [self.out, self.y, self.states[0], self.states[1], self.x, *self.states[2:],
-                *self.weights[:4], self.dt, *rate, *self.readout]  # fmt: skip
-
-
-_NONE = _Gradients()
-_NO_GRADIENTS = bytes(5 * 40 + 8)
-
-
-def _added(program: library.Program, total: Tensor | None, part: Tensor | None) -> Tensor | None:
-    """The sum of gradients that two stages give, both laid out alike."""
-    if total is None or part is None:
-        return part if total is None else total
-    numbers = (total.element_size(), 1, 0, 1, 1, 1, 1, total.numel(), 0)
-    addresses = (part.data_ptr(), total.data_ptr())
-    program.add("sum", library.arguments(f"{library.SIZES}2q", (*numbers, *addresses), [], 0))
-    return total
-
-
-def _mask(layout: library.Layout, observed: Tensor | None) -> View:
-    """``(B, L)`` or ``(B, L, I)``, the same for all lanes of a pack."""
-    if observed is None:
-        return ABSENT
-    batch, row, *item = observed.stride()
-    places = (batch, 0) if layout.shared else (0, batch)
-    return (observed.data_ptr(), *places, row, item[0] if item else 0)
-
-
-def _ends(layout: library.Layout, ends: Tensor | None) -> View:
-    """``(B,)``, the same for all lanes of a pack."""
-    if ends is None:
-        return ABSENT
-    step = ends.stride(0)
-    return (ends.data_ptr(), *((step, 0) if layout.shared else (0, step)), 0, 0)
+def _views(layout: library.Layout, weights: Sequence[Tensor | None]) -> list[View]:
+    """Of weights by their dimensions: matrices first, then vectors."""
+    matrices = 2 if len(weights) > 2 else 1
+    views = [layout.matrix(w) for w in weights[:matrices]]
+    return views + [layout.vector(w) for w in weights[matrices:]]
 
 
 class _Layers(torch.autograd.Function):
@@ -548,7 +467,7 @@ class _Layers(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         saved, run = library.saved_for_backward(ctx), ctx.run
         needs = ctx.needs_input_grad[2:6] + ctx.needs_input_grad[8:]
-        given = saved[: 4 + run.count]
+        given = (*saved[:4], *saved[6 : 6 + run.count])
         if not library.reads_gradients(*grads):
             found = grad_with_graph(ctx.slow, given, needs, grads)
         else:

@@ -1,4 +1,4 @@
-"""Single steps of one LTC by the native kernel, with as little as possible around it."""
+"""Single steps of one layer by a native kernel, with as little as possible around it."""
 
 import struct
 from typing import Any
@@ -8,44 +8,55 @@ from torch import Tensor
 
 from torchliquid._checks import longest_interval
 from torchliquid.kernels import _library as library
-from torchliquid.kernels._bindings.ltc import SOLVERS
+from torchliquid.kernels._bindings.stages import KernelCell
 
 
 class Stepper:
     """One step of one model after another, with as little as possible around the kernel.
 
     Everything but the step's own addresses is packed once. Tensors are contiguous, of the weights'
-    type: the caller checks. ``weights`` as in `model`, from both weights to target.
+    type: the caller checks. ``weights`` are those of one layer, in the cell's order.
     """
 
-    def __init__(self, weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -> None:
+    def __init__(self, cell: KernelCell, weights: tuple[Tensor | None, ...]) -> None:
         weight_ih, weight_hh, *vectors = weights
         assert weight_ih is not None  # noqa: S101 - for the type checker
-        self.memory, self.options = _memory(weights), (weights[2] is None, solver, unfolds)
+        assert weight_hh is not None  # noqa: S101
+        self.memory, self.cell, self.no_bias = _memory(weights), cell, weights[2] is None
         self.dtype = weight_ih.dtype
         # others are looked at more closely
-        self.least = torch.finfo(self.dtype).tiny * unfolds
+        self.least = torch.finfo(self.dtype).tiny * cell.unfolds
         self.most = longest_interval(self.dtype)
-        self.hidden, self.inputs = weight_ih.shape
+        self.hidden, self.inputs = weight_hh.shape[-1], weight_ih.shape[-1]
         self.few = library.few(self.hidden, library.loaded().width[weight_ih.element_size()])
         layout = library.Batched
         views = [layout.matrix(weight_ih), layout.matrix(weight_hh), *map(layout.vector, vectors)]
-        self._weights = library.arguments("", (), views, 8)  # then no readout, no y
+        absent = [library.ABSENT]
+        if cell.kernel == "ltc":  # then no readout, no y
+            self._between: tuple[int, ...] = library.ABSENT
+            self._options: tuple[int, ...] = (cell.kind, cell.unfolds, 1)
+            self._weights = library.arguments("", (), views, 8)
+            self._end = bytes(40 + 24 + 13 * 40)  # no output but the last state, no gradients
+        else:  # c0; both weights and biases, no dt, the rate, no y
+            self._between, self._options = (), (cell.kind, 1)
+            self._weights = library.arguments("", (), absent + views[:4] + absent + views[4:], 8)
+            self._end = bytes(40 + 8 + 3 * 40 + 8 + 15 * 40)
+        self._name = f"{cell.kernel}_forward"
         self._head = (weight_ih.element_size(), 1, 1)
-        self._options = (SOLVERS.index(solver), unfolds, 1)
         self._call = library.loaded().call
         self._of_shape: dict[torch.Size, _Parts] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _nothing, ()  # a copied or unpickled layer makes its own
 
-    def fits(self, weights: tuple[Tensor | None, ...], solver: str, unfolds: int) -> bool:
+    def fits(self, cell: KernelCell, weights: tuple[Tensor | None, ...]) -> bool:
         """Whether this is still the stepper of these weights and options."""
         first = weights[0]
         return (
             first is not None
             and first.dtype is self.dtype
-            and (weights[2] is None, solver, unfolds) == self.options
+            and (weights[2] is None) is self.no_bias
+            and cell == self.cell
             and _memory(weights) == self.memory
         )
 
@@ -82,7 +93,7 @@ class Stepper:
         addresses = x.data_ptr(), state.data_ptr(), out.data_ptr()
         if not all(addresses):
             return None  # a zero tensor, or one whose memory was freed
-        self._call("ltc_forward", parts.packed(dt, *addresses))
+        self._call(self._name, parts.packed(dt, *addresses))
         if not fresh and not out.is_inference():  # which has no version
             torch.autograd.graph.increment_version(out)  # as torch's own operations in place do
         return out
@@ -94,19 +105,16 @@ class Stepper:
         *batch, I = shape
         B, H = batch[0] if batch else 1, self.hidden
         numbers = (*self._head, B, 1, 1, I, H, self.few >= B, *self._options)
+        between = self._between  # x and the state: an LTC's dt
         around = (
-            struct.pack(f"={library.SIZES}3q", *numbers),
-            struct.pack("=4q5q", I, 0, 0, 1, *library.ABSENT),
+            struct.pack(f"={library.SIZES}{len(self._options)}q", *numbers),
+            struct.pack(f"={4 + len(between)}q", I, 0, 0, 1, *between),
             struct.pack("=4q", H, 0, 0, 1) + self._weights,
-            struct.pack("=4q", H, 0, 0, 1) + _END,
+            struct.pack("=4q", H, 0, 0, 1) + self._end,
         )
         self._of_shape.clear()  # it may change with every step
         parts = self._of_shape[shape] = _Parts((*batch, H), around)
         return parts
-
-
-_END = bytes(40 + 24 + 13 * 40)
-"""No output but the last state, nothing kept, no gradients."""
 
 
 class _Parts:

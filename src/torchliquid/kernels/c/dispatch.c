@@ -203,12 +203,17 @@ TL_KERNELS(KERNEL)
     }
 TL_ONE_WAY(KERNEL_FORWARD)
 
-#define ENTRY_FORWARD(name) {(int (*)(const void *))tl_##name##_forward, NULL},
-#define ENTRIES(name)                                       \
-    {(int (*)(const void *))tl_##name##_forward,            \
-     (int (*)(const void *))tl_##name##_backward},
+#define ANY(name, way) \
+    static int any_##name##_##way(const void *p) { return tl_##name##_##way(p); }
+#define ANY_TWO(name) ANY(name, forward) ANY(name, backward)
+#define ANY_ONE(name) ANY(name, forward)
+TL_KERNELS(ANY_TWO)
+TL_ONE_WAY(ANY_ONE)
+
+#define TWO_ENTRIES(name) {any_##name##_forward, any_##name##_backward},
+#define ONE_ENTRY(name) {any_##name##_forward, NULL},
 int tl_run(const char *program) {
-    static int (*const entries[][2])(const void *) = {TL_KERNELS(ENTRIES) TL_ONE_WAY(ENTRY_FORWARD)};
+    static int (*const entries[][2])(const void *) = {TL_KERNELS(TWO_ENTRIES) TL_ONE_WAY(ONE_ENTRY)};
     int64_t count, head[3];
     memcpy(&count, program, sizeof count);
     program += sizeof count;

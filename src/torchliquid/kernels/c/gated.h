@@ -153,7 +153,7 @@ static void gated_forward_job(const void *kernel, int64_t job, char *base) {
             if (p->kind == TL_LSTM) gather_row(&p->c0, columns[c], 0, H, f.c + c * Hp);
         }
         for (int64_t t = 0; t < s->steps; t++) {
-            vec *kept[TILE];
+            vec *kept[TILE] = {NULL};
             for (int c = 0; c < tile; c++) {
                 gather_row(&p->x, columns[c], t, I, f.x + c * Ip);
                 kept[c] = p->kept ? gated_kept(p, columns[c], t) : f.kept + c * GATED_KEPT * H;
@@ -176,7 +176,7 @@ static void gated_forward_job(const void *kernel, int64_t job, char *base) {
                     mask none = gated_interval(p, columns[c], t) < 0;
                     for (int64_t j = 0; j < H; j++) h[j] = choose(none, kept[c][4 * H + j], h[j]);
                 }
-                scatter_row(&p->y, columns[c], t, H, h);
+                if (p->y.data) scatter_row(&p->y, columns[c], t, H, h);
             }
         }
         for (int c = 0; c < tile; c++) {

@@ -126,7 +126,7 @@ typedef struct {
     tl_view bias_hh; /* (G H,), optional */
     tl_view dt; /* (L,), optional, TL_DECAY_GRU only, like the next */
     tl_view rate; /* (H,), positive if not raw */
-    tl_view y; /* states h after every step (L, H); with rows optional, and not read backward */
+    tl_view y; /* states h after every step (L, H), optional forward; with rows not read backward */
     tl_view last; /* h after the last step (H,) */
     tl_view last_c; /* c after the last step (H,), LSTM only */
     void *kept; /* 6 `kept_size` reals for the backward pass; NULL in a forward pass without one */
