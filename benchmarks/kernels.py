@@ -89,7 +89,8 @@ def show(rows: list[Row], title: str) -> None:
         ]
         shown = ["" if n is None else f"{n:.4g} {unit.replace('mb', 'MB')}" for n in numbers]
         missed = "" if r["ratio"] >= r["at_least"] else "missed"
-        reached = (f"{r['ratio']:.1f}", f"{r['at_least']:g}", missed)
+        digits = 1 if r["ratio"] >= 3 else 2
+        reached = (f"{r['ratio']:.{digits}f}", f"{r['at_least']:.3g}", missed)
         table.add_row(r["id"], r["case"], *shown[:2], r["other"], *shown[2:], *reached)
     Console(width=170).print(table)
 

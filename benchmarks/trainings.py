@@ -151,23 +151,23 @@ def training_cases() -> list[Case]:
     """Rows of `fit`; then rows of which the ratio is a cost: at most so many plain calls."""
     against = "nn.LSTM-16 under torch"
     cases = [
-        Case("P1", "fit LTC-8, L200, a step", against, (45, 45), fitted(_ltc, None, 1000),
+        Case("P1", "fit LTC-8, L200, a step", against, (45, 45), fitted(_ltc, None, 2000),
              same_as_loop(_ltc, None)),
-        Case("P1b", "fit LSTM-16, L200, a step", against, (25, 25), fitted(_lstm, None, 500),
+        Case("P1b", "fit LSTM-16, L200, a step", against, (20, 20), fitted(_lstm, None, 1000),
              same_as_loop(_lstm, None)),
-        Case("P2", "fit 100 LTC-8, a lane", against, (250, 250), fitted(_ltc, 100, 100),
+        Case("P2", "fit 100 LTC-8, a lane", against, (250, 250), fitted(_ltc, 100, 500),
              same_as_loop(_ltc, 20)),
-        Case("P3", "fit 100 LSTM-16, a lane", against, (33, 33), fitted(_lstm, 100, 20),
+        Case("P3", "fit 100 LSTM-16, a lane", against, (33, 33), fitted(_lstm, 100, 100),
              same_as_loop(_lstm, 5)),
         Case("P4", "24 LSTM-16, 64 windows of 200, an epoch, a lane", against, (1, 1), windows,
              _nothing),
         *(
             Case("P10", f"fit {lanes:,} LTC-8, a lane", against, (130, 130),
-                 fitted(_ltc, lanes, 3), _nothing)
+                 fitted(_ltc, lanes, 40_000 // lanes), _nothing)
             for lanes in (400, 1000, 4000)
         ),
         Case("P10b", "fit 1,000 LTC-8, a lane, on two threads (wall: less)", against, (130, 130),
-             fitted(_ltc, 1000, 3, threads=2), _nothing),
+             fitted(_ltc, 1000, 40, threads=2), _nothing),
     ]  # fmt: skip
     for name, given, depth, layer in (
         ("dt (B, L)", _dt, 1, {}),

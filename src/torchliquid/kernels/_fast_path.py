@@ -83,7 +83,7 @@ def run_layers(
     if dims != 3 and not (dims == 4 and lead and x.shape[0] == lead[0]):
         return None
     sequence = x if batch_first else x.transpose(-3, -2)
-    B = sequence.shape[-3]
+    *_, B, L, I = sequence.shape
     shape = (*lead, num_layers * directions, B, hidden)
     states = _states(cell, h0, shape, x)
     interval, times = 1.0, None
@@ -92,7 +92,7 @@ def run_layers(
             return None
         interval = dt
     else:
-        times = _times(dt, x, sequence, lead, batch_first)
+        times = _times(dt, x, (B, L), lead, batch_first)
     if states is None or (times is None and type(dt) is not float):
         return None
     if lengths is not None and not (
@@ -103,7 +103,7 @@ def run_layers(
         if not _is_ordinary(observed, torch.bool) or observed.dim() not in (2, 3):
             return None
         observed = observed if batch_first else observed.transpose(0, 1)
-        if observed.shape != sequence.shape[-3 : observed.dim() - 3 or None]:
+        if observed.shape not in ((B, L), (B, L, I)):
             return None
     plan = Plan(cell, num_layers, directions, interval, readout is not None)
     given = (sequence, *states, times, observed, lengths)
@@ -177,18 +177,17 @@ def _states(
 
 
 def _times(
-    dt: Any, x: Tensor, sequence: Tensor, lead: tuple[int, ...], batch_first: bool
+    dt: Any, x: Tensor, rows: tuple[int, int], lead: tuple[int, ...], batch_first: bool
 ) -> Tensor | None:
     """A tensor of dt laid out batch first."""
     if not _is_ordinary(dt, x.dtype) or not dt.dim():
         return None
-    B, L = sequence.shape[-3:-1]
     if dt.dim() == 1:
-        return dt.expand(B, L) if dt.shape == (L,) else None
-    if dt.shape == (*x.shape[:-1], 1):
+        return dt.expand(rows) if dt.shape == rows[1:] else None
+    if dt.shape[-1] == 1 and dt.shape == (*x.shape[:-1], 1):
         dt = dt.squeeze(-1)
     dt = dt if batch_first else dt.transpose(-2, -1)
-    return dt if dt.shape in ((B, L), (*lead, B, L)) else None
+    return dt if dt.shape in (rows, (*lead, *rows)) else None
 
 
 def _unsqueezed(value: Any, dim: int) -> Any:

@@ -422,7 +422,7 @@ def in_rows(cell: str, x: Tensor, weight_hh: Tensor) -> bool:
     H = weight_hh.shape[-1]
     if weight_hh.dim() == 3:
         return pack_in_rows(cell, H, x.element_size())
-    return few(H, loaded().width[x.element_size()]) >= len(x)
+    return few(H, loaded().width[x.element_size()]) >= x.shape[0]
 
 
 def pack_in_rows(cell: str, hidden: int, size: int) -> bool:
@@ -460,7 +460,7 @@ SIZES = "9q"
 def kept_size(x: Tensor, weight_hh: Tensor, rows: bool) -> int:
     """Reals of a buffer kept for the backward pass: one for each state, in whole registers."""
     width = loaded().width[x.element_size()]
-    lanes, batch = (len(weight_hh), x.shape[-3]) if weight_hh.dim() == 3 else (len(x), 1)
+    lanes, batch = (len(weight_hh), x.shape[-3]) if weight_hh.dim() == 3 else (x.shape[0], 1)
     H = weight_hh.shape[-1]
     if rows:
         H = -(-H // width) * width

@@ -119,6 +119,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         self._forget_contexts()
         suffixes = list(self.stack(False).suffixes())
         self._steppers: list[kernels.Stepper | None] = [None] * self.num_layers
+        self._step_names = [tuple(name_at(n, s) for n in self.weight_names) for s in suffixes]
         self.every_name = tuple(name_at(n, s) for s in suffixes for n in self.weight_names)
         self._register(device, dtype)
         self.reset_parameters()
@@ -516,9 +517,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         return streams.step_through(steppers, shape, x, state, dt, out)
 
     def _stepper_of(self, layer: int) -> kernels.Stepper | None:
-        count = len(self.weight_names)
-        names = self.every_name[layer * count : (layer + 1) * count]
-        weights = tuple(map(self._parameters.get, names))
+        weights = tuple(map(self._parameters.get, self._step_names[layer]))
         cell, stepper = self.kernel_cell(), self._steppers[layer]
         if cell is None or (stepper is None and kernels.backend() != "native"):
             return None

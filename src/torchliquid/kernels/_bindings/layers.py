@@ -194,10 +194,10 @@ class Run:
         layout, x, dt = self.layout, self.x, self.dt
         times, back = (None if t is dt else t for t in self.times)
         if layout.shared:
-            of_x, of_dt, batch = len(x), len(x), 1
+            of_x, of_dt, batch = x.shape[0], x.shape[0], 1
         else:
-            of_x, batch = len(x) if x.dim() == 4 else 1, x.shape[-3]
-            of_dt = len(dt) if dt is not None and dt.dim() == 3 else 1
+            of_x, batch = x.shape[0] if x.dim() == 4 else 1, x.shape[-3]
+            of_dt = dt.shape[0] if dt is not None and dt.dim() == 3 else 1
         numbers = (self.size, 1, 0, of_x, batch, self.steps, x.shape[-1], of_dt, 0)
         none = 0.0 if self.plan.cell.stays else -1.0
         views = [
@@ -220,7 +220,7 @@ class Run:
     ) -> bytes:
         """Fills padded steps of y; or with a gradient, takes that of the steps that are real."""
         layout, reads = self.layout, self.plan.reads
-        lanes, batch = (len(self.x), 1) if layout.shared else (self.lanes, self.x.shape[-3])
+        lanes, batch = (self.x.shape[0], 1) if layout.shared else (self.lanes, self.x.shape[-3])
         width = self.outputs if reads else self.hidden * self.plan.directions
         numbers = (self.size, 1, 0, lanes, batch, self.steps, 1, width, 0)
         views, to = [ends_view(layout, self.ends)], layout.sequence(y)
@@ -416,7 +416,8 @@ class Run:
         self.times = [self.dt if t is None else t for t in self.times]
 
     def _rows(self) -> int:
-        return len(self.x) if self.layout.shared else self.lanes
+        rows: int = self.x.shape[0] if self.layout.shared else self.lanes
+        return rows
 
     def _gradients(
         self,
