@@ -19,7 +19,7 @@ compiled = pytest.mark.skipif(library.find()[0] is None, reason=library.find()[1
 
 
 def model_of(dtype=torch.float32, **options):
-    return tl.SequenceModel(tl.LTC(1, 8, batch_first=True, dtype=dtype, **options), 1)
+    return tl.SequenceModel(tl.LTC(1, 8, **{"batch_first": True, **options}, dtype=dtype), 1)
 
 
 def series(rows=1, steps=60):
@@ -321,6 +321,7 @@ BAD = [
     ({"dt": -1.0}, "dt is -1"),
     ({"dt": -torch.ones(4, 9)}, "dt"),
     ({"dt": torch.ones(4, 8)}, "dt has shape"),
+    ({"dt": torch.ones(4)}, r"dt has shape \(4,\).*expected \(4, 9\) or \(9,\)"),
     ({"dt_scale": 0}, "dt_scale is 0: give a positive number"),
     ({"lengths": [9, 9, 9]}, r"lengths has shape \(3,\) and torch.int64"),
     ({"lengths": [9, 9, 9, 10]}, "lengths"),
@@ -371,6 +372,24 @@ def test_values_that_do_not_count_may_be_anything(engine):
     tl.fit(other, x, wrong, epochs=3, weight=weight > 0)
     for p, q in zip(one.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(p, q)
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_dt_that_all_rows_share(engine, batch_size, batch_first, packed):
+    x, y = series(4, 3)  # more rows than samples: neither may be taken for the other
+    shared = torch.tensor([0.5, 1.0, 2.0])
+    every = shared.expand(4, 3)
+    if not batch_first:
+        x, y, every = x.transpose(0, 1), y.transpose(0, 1), every.t()
+    trained = []
+    for dt in (shared, every):
+        torch.manual_seed(0)
+        model = pack_of(2, batch_first=batch_first) if packed else model_of(batch_first=batch_first)
+        tl.fit(model, x, y, epochs=3, dt=dt, batch_size=batch_size)
+        trained.append(weights_of(model))
+    assert all(torch.equal(p, q) for p, q in zip(*trained, strict=True))
 
 
 def test_it_trains_where_gradients_are_switched_off(engine):

@@ -82,8 +82,8 @@ def dt_from_timestamps(
     if first is None:
         if not (gaps > 0).any():
             raise TorchliquidError(
-                "no interval of t is longer than 0, so the one before the first cannot be known "
-                "sample: give first"
+                "no interval of t is longer than 0, so the one before the first sample "
+                "cannot be known: give first"
             )
         before = float(np.median(gaps[gaps > 0]))
     else:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchliquid._checks import check_device, check_interval, check_tensor, holds_whole
 from torchliquid.errors import TorchliquidError
 from torchliquid.messages import short_repr
+from torchliquid.nn import Pack
 from torchliquid.nn._padding import check_lengths
 from torchliquid.nn.missing import check_mask
 
@@ -33,6 +34,33 @@ class Data(NamedTuple):
     observed: Tensor | None
     target: Tensor
     weight: Tensor
+
+    @property
+    def target_dims(self) -> int:
+        """Dimensions of a target without lanes."""
+        return 3 if self.target.is_floating_point() else 2
+
+    def rows(self, part: slice) -> "Data":
+        """Some of the rows."""
+        classes = self.target_dims == 2
+        return Data(
+            self.x[..., part, :, :],
+            self.dt[..., part, :] if isinstance(self.dt, Tensor) else self.dt,
+            None if self.lengths is None else self.lengths[part],
+            None if self.observed is None else self.observed[part],
+            self.target[..., part, :] if classes else self.target[..., part, :, :],
+            self.weight[..., part, :],
+        )
+
+    def arguments(self, *, batch_first: bool) -> tuple[Tensor, dict[str, Any]]:
+        """Arguments of a call of a model of that layout: x, and by name what else there is."""
+        x, dt, observed = self.x, self.dt, self.observed
+        if not batch_first:
+            x = x.transpose(-3, -2)
+            dt = dt.transpose(-2, -1) if isinstance(dt, Tensor) else dt
+            observed = None if observed is None else observed.transpose(0, 1)
+        given = {"dt": dt, "lengths": self.lengths, "observed": observed}
+        return x, {name: value for name, value in given.items() if value is not None}
 
 
 class Form(NamedTuple):
@@ -87,7 +115,9 @@ def data_of(form: Form, what: str, given: Mapping[str, Any]) -> Data:
         shapes = (B, L) if form.batch_first else (L, B), tuple(given["x"].shape[-3:])
         observed = check_mask(observed, x, shapes, f"{shapes[0]} or {shapes[1]}")
         observed = observed if form.batch_first else observed.transpose(0, 1)
-    if isinstance(dt, Tensor) and dt.dim() > 1 and dt.shape[-2:] != (B, L):
+    if isinstance(dt, Tensor) and dt.shape in ((), (L,)):  # the same for all rows
+        dt = dt.expand(B, L)
+    if isinstance(dt, Tensor) and dt.shape[-2:] != (B, L):
         raise TorchliquidError(
             f"{what}dt has shape {tuple(dt.shape)} (batch first): expected {(B, L)} or ({L},)"
         )
@@ -241,3 +271,8 @@ def named(given: Any) -> dict[str, Any]:
     raise TorchliquidError(
         f"validation is {short_repr(given)}: give (x, y), or a dict of {', '.join(KEYS)}"
     )
+
+
+def single_of(model: nn.Module) -> nn.Module:
+    """The model that a pack is of; any other model itself."""
+    return model.model if isinstance(model, Pack) else model

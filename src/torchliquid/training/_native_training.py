@@ -10,7 +10,7 @@ from torchliquid._checks import autocast_type
 from torchliquid.nn import LiquidLayer, Pack, SequenceModel
 from torchliquid.nn._torch_cells import weight_names_of
 from torchliquid.nn.model import has_extras, has_global_hooks
-from torchliquid.training._data import Data
+from torchliquid.training._data import Data, single_of
 
 
 def why_not(model: nn.Module, loss: Any, data: Data, batch_size: int | None) -> str:
@@ -90,9 +90,7 @@ def native_training(
 def _rows(plan: kernels.Plan, weights: list[Tensor | None], data: Data, loss: str) -> kernels.Rows:
     dt = data.dt
     if isinstance(dt, float) and dt != plan.interval:
-        dt = torch.tensor(dt, dtype=data.x.dtype)
-    if isinstance(dt, Tensor) and dt.dim() < 2:  # the same for all rows, or for all samples
-        dt = dt.expand(data.x.shape[-3:-1])
+        dt = torch.tensor(dt, dtype=data.x.dtype).expand(data.x.shape[-3:-1])
     times = dt if isinstance(dt, Tensor) else None
     x, forwards, back = kernels.read_times(
         plan, weights, data.x, times, data.observed, data.lengths
@@ -105,8 +103,7 @@ def _rows(plan: kernels.Plan, weights: list[Tensor | None], data: Data, loss: st
 
 
 def _parts(model: Any) -> tuple[Any, Any]:
-    layer = model.model.layer if isinstance(model, Pack) else model.layer
-    return layer, model.readout
+    return single_of(model).layer, model.readout
 
 
 def _kernel(layer: Any) -> kernels.KernelCell | None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchliquid.errors import TorchliquidError
 from torchliquid.kernels import BETAS, DIVERGED, ENDED, EPSILON, STOPPED, TRAINING, Lanes
 from torchliquid.nn import Pack
-from torchliquid.training._data import Data
+from torchliquid.training._data import Data, single_of
 
 LARGEST = 2**24
 """Numbers of state (lanes x rows x samples x neurons) that one call may hold."""
@@ -115,20 +115,16 @@ class TorchTraining:
         size = max(1, LARGEST // (self.width * L))
         if rows <= size:
             return [data]
-        return [_rows(data, slice(start, start + size)) for start in range(0, rows, size)]
+        return [data.rows(slice(start, start + size)) for start in range(0, rows, size)]
 
     def _losses(self, data: Data) -> tuple[Tensor, Tensor]:
         """Mean loss and sum of weights of each lane, ``(S,)`` or of no dimension."""
-        x = data.x if self.batch_first else data.x.transpose(-3, -2)
-        given = {"dt": data.dt, "lengths": data.lengths, "observed": data.observed}
-        for name in ("dt", "observed"):
-            t = given[name]
-            if isinstance(t, Tensor) and t.dim() > 1 and not self.batch_first:
-                given[name] = t.transpose(0, 1) if name == "observed" else t.transpose(-2, -1)
-        y = self.model(x, **{name: value for name, value in given.items() if value is not None})
+        x, given = data.arguments(batch_first=self.batch_first)
+        y = self.model(x, **given)
         y = y[0] if isinstance(y, tuple) else y
         y = y if self.batch_first else y.transpose(-3, -2)
-        values = self.loss(y, data.target.expand(*y.shape[:-3], *data.target.shape[-_rank(data) :]))
+        own = data.target.shape[-data.target_dims :]
+        values = self.loss(y, data.target.expand(*y.shape[:-3], *own))
         if not isinstance(values, Tensor) or values.dim() < y.dim() - 1:
             raise TorchliquidError(
                 "loss returned one number: it must give one for each sample (reduction='none'), so "
@@ -236,7 +232,7 @@ class TorchTraining:
 
 def _width(model: nn.Module) -> int:
     """States of a step, of all lanes; of another module's 1."""
-    layer = model.model.layer if isinstance(model, Pack) else getattr(model, "layer", None)
+    layer = getattr(single_of(model), "layer", None)
     hidden = getattr(layer, "hidden_size", 1) * getattr(layer, "num_layers", 1)
     return int(hidden) * (len(model) if isinstance(model, Pack) else 1)
 
@@ -245,41 +241,21 @@ def _flat(values: Tensor) -> Floats:
     return np.asarray(values.detach().double().reshape(-1).cpu().numpy())
 
 
-def _rows(data: Data, part: slice) -> Data:
-    """Some of the rows."""
-    dt = data.dt
-    if isinstance(dt, Tensor) and dt.dim() > 1:
-        dt = dt[..., part, :]
-    target = data.target[..., part, :] if _rank(data) == 2 else data.target[..., part, :, :]
-    lengths = None if data.lengths is None else data.lengths[part]
-    observed = None if data.observed is None else data.observed[part]
-    return Data(data.x[..., part, :, :], dt, lengths, observed, target, data.weight[..., part, :])
-
-
-def _rank(data: Data) -> int:
-    """Dimensions of a target without lanes."""
-    return 2 if not data.target.is_floating_point() else 3
-
-
 def _taken(data: Data, order: Tensor, packed: bool) -> Data:
     """Some rows, of each lane its own: ``order (S, rows)``."""
     if not packed:
         rows = order[0].to(data.x.device)
-        parts: list[Any] = [
-            t.index_select(0, rows) if isinstance(t, Tensor) and t.dim() else t for t in data
-        ]
-        if isinstance(data.dt, Tensor) and data.dt.dim() == 1:
-            parts[1] = data.dt  # the same for all rows
+        parts: list[Any] = [t.index_select(0, rows) if isinstance(t, Tensor) else t for t in data]
         return Data(*parts)
 
     def of_lanes(t: Any, dims: int) -> Any:
-        if not isinstance(t, Tensor) or t.dim() < dims - 1 or t.dim() < 2:
+        if not isinstance(t, Tensor):
             return t
         t = t if t.dim() == dims else t.expand(len(order), *t.shape)
         index = order.to(t.device).view(*order.shape, *[1] * (t.dim() - 2))
         return t.gather(1, index.expand(*order.shape, *t.shape[2:]))
 
-    target = of_lanes(data.target, 1 + _rank(data))
+    target = of_lanes(data.target, 1 + data.target_dims)
     return Data(
         of_lanes(data.x, 4), of_lanes(data.dt, 3), None, None, target, of_lanes(data.weight, 3)
     )

@@ -20,7 +20,7 @@ from torchliquid.errors import TorchliquidError, TrainingWarning
 from torchliquid.messages import short_repr
 from torchliquid.nn import LiquidLayer, Pack, SequenceModel
 from torchliquid.training._checkpoint import Checkpoint, check_seconds
-from torchliquid.training._data import Data, Form, data_of, named
+from torchliquid.training._data import Data, Form, data_of, named, single_of
 from torchliquid.training._native_training import native_training, why_not
 from torchliquid.training._progress import Progress
 from torchliquid.training._settings import lane_numbers, settings_of
@@ -274,10 +274,8 @@ class Trainer:
         with _in_training(self.model):
             losses, valid = self.training.advance(rates, order)
         self.seconds += time.perf_counter() - start
-        for kind, found in ((self.losses, losses), (self.valid, valid)):
-            ended = np.flatnonzero(before != kernels.TRAINING)
-            found[:, ended] = np.nan
-            kind.append(found)
+        self.losses.append(losses)
+        self.valid.append(valid)
         self._mask_ended(first)
         self._warn(before)
 
@@ -382,18 +380,16 @@ def _form(model: nn.Module, loss: Any, warm_up: int) -> Form:
     parameters = list(model.parameters())
     if not parameters:
         raise TorchliquidError("the model has no parameters: there is nothing to train")
-    lanes, layer = None, getattr(model, "layer", None)
-    outputs = model.readout.out_features if isinstance(model, SequenceModel) else 0
-    if isinstance(model, Pack):
-        lanes, layer = len(model), model.model.layer
-        outputs = model.model.readout.out_features
-    batch_first = bool(getattr(layer, "batch_first", True))
+    single = single_of(model)
+    lanes = len(model) if isinstance(model, Pack) else None
+    outputs = single.readout.out_features if isinstance(single, SequenceModel) else 0
+    batch_first = bool(getattr(getattr(single, "layer", None), "batch_first", True))
     return Form(lanes, outputs, batch_first, parameters[0], loss == "cross_entropy", warm_up)
 
 
 def _own_dt(model: nn.Module) -> float | None:
     """The layer's own time between samples; None where it knows no time."""
-    layer = model.model.layer if isinstance(model, Pack) else getattr(model, "layer", None)
+    layer = getattr(single_of(model), "layer", None)
     return layer.dt if isinstance(layer, LiquidLayer) else None
 
 
@@ -414,22 +410,10 @@ def _scaled(data: Data, scale: NDArray[np.float64], own: float | None, form: For
 
 @torch.no_grad()
 def _check_call(model: nn.Module, form: Form, data: Data) -> None:
-    """Call the model with a row or two: it says itself what it does not take."""
-    few = slice(0, 1)
-    x = data.x[..., few, :, :]
-    dt = data.dt
-    if isinstance(dt, Tensor) and dt.dim() > 1:
-        dt = dt[..., few, :]
-    given = {"dt": dt, "lengths": None if data.lengths is None else data.lengths[few],
-             "observed": None if data.observed is None else data.observed[few]}  # fmt: skip
-    if not form.batch_first:
-        x = x.transpose(-3, -2)
-        if isinstance(dt, Tensor) and dt.dim() > 1:
-            given["dt"] = dt.transpose(-2, -1)
-        if data.observed is not None:
-            given["observed"] = given["observed"].transpose(0, 1)
+    """Call the model with a row: it says itself what it does not take."""
+    x, given = data.rows(slice(0, 1)).arguments(batch_first=form.batch_first)
     with torch.random.fork_rng(devices=[]) if model.training else nullcontext():
-        y = model(x, **{name: value for name, value in given.items() if value is not None})
+        y = model(x, **given)
     y = y[0] if isinstance(y, tuple) else y
     features = form.outputs if form.classes else data.target.shape[-1]
     expected = (*x.shape[-3:-1], features)

@@ -1,8 +1,8 @@
 """What the trained models of a benchmark cost on a microcontroller: exported, run, measured.
 
 Each network's typical lane (its median test error) becomes C in single precision and in integers
- with weights of 8 bits. Both run over samples on an emulated core, where instructions, flash
-and stack are counted, and over the whole series, where the test error is that of the exported model
+with weights of 8 bits. Both run over samples on an emulated core, where instructions, flash and
+stack are counted, and over the whole series, where the test error is that of the exported model
 itself: of the C in single precision, and of the reference model, which the C equals to the bit.
 """
 

@@ -111,8 +111,8 @@ def in_slots(
         jobs: the first ones start first.
         workers: processes.
         limit: seconds that a job may take once its process is up.
-        start: what each process does first, with the arguments ``arguments``.
-        arguments: see there.
+        start: what each process calls first.
+        arguments: of ``start``.
         tick: called a few times a second.
 
     Raises:
