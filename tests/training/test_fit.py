@@ -174,18 +174,46 @@ def test_ctrl_c_ends_a_training_that_is_under_way():
 import torch, torchliquid as tl
 x = torch.randn(1, 200, 1)
 model = tl.SequenceModel(tl.LTC(1, 8, batch_first=True), 1)
-print("go", flush=True)
-history = tl.fit(model, x, x, epochs=10**8)
+history = tl.fit(model, x, x, epochs=10**8, progress=True)
 print(history.ends, history.epochs > 0, len(history.loss) == history.epochs)
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout.readline() == "go\n"
-        try:
-            run.communicate(timeout=1)
-        except subprocess.TimeoutExpired:
-            run.send_signal(signal.SIGINT)
-        out, _ = run.communicate(timeout=60)
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as run:
+        assert "loss" in run.stderr.readline()  # it is under way
+        run.send_signal(signal.SIGINT)
+        out, _ = run.communicate()
     assert out == "interrupted True True\n"
+
+
+def interrupted_fit(path, *, times):
+    """A training into whose third step so many Ctrl-C come; then its checkpoint."""
+    steps = 0
+
+    def loss(predictions, y):
+        nonlocal steps
+        steps += 1
+        for _ in range(times if steps == 3 else 0):
+            signal.raise_signal(signal.SIGINT)
+        return (predictions - y).square()
+
+    torch.manual_seed(0)
+    return tl.fit(model_of(), *series(), epochs=9, loss=loss, checkpoint=path)
+
+
+def test_ctrl_c_within_an_epoch_waits_for_its_end(tmp_path):
+    history = interrupted_fit(tmp_path / "a", times=1)
+    assert (history.ends, history.epochs, len(history.loss)) == ("interrupted", 3, 3)
+    again = interrupted_fit(tmp_path / "a", times=0)  # its loss lies elsewhere in memory
+    assert (again.ends, len(again.loss)) == ("ended", 9)
+    whole = interrupted_fit(tmp_path / "b", times=0)
+    torch.testing.assert_close(again.loss, whole.loss, rtol=0, atol=0)
+
+
+def test_a_second_ctrl_c_is_raised_at_once(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_fit(tmp_path / "a", times=2)
+    assert not (tmp_path / "a").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_progress_line(engine, capsys):

@@ -1,6 +1,7 @@
 """A training on disk, from which it goes on to the bit."""
 
 import hashlib
+import re
 import time
 import warnings
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from torchliquid.files import atomic_write, check_path
 from torchliquid.messages import short_repr
 
 _NAME = "torchliquid training"
+_ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")
 
 
 def check_seconds(seconds: Any) -> None:
@@ -119,7 +121,8 @@ def _digest(value: Any) -> str:
             for one in value:
                 add(one)
         else:
-            found.update(f"{value!r};".encode())
+            # a function's address is another one in the next process
+            found.update(f"{_ADDRESS.sub('', repr(value))};".encode())
 
     add(value)
     return found.hexdigest()

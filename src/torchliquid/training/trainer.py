@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from torchliquid import kernels
 from torchliquid._checks import check_flag
+from torchliquid._signals import signals_kept
 from torchliquid.errors import TorchliquidError, TrainingWarning
 from torchliquid.messages import short_repr
 from torchliquid.nn import LiquidLayer, Pack, SequenceModel
@@ -106,7 +107,8 @@ def fit(
         checkpoint_seconds: how often.
 
     Returns:
-        What the training was like. Ctrl-C ends it as patience would, with the best weights so far.
+        What the training was like. Ctrl-C ends it after the epoch, as patience would, with the best
+        weights so far; a second Ctrl-C is raised at once.
 
     Raises:
         TorchliquidError: an argument that does not fit.
@@ -215,7 +217,7 @@ class Trainer:
         self.losses: list[NDArray[np.float64]] = []
         self.valid: list[NDArray[np.float64]] = []
         self.seconds = 0.0
-        self._chunk = 1
+        self._chunk, self._whole = 1, True
         form = _form(model, options.loss, options.warm_up)
         scale = lane_numbers("dt_scale", options.dt_scale, None if seeds is None else len(seeds))
         own = _own_dt(model)
@@ -264,7 +266,17 @@ class Trainer:
         return not running.any()
 
     def advance(self, epochs: int) -> None:
-        """Train for some epochs, or to the end."""
+        """Train for some epochs, or to the end.
+
+        Ctrl-C waits until they are whole; a second one does not, and leaves a training that is of
+        no more use.
+        """
+        with signals_kept(second_at_once=True):
+            self._whole = False
+            self._advance(epochs)
+            self._whole = True
+
+    def _advance(self, epochs: int) -> None:
         rates = self.settings.rates_of(self.epoch, epochs)
         order = None
         if self.batch_size is not None:
@@ -302,7 +314,8 @@ class Trainer:
                 if checkpoint is not None:
                     checkpoint.save_if_due()
         except KeyboardInterrupt:
-            pass  # what is best so far counts
+            if not self._whole:
+                raise
         finally:
             if progress is not None:
                 progress.close()

@@ -17,36 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
-
-@contextlib.contextmanager
-def signals_kept() -> Iterator[Callable[[], None]]:
-    """Keep Ctrl-C and the like until the function that this yields is called.
-
-    Raised between two lines of a pool of processes, they leave a lock taken, or a worker that
-    nothing knows of and that waits for work for ever.
-    """
-    came: list[tuple[int, Any]] = []
-    before: dict[int, Callable[[int, Any], Any]] = {}
-
-    def answer() -> None:
-        if came:
-            number, frame = came[0]
-            before[number](number, frame)
-
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if not hasattr(signal, name):  # Windows has no SIGHUP
-                continue
-            number = getattr(signal, name)
-            handler = signal.getsignal(number)
-            if callable(handler):
-                before[number] = handler
-                signal.signal(number, lambda *given: came.append(given))
-    try:
-        yield answer
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+from torchliquid._signals import signals_kept
 
 
 @contextlib.contextmanager

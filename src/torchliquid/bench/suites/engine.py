@@ -15,7 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torchliquid.bench.run.processes import TICK, JobTimeoutError, in_slots, signals_kept
+from torchliquid._signals import signals_kept
+from torchliquid.bench.run.processes import TICK, JobTimeoutError, in_slots
 from torchliquid.errors import TorchliquidError
 from torchliquid.install import install_command
 
