@@ -37,8 +37,8 @@ def test_arrows_point_the_right_way():
     assert "0 broken" in done.stdout
 
 
-LIBRARY = ["export", "functional", "insight", "kernels", "nn", "tables", "training"]
-SUPPORT = {"torchliquid.errors", "torchliquid.files", "torchliquid.install", "torchliquid.messages"}
+LIBRARY = ["export", "forecast", "functional", "insight", "kernels", "nn", "tables", "training"]
+SUPPORT = {f"torchliquid.{name}" for name in ("errors", "files", "install", "messages", "signals")}
 
 
 def imports_of(path):

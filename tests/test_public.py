@@ -126,6 +126,7 @@ print(json.dumps({"seconds": seconds, "all": list(sys.modules),
         "kernels",
         "messages",
         "nn",
+        "signals",
         "training",
     }
     foreign = [name for name in found["own"] if not name.startswith("torchliquid")]

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from torchliquid import kernels
 from torchliquid._checks import check_flag
-from torchliquid._signals import signals_kept
 from torchliquid.errors import TorchliquidError, TrainingWarning
 from torchliquid.messages import short_repr
 from torchliquid.nn import LiquidLayer, Pack, SequenceModel
+from torchliquid.signals import signals_kept
 from torchliquid.training._checkpoint import Checkpoint, check_seconds
 from torchliquid.training._data import Data, Form, data_of, named, single_of
 from torchliquid.training._native_training import native_training, why_not

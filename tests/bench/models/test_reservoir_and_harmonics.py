@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from torchliquid.bench.models.classical import ridge_ar
+from torchliquid.bench.models.classical import fit_ridge_ar
 from torchliquid.bench.models.harmonics import fit_harmonics
 from torchliquid.bench.models.methods import METHODS
 from torchliquid.bench.models.reservoir import PENALTIES, UNITS, _rows, _Settings, fit_reservoir
@@ -122,7 +122,10 @@ def test_the_readout_is_ridge_regression():
 
 def test_it_learns_chaos_better_than_a_linear_model():
     task = attractor_task(Attractor("mackey-glass", sigma=0.0), 4, 0)
-    ours, linear = test_error(task, fit_reservoir(task)(task)), test_error(task, ridge_ar(task))
+    ours, linear = (
+        test_error(task, fit_reservoir(task)(task)),
+        test_error(task, fit_ridge_ar(task)(task)),
+    )
     assert np.median(ours / linear) < 0.5
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import torchliquid.bench.report
-from torchliquid._signals import signals_kept
 from torchliquid.bench.run.processes import interrupts_blocked
 from torchliquid.cli import main
+from torchliquid.signals import signals_kept
 
 MODELS = "persistence,LSTM-2"
 INTERRUPTED = "torchliquid: interrupted; what had finished is kept: call again\n"

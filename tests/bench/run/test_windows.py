@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from torchliquid.bench.config import Protocol
-from torchliquid.bench.models.classical import ridge_ar
+from torchliquid.bench.models.classical import fit_ridge_ar
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.run.training import train
 from torchliquid.bench.run.windows import predict
@@ -55,8 +55,8 @@ def test_the_loss_is_that_of_the_change(task):
 
 
 def test_ridge_shrinks_towards_persistence(task, monkeypatch):
-    monkeypatch.setattr("torchliquid.bench.models.classical.PENALTIES", (1e9,))
-    carry, reset = ridge_ar(task)[:2]
+    monkeypatch.setattr("torchliquid.forecast.ridge.PENALTIES", (1e9,))
+    carry, reset = fit_ridge_ar(task)(task)[:2]
     mean = np.nanmean((task.targets - task.inputs[:, :, 0])[:, : task.train])
     expected = task.inputs[:, :, 0] + mean
     np.testing.assert_allclose(carry, expected, atol=0.02)

@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 
-from torchliquid.bench.models.classical import fit_ridge_ar, mean, persistence, seasonal
+from torchliquid.bench.models.classical import (
+    fit_interpolated_ar,
+    fit_ridge_ar,
+    mean,
+    persistence,
+    seasonal,
+)
 from torchliquid.bench.models.fitted import Method
 from torchliquid.bench.models.harmonics import fit_harmonics
 from torchliquid.bench.models.reservoir import fit_reservoir
@@ -10,8 +16,13 @@ from torchliquid.bench.tasks.task import Task
 
 METHODS: dict[str, tuple[str, Callable[[Task], Method]]] = {
     "ridge-AR": (
-        "ridge regression on the last p inputs, p and penalty chosen on validation steps",
+        "ridge regression on the last p inputs, p and penalty chosen on training or validation "
+        "steps",
         fit_ridge_ar,
+    ),
+    "interpolated-AR": (
+        "ridge-AR on samples interpolated onto an even grid that ends now",
+        fit_interpolated_ar,
     ),
     "ESN-100": (
         "echo state network: a ring of 100 units, settings chosen on validation steps",
@@ -26,5 +37,5 @@ METHODS: dict[str, tuple[str, Callable[[Task], Method]]] = {
     ),
 }
 """A line for the reader of a table, and what fits the method to a task."""
-TAKES_DT = frozenset(["harmonics"])
+TAKES_DT = frozenset(["harmonics", "interpolated-AR"])
 """Those that get the time between samples as such."""

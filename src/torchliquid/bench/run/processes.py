@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from torchliquid._signals import signals_kept
+from torchliquid.signals import signals_kept
 
 
 @contextlib.contextmanager

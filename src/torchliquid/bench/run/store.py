@@ -30,7 +30,9 @@ Arrays = dict[str, NDArray[Any]]
 BEFORE, AFTER = 10, 20
 """Samples of a probe (`torchliquid.bench.run.probe`) before the event, and from it on."""
 _FOLDERS = ("runs", "models", "figures")
-_NO_FACTS = ("inputs", "targets", "clean", "dt", "times", "series_id", "tuning", "faster")
+_OPTIONAL = ("clean", "observed", "times", "series_id")
+"""Arrays that not every task has."""
+_NO_FACTS = ("inputs", "targets", "dt", *_OPTIONAL, "tuning", "faster")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +121,7 @@ class Store:
             if f.name not in _NO_FACTS
         }
         arrays: Arrays = {"inputs": task.inputs, "targets": task.targets, "dt": np.asarray(task.dt)}
-        if task.clean is not None:
-            arrays["clean"] = task.clean
-        for name in ("times", "series_id"):
+        for name in _OPTIONAL:
             if getattr(task, name) is not None:
                 arrays[name] = getattr(task, name)
         _write(self._task_file, {"settings": self.settings, "task": facts}, arrays)
@@ -137,12 +137,10 @@ class Store:
         task |= {name: tuple(task.get(name, ())) for name in ("notes", "series_names")}
         task["columns"] = tuple((name, *numbers) for name, *numbers in task.get("columns", ()))
         dt = arrays["dt"]
+        task |= {name: arrays.get(name) for name in _OPTIONAL}
         return Task(
             inputs=arrays["inputs"],
             targets=arrays["targets"],
-            clean=arrays.get("clean"),
-            times=arrays.get("times"),
-            series_id=arrays.get("series_id"),
             dt=dt if dt.ndim else float(dt),
             **task,
         )

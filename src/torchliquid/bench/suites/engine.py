@@ -15,10 +15,10 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torchliquid._signals import signals_kept
 from torchliquid.bench.run.processes import TICK, JobTimeoutError, in_slots
 from torchliquid.errors import TorchliquidError
 from torchliquid.install import install_command
+from torchliquid.signals import signals_kept
 
 Key = tuple[str, str]
 Jobs = Mapping[Key, Callable[[], "Outcome"]]

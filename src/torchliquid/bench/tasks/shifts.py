@@ -201,6 +201,7 @@ def _left_out(task: Task, level: float, rng: np.random.Generator, knows_dt: bool
             inputs=task.inputs[:, steps],
             targets=task.targets[:, steps],
             clean=None if task.clean is None else task.clean[:, steps],
+            observed=None if task.observed is None else task.observed[:, steps],
             dt=passed[steps].astype(np.float32) if knows_dt else task.dt,
             times=None if task.times is None else task.times[steps],
             series_id=None if task.series_id is None else task.series_id[steps],

@@ -23,6 +23,8 @@ from torchliquid.errors import TorchliquidError
 
 Values = NDArray[np.float64]
 SAMPLINGS = ("even", "irregular")
+TIMES = 2**31
+"""Stands in a lane's place in the seed of times that all lanes share: no lane has this number."""
 
 
 class Signal(Protocol):
@@ -66,7 +68,7 @@ class _Plan:
             noisy = _with_noise(signal, clean, rngs)
             seen, targets, truth = noisy[:, :-1], noisy[:, 1:], clean[:, 1:]
         else:
-            rng = np.random.default_rng((self.seed, 5, *mark))
+            rng = np.random.default_rng((self.seed, TIMES, *mark))
             times = drawn_times(signal.steps, signal.train, signal.interval, rng, speed)
             ahead = np.where(np.arange(len(times)) < signal.train, 1.0, speed)
             later = times + signal.interval * ahead
@@ -78,12 +80,14 @@ class _Plan:
             gaps = np.diff(times, prepend=-signal.interval)
             gaps[signal.train + 1 :] /= speed
             dt = (self.dt * gaps / signal.interval).astype(np.float32)
+        observed = None
         if self.missing:
             lost = np.stack([rng.random(signal.steps + 1) < self.missing for rng in rngs])
             lost[:, 0] = False
             latest = np.where(lost[:, :-1], 0, np.arange(signal.steps))
             seen = np.take_along_axis(seen, np.maximum.accumulate(latest, axis=1), axis=1)
             targets = np.where(lost[:, 1:], np.nan, targets)
+            observed = ~lost[:, :-1]
         return Task(
             name=self.name,
             spec=signal.spec()
@@ -93,6 +97,7 @@ class _Plan:
             inputs=seen[:, :, None].astype(np.float32),
             targets=targets.astype(np.float32),
             clean=truth.astype(np.float32),
+            observed=observed,
             dt=dt,
             train=signal.train,
             window=self.window,

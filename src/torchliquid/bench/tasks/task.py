@@ -46,6 +46,8 @@ class Task:
         columns: name, offset and scale of each input, where they are known.
         notes: rules that were applied, to be said in the output.
         times: ``(T,)``, when each target is, for axes; None where there is only an order.
+        observed: which inputs were observed ``(S, T)``, where a sample that was not is held
+            from the last one; None: all. Networks do not get it.
         dated: whether ``times`` are moments in UTC, in seconds since 1970.
         series_id: ``(T,)``, which series each step is of; None: there is one.
         series_names: names of the series.
@@ -74,6 +76,7 @@ class Task:
     columns: tuple[tuple[str, float, float], ...] = ()
     notes: tuple[str, ...] = field(default=())
     times: NDArray[np.float64] | None = None
+    observed: NDArray[np.bool_] | None = None
     dated: bool = False
     series_id: StepIndex | None = None
     series_names: tuple[str, ...] = ()
@@ -88,6 +91,14 @@ class Task:
         order = np.argsort(self.series_id, kind="stable")
         ends = np.cumsum(np.bincount(self.series_id, minlength=len(self.series_names)))
         return np.split(order, ends[:-1])
+
+    def clock(self) -> NDArray[np.float64]:
+        """When each step is, ``(T,)``, in the unit of `dt`, from the start of its series."""
+        dt = np.broadcast_to(np.asarray(self.dt, dtype=np.float64), (self.steps,))
+        clock = np.empty(self.steps)
+        for line in self.timelines():
+            clock[line] = np.cumsum(dt[line])
+        return clock
 
     @property
     def steps(self) -> int:
