@@ -71,7 +71,7 @@ def trained(chosen: list[Candidate], draws: int, seed: int) -> list[dict[str, An
     found: list[dict[str, Any]] = [{} for _ in chosen]
     for model in find(list(CURVES)):
         protocol = Protocol(len(chosen) * draws, 1000, chosen[0].rate, seed)
-        result = train(task, model, protocol)
+        result = train(task, model, protocol, looks=[0, *CURVES[model.name], 1000])
         _, reset = predict(task, model, result.pack)
         curve = result.curves["curve_train"].reshape(-1, len(chosen), draws)
         test = mse(reset, task.targets[:, task.train :]).reshape(len(chosen), draws)

@@ -155,7 +155,7 @@ def test_a_suite_file_reads_tables_as_the_command_line_does(tmp_path, capsys):
     from torchliquid.bench.suites.suite import read_suite
 
     read = read_suite(suite)
-    task, _ = read.tasks[0].build(read.protocol)
+    task = read.tasks[0].build(read.protocol)
     assert task.spec["sha256"] in shown
 
 

@@ -187,7 +187,8 @@ class Protocol:
         tuned: what the trials vary, see `torchliquid.bench.run.tuning`.
         schedule: of the learning rate: ``"constant"``, or ``"one-cycle"``, up and down again.
         weight_decay: decoupled, as in AdamW, of all weights.
-        cycle: epochs of a whole cycle, where training ends before; None: ``epochs``.
+        choice: ``"lane"``: each lane tries settings of its own and chooses for itself;
+            ``"shared"``: one choice for all, which intervals over lanes then leave out.
         shifts: what the trained models are tested under, see `torchliquid.bench.tasks.shifts`.
         severities: of them.
     """
@@ -200,7 +201,7 @@ class Protocol:
     seed: int = option(0, "where the seeds start (%(default)s)")
     trials: int = option(
         1,
-        "settings that each network tries before training, on validation data (%(default)s)",
+        "settings that each network tries before training, on validation steps (%(default)s)",
     )
     tuned: tuple[str, ...] = option(
         ("learning_rate", "dt"),
@@ -212,7 +213,11 @@ class Protocol:
         "constant", "schedule of the learning rate (%(default)s)", choices=("constant", "one-cycle")
     )
     weight_decay: float = option(0.0, "weight decay, as in AdamW (%(default)s)")
-    cycle: int | None = option(None, "", flags=("",), key=False)
+    choice: str = option(
+        "lane",
+        "who chooses among trials: each lane for itself, or one choice shared by all (%(default)s)",
+        choices=("lane", "shared"),
+    )
     shifts: tuple[str, ...] = option(
         (), "test under shifts as well: noise,gaps,... or all (none)", metavar="KINDS", key=False
     )

@@ -86,13 +86,11 @@ def _bench(options: argparse.Namespace) -> int:
     from torchliquid.bench.run.runner import check, run, training_seconds
     from torchliquid.bench.run.store import lock_folder, write_file
     from torchliquid.bench.run.tuning import passes
-    from torchliquid.bench.tasks.kinds import protocol_for
 
     wanted, protocol = _given(options.kind, options)
     made = options.kind.make(wanted, Path(), protocol.lanes, protocol.seed)
     notes = tuple(to_flags(note) for note in made.task.notes)
     task, table = dataclasses.replace(made.task, notes=notes), made.table
-    protocol = protocol_for(task, protocol)
     options.out = options.out or Path("results") / made.name
     default = DEFAULT if task.is_articles else DEFAULT_OF_TABLES
     models = default if options.models is None else ",".join(options.models).split(",")

@@ -170,7 +170,8 @@ def choice(rates, dts, taken):
     trials = [{"learning_rate": r, "dt": d} for r, d in zip(rates, dts, strict=True)]
     errors = [0.5, None, 0.25]
     return {
-        "taken": trials[taken],
+        "by": "shared",
+        "taken": [trials[taken]],
         "trials": [t | {"valid_mse": e} for t, e in zip(trials, errors, strict=True)],
     }
 
@@ -191,4 +192,9 @@ def test_settings_found_by_trials_are_said_with_their_ends(case):
     given = choice((0.02, 0.02, 0.02), tried[1], 1)
     summary["models"]["LTC-8"] |= {"choice": given, "learning_rate": 0.02, "dt": 0.1}
     assert tables.settings(summary)[0][1:3] == ("0.02 (given)", "0.1 (least tried)")
+    own = {"by": "lane", "trials": 12,
+           "taken": [{"learning_rate": r, "dt": 1.0} for r in (0.01, 0.03, 0.2)]}  # fmt: skip
+    summary["models"]["LTC-8"] |= {"choice": own, "learning_rate": 0.03, "dt": 1.0}
+    assert tables.settings(summary)[0] == (
+        "LTC-8", "0.03 (0.01 to 0.2)", "1 (1 to 1)", "200", "each lane its own")  # fmt: skip
     assert tables.settings_line(case("article")[1]) == ""

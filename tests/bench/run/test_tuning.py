@@ -11,18 +11,22 @@ import torch
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.run.runner import compute
-from torchliquid.bench.run.training import Trial, train
+from torchliquid.bench.run.training import Setting, looks_of, train
 from torchliquid.bench.run.tuning import (
     DECAYS,
     DTS,
     FIRST,
     RATES,
     TUNABLE,
+    drawn_trials,
     is_tuned,
-    trials_of,
+    spread_trials,
     tune,
-    tuned,
+    without_test,
 )
+from torchliquid.bench.run.windows import predict
+from torchliquid.bench.tasks.signal_task import article_task
+from torchliquid.bench.tasks.sines import SumOfSines
 
 NAMES = ("LTC-2", "LTC-2-euler", "LSTM-2", "GRU-2")
 
@@ -32,7 +36,7 @@ def network(name):
 
 
 def test_trials_are_spread_over_both_ranges():
-    found = trials_of(Protocol(trials=13))
+    found = spread_trials(Protocol(trials=13))
     assert found[0] == FIRST
     rates, dts = (np.log([getattr(t, n) for t in found[1:]]) for n in ("learning_rate", "dt"))
     np.testing.assert_allclose(np.exp(rates[[0, -1]]), RATES, rtol=0.05)
@@ -45,7 +49,7 @@ def test_trials_are_spread_over_both_ranges():
 @pytest.mark.parametrize("kept", ["learning_rate", "dt"])
 def test_what_the_user_gave_is_not_varied(kept):
     other = {"learning_rate": "dt", "dt": "learning_rate"}[kept]
-    found = trials_of(Protocol(learning_rate=0.02, trials=5, tuned=(other,)))
+    found = spread_trials(Protocol(learning_rate=0.02, trials=5, tuned=(other,)))
     expected = 0.02 if kept == "learning_rate" else 1.0
     assert {getattr(t, kept) for t in found} == {expected}
     assert len({getattr(t, other) for t in found}) == 5
@@ -67,32 +71,99 @@ def test_what_has_trials(name, changes, yes):
     assert is_tuned(network(name), Protocol(**{"trials": 3} | changes)) == yes
 
 
+def test_each_lane_draws_trials_of_its_own():
+    protocol = Protocol(lanes=40, trials=12, tuned=TUNABLE, seed=3)
+    lanes = [drawn_trials(protocol, lane) for lane in range(40)]
+    assert lanes[5] == drawn_trials(Protocol(lanes=6, trials=12, tuned=TUNABLE, seed=3), 5)
+    every = [trial for trials in lanes for trial in trials]
+    assert len({(t.learning_rate, t.dt) for t in every}) > 450
+    for name, bounds in (("learning_rate", RATES), ("dt", DTS)):
+        low, high = np.log(bounds)
+        shares = (np.log([getattr(t, name) for t in every]) - low) / (high - low)
+        assert 0 <= shares.min() < 0.01 < 0.99 < shares.max() <= 1
+        quarters = [0.25, 0.5, 0.75]
+        np.testing.assert_allclose(np.quantile(shares, quarters), quarters, atol=0.06)
+    assert len({(t.schedule, t.weight_decay) for t in every}) == 8
+    kept = drawn_trials(Protocol(learning_rate=0.02, trials=5, tuned=("dt",)), 0)
+    assert {t.learning_rate for t in kept} == {0.02}
+
+
 @pytest.mark.filterwarnings("ignore::torchliquid.errors.LongStepWarning")
 @pytest.mark.parametrize("irregular", [True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trial_is_what_a_lane_with_its_settings_is(table, name, irregular):
     """Its rate and dt give the weights that a plain run with them gives."""
     task = table(valid=0) if irregular else table(valid=0, dt=0.5)
-    model, protocol = network(name), Protocol(1, 12, 0.01, 4, trials=3)
-    trials = [
-        Trial(0.01, 1.0),
-        Trial(0.03, 4.0, schedule="one-cycle", weight_decay=0.1),
-        Trial(0.002, 0.3, weight_decay=1.0),
+    model, protocol = network(name), Protocol(1, 12, 0.01, 4)
+    settings = [
+        Setting(0.01, 1.0),
+        Setting(0.03, 4.0, schedule="one-cycle", weight_decay=0.1),
+        Setting(0.002, 0.3, weight_decay=1.0),
     ]
-    found = train(task, model, protocol, trials=trials).pack
-    for lane, trial in enumerate(trials):
-        own_task, own = tuned(task, protocol, trial)
+    scaled = dataclasses.replace(task, dt_scale=np.array([s.dt for s in settings]))
+    found = train(scaled, model, protocol, settings=settings, tuning=True).pack
+    for lane, setting in enumerate(settings):
         seeds = protocol.trial_seeds(3)[lane : lane + 1]
         same_start = type("Seeded", (Protocol,), {"weight_seeds": lambda _: seeds})  # noqa: B023
-        alone = train(own_task, model, same_start(**dataclasses.asdict(own))).pack
+        names = ("learning_rate", "schedule", "weight_decay")
+        given = {name: getattr(setting, name) for name in names}
+        own = same_start(**dataclasses.asdict(protocol) | given)
+        alone = train(dataclasses.replace(task, dt_scale=setting.dt), model, own).pack
         for key, value in alone.lane(0).state_dict().items():
             torch.testing.assert_close(found.lane(lane).state_dict()[key], value, atol=2e-6, rtol=0)
 
 
+@pytest.mark.filterwarnings("ignore::torchliquid.errors.LongStepWarning")
+@pytest.mark.parametrize("name", ["LTC-2", "LSTM-2", "DecayGRU-2"])
+@pytest.mark.parametrize("sampling", ["even", "irregular"])
+def test_lanes_with_settings_of_their_own_are_those_alone(name, sampling):
+    """Weights, predictions and errors of lane i, trained and run beside others or by itself."""
+    task = article_task(SumOfSines(steps=60, train=40), 3, 0, sampling=sampling)
+    model, protocol = network(name), Protocol(3, 12)
+    settings = [Setting(0.01, 0.5, 12), Setting(0.05, 3.0, 7, "one-cycle"), Setting(0.2, 1.0, 3)]
+    together = dataclasses.replace(task, dt_scale=np.array([s.dt for s in settings]))
+    trained = train(together, model, protocol, settings=settings)
+    assert trained.curves["chosen_epoch"].tolist() == [12, 7, 3]
+    carry, reset = predict(together, model, trained.pack)
+    for lane, setting in enumerate(settings):
+        one = slice(lane, lane + 1)
+        own = dataclasses.replace(
+            task, inputs=task.inputs[one], targets=task.targets[one], dt_scale=setting.dt
+        )
+        seeds = protocol.weight_seeds()[one]
+        same_start = type("Seeded", (Protocol,), {"weight_seeds": lambda _: seeds})  # noqa: B023
+        alone = train(own, model, same_start(1, 12), settings=[setting])
+        weights = trained.pack.lane(lane).state_dict()
+        for key, value in alone.pack.lane(0).state_dict().items():
+            torch.testing.assert_close(weights[key], value, atol=2e-6, rtol=0)
+        np.testing.assert_allclose(trained.final_error[lane], alone.final_error[0], rtol=1e-4)
+        expected_carry, expected_reset = predict(own, model, alone.pack)
+        np.testing.assert_allclose(carry[one], expected_carry, atol=1e-5)
+        np.testing.assert_allclose(reset[one], expected_reset, atol=1e-5)
+
+
+def test_weights_of_an_epoch_are_those_of_a_training_that_ends_there(small):
+    """So the error at a cap of epochs is read off one curve."""
+    task, model = small(lanes=2), network("LSTM-2")
+    early = train(task, model, Protocol(2, 7, 0.02)).pack
+    kept = train(task, model, Protocol(2, 20), settings=[Setting(0.02, epochs=7)])
+    for key, value in early.state_dict().items():
+        torch.testing.assert_close(kept.pack.state_dict()[key], value, atol=0, rtol=0)
+    assert kept.curves["curve_epoch"][-1] == 20
+    np.testing.assert_array_equal(kept.final_error, kept.curves["curve_train"][7])
+
+
+def test_looks_are_spread_by_logarithm_and_hold_the_caps():
+    looks = looks_of(10_000)
+    assert {0, 1, 1_000, 3_000, 10_000} <= {*looks}
+    later = np.array(looks[20:])
+    assert (later[1:] / later[:-1]).max() < 1.25
+
+
 def test_schedules_and_decays_come_in_turn():
-    plain = trials_of(Protocol(trials=25))
+    plain = spread_trials(Protocol(trials=25))
     assert {(t.schedule, t.weight_decay) for t in plain} == {("constant", 0.0)}
-    found = trials_of(Protocol(trials=25, tuned=TUNABLE))
+    found = spread_trials(Protocol(trials=25, tuned=TUNABLE))
     assert found[0] == FIRST
     assert [(t.learning_rate, t.dt) for t in found] == [(t.learning_rate, t.dt) for t in plain]
     pairs = Counter((t.schedule, t.weight_decay) for t in found[1:])
@@ -105,30 +176,8 @@ def test_schedules_and_decays_come_in_turn():
     rates = np.log([t.learning_rate for t in found[1:]])
     for one, two in ((cycles, decays), (cycles, rates), (decays, rates)):
         assert abs(np.corrcoef(one, two)[0, 1]) < 0.35
-    given = trials_of(Protocol(trials=9, schedule="one-cycle", weight_decay=0.5, tuned=("dt",)))
+    given = spread_trials(Protocol(trials=9, schedule="one-cycle", weight_decay=0.5, tuned=("dt",)))
     assert {(t.schedule, t.weight_decay) for t in given} == {("one-cycle", 0.5)}
-
-
-def test_a_cycle_that_ends_early_is_the_beginning_of_the_whole(small):
-    """Fewer epochs were best: they are those that the trial began with."""
-    task, model = small(lanes=2), network("LSTM-2")
-    whole = Protocol(2, 20, 0.02, schedule="one-cycle")
-    early = tuned(task, whole, Trial(0.02, 1.0, 7, "one-cycle"))[1]
-    assert (early.epochs, early.cycle) == (7, 20)
-    stopped = train(task, model, early).pack
-    seen = {}
-
-    def keep(epoch):
-        seen[epoch] = None
-
-    long = train(task, model, whole, keep)
-    assert max(seen) == 20
-    np.testing.assert_allclose(
-        long.curves["curve_train"][7],
-        train(task, model, early).curves["curve_train"][-1],
-        rtol=1e-6,
-    )
-    assert len(stopped) == 2
 
 
 # --- steps --------------------------------------------------------------------------------------
@@ -140,20 +189,25 @@ def test_trials_begin_with_weights_of_their_own():
     assert len(set(seeds)) == 60
 
 
+@pytest.mark.parametrize("choice", ["lane", "shared"])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_choice_is_the_best_on_validation_and_knows_no_test_part(table, name):
-    task, model, protocol = table(), network(name), Protocol(2, 15, trials=6)
-    choice = tune(task, model, protocol)
-    assert choice.taken == choice.trials[int(np.argmin(choice.errors))]
+def test_the_choice_is_the_best_on_validation_and_knows_no_test_part(table, name, choice):
+    task, model, protocol = table(), network(name), Protocol(2, 15, trials=6, choice=choice)
+    found = tune(task, model, protocol)
+    for trials, errors, taken in zip(found.trials, found.errors, found.taken, strict=True):
+        best = trials[int(np.argmin(errors))]
+        assert dataclasses.replace(taken, epochs=None) == best
     inputs, targets = task.inputs.copy(), task.targets.copy()
     inputs[:, 75:] *= -900
     targets[:, 75:] += 1e4
     gaps = task.dt.copy()
     gaps[75:] *= 7
     other = dataclasses.replace(task, inputs=inputs, targets=targets, dt=gaps)
-    assert tune(other, model, protocol) == choice
+    again = tune(other, model, protocol)
+    assert again.taken == found.taken
+    np.testing.assert_array_equal(again.errors, found.errors)
     targets[:, 50:75] -= 1e4
-    assert tune(other, model, protocol).errors != choice.errors
+    assert (tune(other, model, protocol).errors != found.errors).any()
 
 
 def test_a_liquid_model_finds_the_dt_that_a_task_needs():
@@ -164,9 +218,9 @@ def test_a_liquid_model_finds_the_dt_that_a_task_needs():
     f = np.random.default_rng(1).standard_normal(1200)
     values = np.stack([np.concatenate([[0.0], f[:-1]]), f], axis=1)
     task = table_task(Series("s", ("y", "f"), values))
-    protocol = Protocol(2, 150, trials=8)
+    protocol = Protocol(2, 150, trials=8, choice="shared")
     run, _ = compute(task, network("LTC-4"), protocol, lambda epoch: None)
-    taken = run.facts["choice"]["taken"]
+    (taken,) = run.facts["choice"]["taken"]
     assert taken["dt"] > 0.5
     assert run.facts["dt"] == taken["dt"]
     slow = compute(dataclasses.replace(task, dt=0.1), network("LTC-4"), Protocol(2, 150),
@@ -178,60 +232,88 @@ def test_progress_counts_trials_as_well(table):
     heard = []
     compute(table(), network("LTC-2"), Protocol(2, 3, trials=2), heard.append)
     assert heard == sorted(set(heard))
-    assert {3, 6} <= {*heard} <= {*range(1, 7)}
+    assert {6, 9} <= {*heard} <= {*range(1, 10)}  # two trials of a lane are twice its training
 
 
-# --- tasks that can be drawn again ---------------------------------------------------------------
+# --- tasks without a validation part --------------------------------------------------------------
 
 
-def test_tuning_draws_are_draws_that_no_lane_sees(small):
-    task = small(lanes=50)
-    draws = task.tuning(40)
-    assert (draws.train, draws.valid, draws.test) == (40, 20, 0)
-    assert draws.inputs.shape == (40, 60, 1)
-    np.testing.assert_array_equal(draws.inputs[:, 1:, 0], draws.targets[:, :-1])
-    every = np.concatenate([task.targets, draws.targets])
-    assert len(np.unique(every[:, 0])) == 90
-    noise = draws.targets - task.clean[0]
-    assert abs(noise.std() - (task.targets - task.clean).std()) < 0.1 * noise.std()
-    again = small(lanes=2).tuning(40)  # the lanes do not decide about them, the seed does
-    np.testing.assert_array_equal(again.inputs, draws.inputs)
-    assert (small(lanes=50, seed=1).tuning(40).inputs != draws.inputs).any()
+def poisoned(task, kind):
+    """The test stretch with anything else in it."""
+    rng = np.random.default_rng(0)
+    inputs, targets = task.inputs.copy(), task.targets.copy()
+    start = task.steps - task.test
+    if kind == "nan":
+        inputs[:, start:] = targets[:, start:] = np.nan
+    else:
+        inputs[:, start:] = rng.standard_normal(inputs[:, start:].shape) * 1e3
+        targets[:, start:] = -inputs[:, start:, 0]
+    return dataclasses.replace(task, inputs=inputs, targets=targets, clean=targets)
 
 
+@pytest.mark.parametrize("kind", ["nan", "numbers"])
+@pytest.mark.parametrize("sampling", ["even", "irregular"])
+@pytest.mark.parametrize("choice", ["lane", "shared"])
 @pytest.mark.parametrize("name", ["LTC-2", "LSTM-2"])
-def test_the_articles_task_is_tuned_on_draws_of_its_own(small, name):
-    task, model, protocol = small(lanes=3), network(name), Protocol(3, 40, trials=4)
+def test_the_tuner_sees_no_difference_in_a_poisoned_test_stretch(name, choice, sampling, kind):
+    task = article_task(SumOfSines(steps=60, train=40), 3, 0, sampling=sampling)
+    model, protocol = network(name), Protocol(3, 20, trials=4, choice=choice)
+    found, again = tune(task, model, protocol), tune(poisoned(task, kind), model, protocol)
+    assert found.taken == again.taken
+    np.testing.assert_array_equal(found.errors, again.errors)
+
+
+@pytest.mark.parametrize("sampling", ["even", "irregular"])
+def test_the_last_fifth_of_the_training_stretch_decides(sampling):
+    task = article_task(SumOfSines(), 2, 0, sampling=sampling, missing=0.2)
+    inner = without_test(task)
+    assert (inner.train, inner.valid, inner.test) == (160, 40, 0)
+    np.testing.assert_array_equal(inner.inputs, task.inputs[:, :200])
+    np.testing.assert_array_equal(inner.observed, task.observed[:, :200])
+    assert inner.clean is None
+    assert inner.faster is None
+    assert np.shape(inner.dt) == ((200,) if sampling == "irregular" else ())
+
+
+def test_a_lane_chooses_on_its_own_data_alone(small):
+    task, model, protocol = small(lanes=3), network("LTC-2"), Protocol(3, 20, trials=4)
+    found = tune(task, model, protocol)
+    inputs = task.inputs.copy()
+    inputs[1] *= -5
+    other = tune(dataclasses.replace(task, inputs=inputs), model, protocol)
+    assert (found.errors[1] != other.errors[1]).any()
+    np.testing.assert_array_equal(found.errors[[0, 2]], other.errors[[0, 2]])
+
+
+def test_the_network_is_trained_anew_on_the_whole_training_stretch(small):
+    task, model, protocol = small(lanes=3), network("LTC-2"), Protocol(3, 40, trials=4)
     choice = tune(task, model, protocol)
-    changed = dataclasses.replace(
-        task, inputs=task.inputs * -5, targets=task.targets + 100
-    )  # whatever the lanes hold
-    assert tune(changed, model, protocol) == choice
     run, pack = compute(task, model, protocol, lambda epoch: None)
-    assert run.facts["epochs"] == choice.taken.epochs <= 40
-    assert run.facts["learning_rate"] == choice.taken.learning_rate
-    own_task, own = tuned(task, protocol, choice.taken)
-    plain = train(own_task, model, own).pack
+    assert [setting["dt"] for setting in run.facts["choice"]["taken"]] == choice.dt_scale().tolist()
+    assert run.arrays["chosen_epoch"].tolist() == [setting.epochs for setting in choice.taken]
+    scaled = dataclasses.replace(task, dt_scale=choice.dt_scale())
+    plain = train(scaled, model, protocol, settings=choice.taken).pack
     for key, value in plain.state_dict().items():
         torch.testing.assert_close(pack.state_dict()[key], value, atol=0, rtol=0)
+    np.testing.assert_array_equal(run.arrays["dt_scale"], choice.dt_scale())
 
 
-def test_the_choice_is_that_of_the_mean_over_its_draws(small, monkeypatch):
-    """Each trial's error is the geometric mean of its draws', at the median of their epochs."""
+def test_a_shared_choice_is_that_of_the_mean_over_its_lanes(small, monkeypatch):
+    """Each trial's error is the geometric mean of its lanes', at the median of their epochs."""
     from torchliquid.bench.run import tuning
 
-    found = SimpleNamespace(
-        best=np.array([1.0, 1.0, 1.0, 0.1, 0.1, 50.0, 0.5, 0.5, 0.5]),
-        curves={"chosen_epoch": np.array([1, 2, 3, 4, 5, 6, 7, 9, 30])},
-    )
-    monkeypatch.setattr(tuning, "train", lambda *given: found)
-    choice = tune(small(lanes=2), network("LTC-2"), Protocol(2, 40, trials=3))
-    np.testing.assert_allclose(choice.errors, [1.0, 0.5 ** (1 / 3), 0.5])
-    assert choice.taken == dataclasses.replace(choice.trials[2], epochs=9)
+    errors = np.array([[1.0, 0.1, 0.5], [1.0, 0.1, 0.5], [1.0, 50.0, 0.5]])
+    epochs = np.array([[1, 4, 7], [2, 5, 9], [3, 6, 30]])
+    found = SimpleNamespace(best=errors.ravel(), curves={"chosen_epoch": epochs.ravel()})
+    monkeypatch.setattr(tuning, "train", lambda *args, **given: found)
+    protocol = Protocol(3, 40, trials=3, choice="shared")
+    choice = tune(small(lanes=3), network("LTC-2"), protocol)
+    np.testing.assert_allclose(choice.errors, [[1.0, 0.5 ** (1 / 3), 0.5]])
+    assert choice.taken == [dataclasses.replace(choice.trials[0][2], epochs=9)]
 
 
 def test_progress_ends_where_it_was_to_end(small):
     heard = []
     compute(small(lanes=2), network("LTC-2"), Protocol(2, 12, trials=2), heard.append)
-    assert heard[-1] == 24
+    assert heard[-1] == 36
     assert heard == sorted(heard)

@@ -1,4 +1,4 @@
-"""Drawn tasks: even and irregular sampling, missing samples, other speeds, draws for tuning."""
+"""Drawn tasks: even and irregular sampling, missing samples, other speeds."""
 
 import numpy as np
 import pytest
@@ -73,20 +73,6 @@ def test_attractors(name, sampling):
     few = attractor_task(signal, 2, 0, sampling=sampling)
     np.testing.assert_array_equal(few.inputs, task.inputs[:2])
     assert not task.is_articles
-
-
-@pytest.mark.parametrize("sampling", ["even", "irregular"])
-def test_draws_for_tuning_are_no_draws_that_count(sampling):
-    for task in (
-        article_task(SumOfSines(), 4, 0, sampling=sampling, missing=0.1),
-        attractor_task(Attractor("lorenz", steps=60, train=40), 4, 0, sampling=sampling),
-    ):
-        tuning = task.tuning(6)
-        assert (tuning.train, tuning.test) == (task.train, 0)
-        for a in tuning.inputs:
-            assert all(np.mean(a == b) < 0.2 for b in task.inputs)
-        if sampling == "irregular":
-            assert not np.array_equal(tuning.dt, task.dt)
 
 
 def test_refused():

@@ -97,15 +97,20 @@ def fit_interpolated_ar(task: Task) -> Method:
     The spacing of the grid is the mean time between training samples, gaps of more than
     `LONG_GAP` medians left out. Where sampling is even and no sample is missing, this is ridge-AR.
     """
-    gaps = np.atleast_1d(task.dt)[: task.train]
-    spacing = float(gaps[gaps <= LONG_GAP * np.median(gaps)].mean())
+    rows = range(len(task.dt) if isinstance(task.dt, np.ndarray) and task.dt.ndim == 2 else 1)
+    spacings = [_spacing(task.gaps(lane)[: task.train]) for lane in rows]
 
     def regressors(task: Task, lane: int, x: Values) -> InterpolatedLags:
         values = x[:, : task.inputs.shape[2]]  # without the gaps as a feature
         observed = None if task.observed is None else task.observed[lane]
-        return InterpolatedLags(values, task.timelines(), task.clock(), observed, spacing)
+        spacing = spacings[min(lane, len(spacings) - 1)]
+        return InterpolatedLags(values, task.timelines(), task.clock(lane), observed, spacing)
 
     return _regression(task, regressors)
+
+
+def _spacing(gaps: Values) -> float:
+    return float(gaps[gaps <= LONG_GAP * np.median(gaps)].mean())
 
 
 def _regression(task: Task, regressors_of: Callable[[Task, int, Values], Regressors]) -> Method:

@@ -28,11 +28,15 @@ def fit_harmonics(task: Task) -> Method:
     """Frequencies, amplitudes and phases from the training part of each lane with its own data."""
     if task.series_id is not None:
         return _mean_of_series
-    when = _when(task)[: task.train]
-    curves = [_fit_curve(when, y[: task.train]) for y in task.targets.astype(np.float64)]
+    curves = [
+        _fit_curve(_when(task, lane)[: task.train], y[: task.train])
+        for lane, y in enumerate(task.targets.astype(np.float64))
+    ]
 
     def forecast(task: Task) -> Forecast:
-        carry = np.stack([_design(w, _when(task)) @ b for w, b in curves]).astype(np.float32)
+        carry = np.stack(
+            [_design(w, _when(task, lane)) @ b for lane, (w, b) in enumerate(curves)]
+        ).astype(np.float32)
         counts = sorted({len(w) for w, _ in curves})
         counts_text = " or ".join(map(str, counts))
         return Forecast(
@@ -52,9 +56,9 @@ def _mean_of_series(task: Task) -> Forecast:
     return mean(task)._replace(notes=(note,))
 
 
-def _when(task: Task) -> _Values:
-    """When each target is, in median training gaps."""
-    dt = np.broadcast_to(np.asarray(task.dt, dtype=np.float64), (task.steps,))
+def _when(task: Task, lane: int) -> _Values:
+    """When each target of a lane is, in median training gaps."""
+    dt = task.gaps(lane)
     return np.asarray(np.cumsum(dt) / np.median(dt[: task.train]) + task.spec.get("horizon", 1))
 
 

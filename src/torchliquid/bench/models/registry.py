@@ -61,7 +61,7 @@ class Model:
         inputs = task.inputs if self.takes_dt else task.timed_inputs()
         options: dict[str, Any] = {"batch_first": True}
         if self.takes_dt:
-            options["dt"] = task.dt if isinstance(task.dt, float) else 1.0
+            options["dt"] = task.layer_dt or 1.0
         if self.solver:
             options["solver"] = self.solver
         layer = CELLS[self.cell].layer(inputs.shape[2], self.hidden, **options)

@@ -71,11 +71,7 @@ class Material:
         chosen = max(range(len(lines)), key=lambda k: int((lines[k] >= test).sum()))
         line = lines[chosen]
         one = dataclasses.replace(
-            task,
-            inputs=task.inputs[:, line],
-            targets=task.targets[:, line],
-            dt=task.dt[line] if isinstance(task.dt, np.ndarray) else task.dt,
-            times=None if task.times is None else task.times[line],
+            task.part(line),
             train=int((line < task.train).sum()),
             valid=int(((line >= task.train) & (line < test)).sum()),
             series_id=None,

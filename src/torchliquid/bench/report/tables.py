@@ -199,18 +199,22 @@ def series_line(summary: Summary) -> str:
 def settings(summary: Summary) -> list[tuple[str, str, str, str, str]]:
     """What each network found by trials: its name, learning rate, dt, epochs, and lowest errors.
 
-    A setting at the end of what was tried says so. Nothing where nothing was tuned.
+    Of lanes that chose for themselves the medians, and from where to where they go. A shared choice
+    at the end of what was tried is marked. Nothing where nothing was tuned.
     """
     rows = []
     for name, facts in summary["models"].items():
         choice = facts.get("choice")
         if choice is None:
             continue
-        errors = [trial["valid_mse"] for trial in choice["trials"]]
-        finite = [error for error in errors if error is not None]
-        spread = f"{number(min(finite))} to {number(max(finite))}" if finite else "none finite"
-        rate, dt = (_tried(choice, key, facts[key]) for key in ("learning_rate", "dt"))
-        rate += _besides(choice["taken"])
+        rate, dt = (_taken(choice, key, facts[key]) for key in ("learning_rate", "dt"))
+        if choice["by"] == "shared":
+            errors = [trial["valid_mse"] for trial in choice["trials"]]
+            finite = [error for error in errors if error is not None]
+            spread = f"{number(min(finite))} to {number(max(finite))}" if finite else "none finite"
+            rate += _besides(choice["taken"][0])
+        else:
+            spread = "each lane its own"
         epochs = f"{facts.get('epochs') or summary['task']['epochs']:,}"
         rows.append((name, rate, "\N{EN DASH}" if facts["dt"] is None else dt, epochs, spread))
     return rows
@@ -226,7 +230,7 @@ def settings_line(summary: Summary) -> str:
     ]
     if not parts:
         return ""
-    where = "the validation part" if summary["task"]["valid"] else "draws of their own"
+    where = "the validation part" if summary["task"]["valid"] else "the end of the training part"
     return f"chosen on {where}, of {summary['task']['trials']} trials: {'; '.join(parts)}"
 
 
@@ -237,13 +241,17 @@ def _besides(taken: Mapping[str, Any]) -> str:
     return cycle + (f", decay {decay:g}" if decay else "")
 
 
-def _tried(choice: Mapping[str, Any], key: str, used: float | None) -> str:
+def _taken(choice: Mapping[str, Any], key: str, used: float | None) -> str:
+    if used is None:
+        return ""
+    taken = [setting[key] for setting in choice["taken"]]
+    if choice["by"] == "lane":
+        return f"{used:.3g} ({min(taken):.3g} to {max(taken):.3g})"
     tried = [trial[key] for trial in choice["trials"]]
-    taken = choice["taken"][key]
     if min(tried) == max(tried):
-        return "" if used is None else f"{used:g} (given)"
-    end = {min(tried): " (least tried)", max(tried): " (most tried)"}.get(taken, "")
-    return f"{taken if used is None else used:.3g}{end}"
+        return f"{used:g} (given)"
+    end = {min(tried): " (least tried)", max(tried): " (most tried)"}.get(taken[0], "")
+    return f"{used:.3g}{end}"
 
 
 def claim_groups(summary: Summary) -> list[str]:

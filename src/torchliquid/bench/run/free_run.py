@@ -44,14 +44,15 @@ def lyapunov_times(task: Task, steps: NDArray[np.int64]) -> NDArray[np.float64]:
 @torch.no_grad()
 def of_pack(task: Task, model: Model, pack: Pack) -> NDArray[np.int64]:
     """Steps ``(S,)`` that each lane of a pack stays near the truth."""
-    x, _ = inputs_for(task, model)
+    x, dt = inputs_for(task, model)
     start = task.steps - task.test
     x = x if x.dim() == 4 else x.unsqueeze(1)
-    _, held = pack(x[..., :start, :])
+    _, held = pack(x[..., :start, :], dt=None if dt is None else dt[..., :start])
     state = [held]
+    step = None if dt is None else dt[..., :1]  # the series is evenly sampled
 
     def following(values: Array) -> Array:
-        y, state[0] = pack(torch.from_numpy(values).reshape(-1, 1, 1, 1), state[0])
+        y, state[0] = pack(torch.from_numpy(values).reshape(-1, 1, 1, 1), state[0], step)
         return np.asarray(y.reshape(-1).numpy())
 
     return _near(task, following, len(pack))

@@ -85,7 +85,7 @@ def probe(
     arrays["plain_tau_sys"] = tau_sys[lane, shown].numpy().copy()
     lane_x = (x[lane, 0] if x.dim() == 4 else x[0])[longest]
     demo, events = _demo_input(lane_x, size, floor)
-    demo_dt = None if dt is None else dt[0, longest]
+    demo_dt = None if dt is None else _of_lane(dt, lane)[longest]
     demo_tau = time_constants(pack.lane(lane), demo, dt=demo_dt)
     arrays |= {"demo_input": demo[:, 0].numpy().copy(), "demo_tau_sys": demo_tau.numpy().copy()}
     lowest[lane] = torch.minimum(lowest[lane], (demo_tau / tau[lane]).min())
@@ -93,9 +93,14 @@ def probe(
     return arrays, {
         "demo_lane": lane,
         "demo_events": events,
-        "demo_interval": float(np.median(task.dt)),
+        "demo_interval": float(np.median(task.gaps(lane)) * task.scale_of(lane)),
         "probe_places": len(sites),
     }
+
+
+def _of_lane(dt: Tensor, lane: int) -> Tensor:
+    """Return the time before each step of a lane, of dt ``(1, T)`` or ``(S, 1, T)``."""
+    return dt[lane, 0] if dt.dim() == 3 else dt[0]
 
 
 def _first_of_test(lines: list[StepIndex], test: int) -> StepIndex:
@@ -144,7 +149,7 @@ def _planted(
     h0 = torch.where(torch.from_numpy(first >= 0)[:, None], states[:, first], 0.0).unsqueeze(1)
     rows = torch.from_numpy(sites)
     control = x[:, 0, rows] if x.dim() == 4 else x[0, rows]
-    dt = None if dt is None else dt[0, rows]
+    dt = None if dt is None else dt.squeeze(-2)[..., rows]
     lowest = torch.full((len(pack),), torch.inf)
     events = {
         "control": (0.0, slice(0)),

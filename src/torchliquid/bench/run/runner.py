@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,12 +35,12 @@ from torchliquid.bench.run.scoring import per_lane, score
 from torchliquid.bench.run.shifting import under_shifts
 from torchliquid.bench.run.store import Run, Store, lock_folder
 from torchliquid.bench.run.training import Progress, check_optimiser, seconds_alone, train
-from torchliquid.bench.run.tuning import is_tuned, passes, tune, tuned
+from torchliquid.bench.run.tuning import Choice, is_tuned, passes, tune
 from torchliquid.bench.run.windows import predict, predict_along
 from torchliquid.bench.tasks.shifts import check_shifts
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning, TorchliquidError
-from torchliquid.nn import Pack, Scaling, save
+from torchliquid.nn import Pack, save
 
 Report = Callable[[str, int], None]
 """Called with a model's name and the number of its finished epochs."""
@@ -138,7 +138,7 @@ def _run(
 def settings_of(task: Task, protocol: Protocol) -> dict[str, Any]:
     """All that defines the runs of a store, JSON types."""
     facts, default = asdict(protocol), Protocol()
-    for name in ("schedule", "weight_decay", "cycle", "shifts"):
+    for name in ("schedule", "weight_decay", "shifts"):
         if getattr(protocol, name) == getattr(default, name):
             del facts[name]  # runs of before these came are the same
     if not protocol.shifts:
@@ -164,7 +164,7 @@ def job(task: Task, model: Model, protocol: Protocol, store: Store, progress: Pr
         "environment": environment_facts(),
     }
     if pack is not None:
-        _save_models(pack, model.scaling(task), store.model_folder(model.name))
+        _save_models(task, model, run, pack, store.model_folder(model.name))
         run.facts["models"] = store.models_digest(model.name)
     store.save(run)
 
@@ -191,28 +191,23 @@ def compute(
         return Run(model.name, facts, dict(rows)), None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LongStepWarning)
-        choice, whole = None, passes(model, protocol)
+        choice, before = None, passes(model, protocol) - protocol.epochs
         if is_tuned(model, protocol):
             choice = tune(task, model, protocol, progress)
-            task, protocol = tuned(task, protocol, choice.taken)
-        done = whole // 2 if choice else 0
-        trained = train(task, model, protocol, lambda epoch: progress(done + epoch))
-        if done + protocol.epochs < whole:  # trials found that fewer are enough
-            progress(whole)
+            task = replace(task, dt_scale=choice.dt_scale())
+        trained = train(task, model, protocol, lambda epoch: progress(before + epoch),
+                        settings=choice.taken if choice else None)  # fmt: skip
         predictions = predict(task, model, trained.pack)
-    rows = score(task, *predictions, last=trained.curves["curve_train"][-1]) | trained.curves
+    rows = score(task, *predictions, last=trained.final_error) | trained.curves
+    if np.ndim(task.dt_scale):
+        rows["dt_scale"] = np.asarray(task.dt_scale)
     parameters = sum(p.numel() for p in trained.pack.model.parameters())
     facts = _facts(model, parameters, protocol)
     # no warning for a step that trials chose
     facts["notes"] = [text.partition(": give")[0] if choice else text for text in _words_of(caught)]
     facts["seconds_per_epoch"] = trained.seconds_per_epoch
     facts["seconds_evaluating"] = trained.seconds_evaluating
-    facts["learning_rate"] = protocol.learning_rate
-    facts["epochs"] = protocol.epochs
-    if model.takes_dt:
-        facts["dt"] = float(np.median(task.dt))
-    if choice:
-        facts["choice"] = choice.facts()
+    facts |= _settings_facts(task, model, protocol, choice)
     facts["seconds_alone"] = seconds_alone(task, model, protocol)
     lane = _typical_lane(rows["test_mse_carry"])
     facts["demo_lane"] = lane
@@ -230,6 +225,21 @@ def compute(
     if runs_free(task):
         rows["valid_time"] = lyapunov_times(task, of_pack(task, model, trained.pack))
     return Run(model.name, facts, dict(rows)), trained.pack
+
+
+def _settings_facts(
+    task: Task, model: Model, protocol: Protocol, choice: Choice | None
+) -> dict[str, Any]:
+    """What the lanes were trained with; of several choices the medians."""
+    facts: dict[str, Any] = {"learning_rate": protocol.learning_rate, "epochs": protocol.epochs}
+    if choice:
+        facts["learning_rate"] = float(np.median([s.learning_rate for s in choice.taken]))
+        if not task.valid:
+            facts["epochs"] = int(np.median([s.epochs or protocol.epochs for s in choice.taken]))
+        facts["choice"] = choice.facts()
+    if model.takes_dt:
+        facts["dt"] = float(np.median(task.dt) * np.median(task.dt_scale))
+    return facts
 
 
 def _words_of(caught: Sequence[warnings.WarningMessage]) -> list[str]:
@@ -259,7 +269,8 @@ def _typical_lane(errors: Any) -> int:
     return int(np.argsort(errors)[(len(errors) - 1) // 2])
 
 
-def _save_models(pack: Pack, scaling: Scaling, folder: Path) -> None:
+def _save_models(task: Task, model: Model, run: Run, pack: Pack, folder: Path) -> None:
+    scaling = model.scaling(task)
     part = folder.with_name(f".{folder.name}.part")
     try:
         if folder.is_symlink() or folder.is_file():
@@ -270,6 +281,8 @@ def _save_models(pack: Pack, scaling: Scaling, folder: Path) -> None:
         for lane in range(len(pack)):
             trained = pack.lane(lane)
             trained.scaling = scaling
+            if "dt_scale" in run.arrays and isinstance(task.dt, float):
+                trained.layer.dt = task.dt * float(run.arrays["dt_scale"][lane])
             save(trained, part / f"lane-{lane:03d}")
         part.rename(folder)
     except OSError as error:

@@ -32,7 +32,7 @@ BEFORE, AFTER = 10, 20
 _FOLDERS = ("runs", "models", "figures")
 _OPTIONAL = ("clean", "observed", "times", "series_id")
 """Arrays that not every task has."""
-_NO_FACTS = ("inputs", "targets", "dt", *_OPTIONAL, "tuning", "faster")
+_NO_FACTS = ("inputs", "targets", "dt", *_OPTIONAL, "dt_scale", "faster")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import Model
@@ -28,7 +27,10 @@ from torchliquid.training import Options, Trainer, check_schedule
 
 Progress = Callable[[int], None]
 EVALUATIONS = 50
-"""Epochs at which the curves are taken, spread evenly; the best on validation is one of them."""
+"""Epochs at which the curves are taken, spread evenly over their logarithm, at most; the epoch that
+is chosen is one of them."""
+CAPS = (1_000, 3_000, 10_000)
+"""Epochs that are always among them: at these, errors are compared."""
 ALONE_SECONDS = 2.0
 """How long one model alone is timed, if so long that three epochs are done by then."""
 MEASURED = 0.01
@@ -36,13 +38,13 @@ MEASURED = 0.01
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Settings to try.
+class Setting:
+    """What a lane is trained with.
 
     Args:
         learning_rate: Adam's.
         dt: of models that take it, times the task's dt.
-        epochs: where tuning found them on draws of their own; None: the protocol's.
+        epochs: those whose weights are kept; None: the last ones, or the best on validation.
         schedule: see `Protocol`.
         weight_decay: see `Protocol`.
     """
@@ -58,7 +60,8 @@ class Trial:
 class Trained:
     """A trained pack, its learning curves (rows of `Run.arrays`) and what it cost.
 
-    ``best`` ``(S,)`` is each lane's lowest error on the validation part, infinite without one.
+    ``best`` ``(S,)`` is each lane's lowest error on the validation part, infinite without one;
+    ``final_error`` ``(S,)`` its training error where its training ended.
     """
 
     pack: Pack
@@ -66,6 +69,7 @@ class Trained:
     seconds_per_epoch: float
     seconds_evaluating: float
     best: NDArray[np.float64]
+    final_error: NDArray[np.float64]
 
 
 def check_optimiser(schedule: Any, weight_decay: Any) -> None:
@@ -76,42 +80,59 @@ def check_optimiser(schedule: Any, weight_decay: Any) -> None:
         raise TorchliquidError(f"weight_decay is {weight_decay!r}: give a number from 0 to 10")
 
 
+def looks_of(epochs: int) -> list[int]:
+    """Return the epochs at which curves are taken.
+
+    >>> looks_of(12), len(looks_of(10_000))
+    ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 48)
+    """
+    spread = np.geomspace(1, epochs, EVALUATIONS).round().astype(int).tolist()
+    return sorted({0, *spread, *(cap for cap in CAPS if cap <= epochs)})
+
+
 def train(
     task: Task,
     model: Model,
     protocol: Protocol,
     progress: Progress = lambda epoch: None,
-    trials: Sequence[Trial] | None = None,
+    *,
+    settings: Sequence[Setting] | None = None,
+    tuning: bool = False,
+    looks: Sequence[int] | None = None,
 ) -> Trained:
     """Train a pack of networks on a task.
 
     The loss is the mean squared error over the training steps whose target is there. With a
     validation part, each lane keeps the weights of its best evaluated epoch there; without, those
-    of the last epoch. A lane that diverges, and has no best epoch, ends with weights that are NaN:
-    it never touches another.
+    of its setting's epoch, or of the last one. A lane that diverges before ends with weights that
+    are NaN: it never touches another.
 
     Args:
-        task: gives data and split.
+        task: gives data and split; its `dt_scale` goes with the settings.
         model: a network, not a classical model.
         protocol: see `Protocol`.
         progress: called every so often with the number of finished epochs.
-        trials: one a lane, instead of the protocol's lanes and rate: settings to be compared on
-            the validation part. The test part is not looked at.
+        settings: one for each lane, or one for all, instead of the protocol's.
+        tuning: the settings are to be compared on the validation part: lanes have initial weights
+            of their own, and the test part is not looked at.
+        looks: epochs at which curves are taken; None: `looks_of`.
     """
-    seeds = protocol.weight_seeds() if trials is None else protocol.trial_seeds(len(trials))
-    scale = None
-    if trials is not None and model.takes_dt:
-        scale = torch.tensor([trial.dt for trial in trials])
+    if settings is not None and not tuning:
+        settings = list(settings) * (protocol.lanes // len(settings))
+    seeds = protocol.trial_seeds(len(settings or ())) if tuning else protocol.weight_seeds()
     pack = Pack(lambda seed: model.build(task), seeds)
-    windows = training_windows(task, model, scale)
-    trainer = _trainer(pack, windows, protocol, trials)
+    windows = training_windows(task, model)
+    trainer = _trainer(pack, windows, protocol, settings)
     ready = windows.ready(len(pack) * model.hidden)
-    curves = _Curves(task, model, pack, ready, scale, with_test=trials is None)
-    every = max(1, protocol.epochs // EVALUATIONS)
+    keep_at = None
+    if settings is not None and not task.valid:
+        keep_at = np.array([s.epochs or protocol.epochs for s in settings])
+    curves = _Curves(task, model, pack, ready, keep_at, with_test=not tuning)
     evaluating = 0.0
+    kept_epochs = [] if keep_at is None else keep_at.tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainingWarning)  # results say which lanes diverged
-        for epoch in (*range(0, protocol.epochs, every), protocol.epochs):
+        for epoch in sorted({*(looks or looks_of(protocol.epochs)), *kept_epochs}):
             for done in trainer.epochs_until(epoch):
                 progress(done)
             start = time.perf_counter()
@@ -120,35 +141,36 @@ def train(
             evaluating += time.perf_counter() - start
     if trainer.epoch < protocol.epochs:  # every lane diverged before
         progress(protocol.epochs)
-    if task.valid:
-        curves.restore_best()
-    else:
-        _mark_diverged(pack, trainer)
+    if curves.chooses:
+        curves.restore_chosen()
+    if not task.valid:
+        _mark_diverged(pack, trainer, keep_at)
     seconds = trainer.seconds / protocol.epochs
-    return Trained(pack, curves.arrays(), seconds, evaluating, curves.best)
+    return Trained(
+        pack, curves.arrays(), seconds, evaluating, curves.best, curves.final_error(keep_at)
+    )
 
 
 def _trainer(
     model: Pack | SequenceModel,
     windows: Windows,
     protocol: Protocol,
-    trials: Sequence[Trial] | None,
+    settings: Sequence[Setting] | None,
     epochs: int | None = None,
 ) -> Trainer:
     """The training of a model on windows, with the protocol's settings or each lane's own."""
     lr: float | list[float] = float(protocol.learning_rate)
     decay: float | list[float] = float(protocol.weight_decay)
     schedule: str | list[str] = protocol.schedule
-    if trials is not None:
-        lr = [trial.learning_rate for trial in trials]
-        schedule = [trial.schedule for trial in trials]
-        decay = [trial.weight_decay for trial in trials]
+    if settings is not None:
+        lr = [setting.learning_rate for setting in settings]
+        schedule = [setting.schedule for setting in settings]
+        decay = [setting.weight_decay for setting in settings]
     options = Options(
         epochs=epochs or protocol.epochs,
         lr=lr,
         schedule=schedule,
         weight_decay=decay,
-        cycle=protocol.cycle,
         dt=windows.dt,
         weight=~windows.target.isnan(),
     )
@@ -156,12 +178,12 @@ def _trainer(
 
 
 @torch.no_grad()
-def _mark_diverged(pack: Pack, trainer: Trainer) -> None:
-    """A lane that diverged, and has no best epoch, has no weights to be judged by."""
-    ends = trainer.history().ends
-    for parameter in pack.parameters():
-        for lane, end in enumerate(ends):
-            if end == "diverged":
+def _mark_diverged(pack: Pack, trainer: Trainer, keep_at: NDArray[np.int64] | None) -> None:
+    """A lane that diverged before its weights were to be kept has none to be judged by."""
+    history = trainer.history()
+    for lane, end in enumerate(history.ends):
+        if end == "diverged" and (keep_at is None or int(history.epochs[lane]) < keep_at[lane]):
+            for parameter in pack.parameters():
                 parameter[lane] = torch.nan
 
 
@@ -169,9 +191,10 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     """What an epoch of one model takes by itself, outside any pack: the median of a few."""
     torch.manual_seed(protocol.weight_seeds()[0])
     single = model.build(task)
-    windows = training_windows(task, model)
-    if windows.x.dim() == 4:
-        windows = Windows(windows.x[0], windows.target[0], windows.dt)
+    x, target, dt = training_windows(task, model)
+    if x.dim() == 4:
+        x, target = x[0], target[0]
+    windows = Windows(x, target, dt[0] if dt is not None and dt.dim() == 3 else dt)
     taken: list[float] = []
     epochs = 1
     with warnings.catch_warnings():
@@ -197,22 +220,22 @@ class _Curves:
         model: Model,
         pack: Pack,
         windows: Ready,
-        scale: Tensor | None,
+        keep_at: NDArray[np.int64] | None,
         *,
         with_test: bool,
     ) -> None:
-        self.pack = pack
+        self.pack, self.keep_at = pack, keep_at
         width = len(pack) * model.hidden
         self.unit = 1.0 if task.change is None else task.change**2
         test = task.train + task.valid
         later = {}
         if task.valid:
-            later["valid"] = later_windows(task, model, task.train, test, scale)
+            later["valid"] = later_windows(task, model, task.train, test)
         if with_test:
-            later["carry"] = later_windows(task, model, test, task.steps, scale)
+            later["carry"] = later_windows(task, model, test, task.steps)
             # over a longer stretch the start does not count, and it cannot be cut into windows
             if not task.last_only and task.test <= length_of(task):
-                later["reset"] = reset_windows(task, model, scale)
+                later["reset"] = reset_windows(task, model)
         self.parts = {"train": windows} | {name: part.ready(width) for name, part in later.items()}
         self.rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in self.parts}
         self.epochs: list[int] = []
@@ -227,17 +250,32 @@ class _Curves:
         self.epochs.append(epoch)
         if "valid" in self.rows:
             errors = self.rows["valid"][-1]
-            self._keep(epoch, errors < self.best, errors)
+            better = errors < self.best
+            self.best = np.where(better, errors, self.best)
+            self._keep(epoch, better)
+        elif self.keep_at is not None:
+            self._keep(epoch, self.keep_at == epoch)
 
-    def _keep(self, epoch: int, better: NDArray[np.bool_], errors: NDArray[np.float64]) -> None:
-        self.best = np.where(better, errors, self.best)
-        self.chosen[better] = epoch
-        lanes = torch.from_numpy(np.flatnonzero(better))
+    @property
+    def chooses(self) -> bool:
+        """Whether lanes keep weights of epochs of their own."""
+        return "valid" in self.rows or self.keep_at is not None
+
+    def final_error(self, keep_at: NDArray[np.int64] | None) -> NDArray[np.float64]:
+        """Return each lane's training error at its own last epoch, or after the last one."""
+        train = np.array(self.rows["train"])
+        if keep_at is None:
+            return np.asarray(train[-1])
+        return np.asarray(train[np.searchsorted(self.epochs, keep_at), np.arange(len(keep_at))])
+
+    def _keep(self, epoch: int, lanes_kept: NDArray[np.bool_]) -> None:
+        self.chosen[lanes_kept] = epoch
+        lanes = torch.from_numpy(np.flatnonzero(lanes_kept))
         for name, parameter in self.pack.named_parameters():
             self.weights[name][lanes] = parameter.detach()[lanes]
 
     @torch.no_grad()
-    def restore_best(self) -> None:
+    def restore_chosen(self) -> None:
         for name, parameter in self.pack.named_parameters():
             parameter.copy_(self.weights[name])
 
@@ -245,6 +283,6 @@ class _Curves:
         arrays: dict[str, NDArray[np.generic]] = {"curve_epoch": np.array(self.epochs)}
         for name, errors in self.rows.items():
             arrays[f"curve_{name}"] = np.array(errors)
-        if "valid" in self.rows:
+        if self.chooses:
             arrays["chosen_epoch"] = self.chosen
         return arrays

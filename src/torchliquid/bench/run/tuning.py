@@ -1,9 +1,16 @@
-"""The same number of trials for every network, before it is trained: what it does best with.
+"""Settings that are tried before training: the same number for every network, on training data.
 
 A trial is a learning rate and, for models that take it, the time that a step counts as; where the
-protocol says so also a schedule of the rate, and a weight decay. All trials of a
-model are lanes of one pack, each with initial weights that no later lane has. The one with the
-lowest error on the validation part, at the best of its epochs, is the model's choice.
+protocol asks for it also a schedule of the rate, and a weight decay. The setting and the epoch with
+the lowest error on the validation steps are taken, and the network is trained anew with them. A
+task without validation steps gives the last fifth of its training steps for the choice: the tuner
+never gets the test stretch.
+
+``choice="lane"``: each lane draws trials of its own at random, and chooses for itself on its own
+data, so that what varies between lanes contains the choice, and intervals over lanes cover it.
+``choice="shared"``: the trials are spread evenly, and one choice serves all lanes; it costs less,
+and intervals over lanes leave the choice out (Bouthillier et al., "Accounting for variance in
+machine learning benchmarks", 2021).
 """
 
 import dataclasses
@@ -12,21 +19,22 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import Model
-from torchliquid.bench.run.training import Progress, Trial, train
+from torchliquid.bench.run.training import Progress, Setting, train
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning
 from torchliquid.training import SCHEDULES
 
-RATES = (1e-3, 5e-2)
+RATES = (1e-3, 0.2)
 DTS = (0.1, 10.0)
 """Bounds of the settings tried, both spread evenly over their logarithms."""
 DRAWS = 3
-"""Draws that each trial is trained on, of a task that can be drawn again."""
-FIRST = Trial(0.01, 1.0)
-"""The first setting tried, and the one taken where nothing is tuned."""
+"""Lanes that each shared trial is trained on, where lanes have data of their own."""
+FIRST = Setting(0.01, 1.0)
+"""The first setting tried for a shared choice, and the one taken where nothing is tuned."""
 DECAYS = (0.0, 1e-3, 1e-2, 1e-1)
 TUNABLE = ("learning_rate", "dt", "schedule", "weight_decay")
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -34,39 +42,49 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The trials, their lowest errors on the validation part, and which one was taken."""
+    """Trials, their errors, and what was taken.
 
-    trials: list[Trial]
-    errors: list[float]
-    taken: Trial
+    Args:
+        by: ``"lane"`` or ``"shared"``.
+        trials: K of each lane; of a shared choice one list.
+        errors: the lowest on the validation steps ``(S, K)``; of a shared choice ``(1, K)``.
+        taken: a setting for each lane, or one for all.
+    """
+
+    by: str
+    trials: list[list[Setting]]
+    errors: NDArray[np.float64]
+    taken: list[Setting]
+
+    def dt_scale(self) -> float | NDArray[np.float64]:
+        """Return what dt is multiplied by: each lane's own factor, or that of all."""
+        if self.by == "shared":
+            return self.taken[0].dt
+        return np.array([setting.dt for setting in self.taken])
 
     def facts(self) -> dict[str, object]:
-        """JSON types for the store."""
-        return {
-            "taken": dataclasses.asdict(self.taken),
-            "trials": [
+        """JSON types for the store: the tried settings only of a shared choice."""
+        tried: object = len(self.trials[0])
+        if self.by == "shared":
+            tried = [
                 dataclasses.asdict(trial) | {"valid_mse": error if np.isfinite(error) else None}
-                for trial, error in zip(self.trials, self.errors, strict=True)
-            ],
-        }
+                for trial, error in zip(self.trials[0], self.errors[0].tolist(), strict=True)
+            ]
+        taken = [dataclasses.asdict(setting) for setting in self.taken]
+        return {"by": self.by, "taken": taken, "trials": tried}
 
 
-def trials_of(protocol: Protocol) -> list[Trial]:
-    """The settings tried, the same for every model: rates in order, dt by the golden ratio.
+def spread_trials(protocol: Protocol) -> list[Setting]:
+    """Return the settings of a shared choice: rates in order, dt by the golden ratio.
 
     So each of both is spread evenly, and neither follows the other. Every second trial has a cycle,
     and decays come in turn.
 
-    >>> [trial.learning_rate for trial in trials_of(Protocol(trials=5))]
-    [0.01, 0.001, 0.0037, 0.014, 0.05]
+    >>> [trial.learning_rate for trial in spread_trials(Protocol(trials=5))]
+    [0.01, 0.001, 0.0058, 0.034, 0.2]
     """
-    first = dataclasses.replace(
-        FIRST,
-        learning_rate=protocol.learning_rate,
-        schedule=protocol.schedule,
-        weight_decay=protocol.weight_decay,
-    )
-    trials, others = [first], protocol.trials - 1
+    first, others = _given(protocol), protocol.trials - 1
+    trials = [first]
     for k in range(others):
         drawn: dict[str, Any] = {
             "learning_rate": _between(RATES, k / max(1, others - 1)),
@@ -74,9 +92,37 @@ def trials_of(protocol: Protocol) -> list[Trial]:
             "schedule": SCHEDULES[(k + 1) % 2],
             "weight_decay": DECAYS[int(len(DECAYS) * (k * math.sqrt(2) % 1))],
         }
-        varied = {name: value for name, value in drawn.items() if name in protocol.tuned}
-        trials.append(dataclasses.replace(first, **varied))
+        trials.append(_varied(first, drawn, protocol))
     return trials
+
+
+def drawn_trials(protocol: Protocol, lane: int) -> list[Setting]:
+    """Return the settings that a lane tries: drawn at random, the same for all models."""
+    rng = np.random.default_rng((protocol.seed, lane, 7))
+    trials = []
+    for _ in range(protocol.trials):
+        drawn: dict[str, Any] = {
+            "learning_rate": _between(RATES, rng.random()),
+            "dt": _between(DTS, rng.random()),
+            "schedule": SCHEDULES[rng.integers(len(SCHEDULES))],
+            "weight_decay": DECAYS[rng.integers(len(DECAYS))],
+        }
+        trials.append(_varied(_given(protocol), drawn, protocol))
+    return trials
+
+
+def _given(protocol: Protocol) -> Setting:
+    return dataclasses.replace(
+        FIRST,
+        learning_rate=protocol.learning_rate,
+        schedule=protocol.schedule,
+        weight_decay=protocol.weight_decay,
+    )
+
+
+def _varied(first: Setting, drawn: dict[str, Any], protocol: Protocol) -> Setting:
+    varied = {name: value for name, value in drawn.items() if name in protocol.tuned}
+    return dataclasses.replace(first, **varied)
 
 
 def _between(bounds: tuple[float, float], share: float) -> float:
@@ -91,46 +137,83 @@ def is_tuned(model: Model, protocol: Protocol) -> bool:
 
 
 def passes(model: Model, protocol: Protocol) -> int:
-    """Epochs in all, those of the trials included."""
-    return protocol.epochs * (2 if is_tuned(model, protocol) else 1)
+    """Return the epochs in all, those of the trials included: a trial of one lane counts as one."""
+    return protocol.epochs * (1 + _weight(protocol) * is_tuned(model, protocol))
+
+
+def _weight(protocol: Protocol) -> int:
+    """How many times as long as the training the trials take, about."""
+    return protocol.trials if protocol.choice == "lane" else 1
 
 
 def tune(
     task: Task, model: Model, protocol: Protocol, progress: Progress = lambda epoch: None
 ) -> Choice:
-    """Try settings on the validation part; the first counts where none gives a finite error.
+    """Try settings; the first of a lane's counts where none gives a finite error.
 
-    Of a task that can be drawn again, each trial has `DRAWS` lanes with a draw of their own each,
-    and the number of epochs is found there as well, since the task has no validation part.
+    All trials of all lanes are lanes of one pack, each with initial weights of its own.
     """
-    trials = trials_of(protocol)
-    draws = 1 if task.tuning is None else DRAWS
-    if task.tuning is not None:
-        task = task.tuning(len(trials) * draws)
+    task = without_test(task)
+    if protocol.choice == "lane":
+        trials = [drawn_trials(protocol, lane) for lane in range(protocol.lanes)]
+        lanes = np.arange(protocol.lanes)
+    else:
+        trials = [spread_trials(protocol)]
+        own_data = max(len(task.inputs), len(task.targets))
+        lanes = np.arange(min(DRAWS, own_data))
+    # lane after lane, and in each its trials one after the other
+    settings = [trial for lane in range(len(lanes)) for trial in trials[lane % len(trials)]]
+    weight = _weight(protocol)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # the trial that is taken says it again
-        lanes = [trial for trial in trials for _ in range(draws)]
-        trained = train(task, model, protocol, progress, lanes)
-    with np.errstate(divide="ignore"):
-        errors = np.exp(np.log(trained.best).reshape(-1, draws).mean(axis=1))
-    best = int(np.argmin(errors))
-    taken = trials[best]
-    if draws > 1:
-        chosen = trained.curves["chosen_epoch"].reshape(-1, draws)[best]
-        taken = dataclasses.replace(taken, epochs=max(1, int(np.median(chosen))))
-    return Choice(trials, errors.tolist(), taken)
-
-
-def tuned(task: Task, protocol: Protocol, trial: Trial) -> tuple[Task, Protocol]:
-    """Task and protocol with a trial's settings."""
-    return (
-        dataclasses.replace(task, dt=task.dt * trial.dt),
-        dataclasses.replace(
+        scale = np.array([setting.dt for setting in settings])
+        of_trials = _of_lanes(task, np.repeat(lanes, protocol.trials))
+        trained = train(
+            dataclasses.replace(of_trials, dt_scale=scale),
+            model,
             protocol,
-            learning_rate=trial.learning_rate,
-            epochs=protocol.epochs if trial.epochs is None else trial.epochs,
-            schedule=trial.schedule,
-            weight_decay=trial.weight_decay,
-            cycle=protocol.epochs,
-        ),
+            lambda epoch: progress(weight * epoch),
+            settings=settings,
+            tuning=True,
+        )
+    errors = trained.best.reshape(len(lanes), -1)
+    epochs = np.asarray(trained.curves["chosen_epoch"], dtype=np.float64).reshape(errors.shape)
+    if protocol.choice == "shared":
+        with np.errstate(divide="ignore"):
+            errors = np.exp(np.log(errors).mean(axis=0, keepdims=True))
+        epochs = np.median(epochs, axis=0, keepdims=True)
+    taken = []
+    for tried, found, epoch in zip(trials, errors, epochs, strict=True):
+        best = int(np.argmin(found))
+        taken.append(dataclasses.replace(tried[best], epochs=max(1, int(epoch[best]))))
+    return Choice(protocol.choice, trials, errors, taken)
+
+
+def without_test(task: Task) -> Task:
+    """Return the task as the tuner gets it: validation steps at its end, no test stretch.
+
+    A task without validation steps gives the last fifth of its training steps.
+    """
+    train = task.train if task.valid else task.train - task.train // 5
+    return dataclasses.replace(
+        task.part(slice(task.train + task.valid)),
+        clean=None,
+        train=train,
+        valid=task.train + task.valid - train,
+        faster=None,
+    )
+
+
+def _of_lanes(task: Task, lanes: NDArray[np.int64]) -> Task:
+    """Return a task whose lanes are these of another; data that all share stay shared."""
+
+    def some(values: NDArray[Any]) -> NDArray[Any]:
+        return values[lanes] if len(values) > 1 else values
+
+    dt = task.dt
+    return dataclasses.replace(
+        task,
+        inputs=some(task.inputs),
+        targets=some(task.targets),
+        dt=some(dt) if isinstance(dt, np.ndarray) and dt.ndim == 2 else dt,
     )

@@ -66,32 +66,30 @@ def _squares(
     return error.square().sum(dim=(-2, -1))
 
 
-def training_windows(task: Task, model: Model, scale: Tensor | None = None) -> Windows:
+def training_windows(task: Task, model: Model) -> Windows:
     """The training stretch as sequences, each from a zero state.
 
     The last one of a series is filled up with steps that do not count, and so are all but the last
-    steps of sliding windows. ``scale``: see `inputs_for`.
+    steps of sliding windows.
     """
-    return _windows(task, model, scale, 0, task.train, 0 if not task.last_only else None)
+    return _windows(task, model, 0, task.train, 0 if not task.last_only else None)
 
 
-def later_windows(
-    task: Task, model: Model, start: int, stop: int, scale: Tensor | None = None
-) -> Windows:
+def later_windows(task: Task, model: Model, start: int, stop: int) -> Windows:
     """The stretch from step ``start`` to ``stop`` as sequences that do not hang on one another.
 
     Each runs over a training window of the steps before its own first (fewer where its series
     begins), which do not count: its state is there what it is where the state is carried over, as
-    far back as the models learnt to look. ``scale``: see `inputs_for`.
+    far back as the models learnt to look.
     """
     before = length_of(task) if not task.last_only else None
-    return _windows(task, model, scale, start, stop, before)
+    return _windows(task, model, start, stop, before)
 
 
-def reset_windows(task: Task, model: Model, scale: Tensor | None = None) -> Windows:
+def reset_windows(task: Task, model: Model) -> Windows:
     """The test stretch of each series as one sequence from a zero state."""
     test = task.steps - task.test
-    return _windows(task, model, scale, test, task.steps, 0, length=task.test)
+    return _windows(task, model, test, task.steps, 0, length=task.test)
 
 
 def length_of(task: Task) -> int:
@@ -102,7 +100,6 @@ def length_of(task: Task) -> int:
 def _windows(
     task: Task,
     model: Model,
-    scale: Tensor | None,
     start: int,
     stop: int,
     before: int | None,
@@ -113,7 +110,7 @@ def _windows(
     Each counts for ``length`` steps, and runs over ``before`` steps that do not count before them;
     with ``before`` None, sequences of ``length`` steps end at every step, which alone counts.
     """
-    x, dt = inputs_for(task, model, scale)
+    x, dt = inputs_for(task, model)
     length = length or length_of(task)
     sequences, counted = [], []
     for line in task.timelines():
@@ -142,25 +139,20 @@ def _windows(
     return Windows(x, target if len(target) > 1 else target.squeeze(0), dt)
 
 
-def inputs_for(
-    task: Task, model: Model, scale: Tensor | None = None
-) -> tuple[Tensor, Tensor | None]:
+def inputs_for(task: Task, model: Model) -> tuple[Tensor, Tensor | None]:
     """What a model sees of the whole series: ``(S, 1, T, I)`` or ``(1, T, I)``, and dt.
 
-    Irregular spacing reaches a model that takes dt as dt ``(1, T)``, any other as one more feature.
-
-    Args:
-        task: gives the series.
-        model: an entry of the comparison.
-        scale: ``(S,)``, times the task's dt is that of each lane of a model that takes it: dt is
-            ``(S, 1, T)`` then.
+    Irregular spacing reaches a model that takes dt as dt ``(1, T)``, or ``(S, 1, T)`` where each
+    lane has its own or scales it by its own factor; any other as one more feature.
     """
     x = torch.from_numpy(task.inputs if model.takes_dt else task.timed_inputs())
-    dt = None
-    if model.takes_dt and (isinstance(task.dt, np.ndarray) or scale is not None):
-        dt = torch.from_numpy(np.broadcast_to(np.float32(task.dt), (task.steps,)).copy())
-        dt = dt.unsqueeze(0) if scale is None else scale[:, None, None] * dt
-    return x.unsqueeze(1) if len(x) > 1 else x, dt
+    x = x.unsqueeze(1) if len(x) > 1 else x
+    if not model.takes_dt or task.layer_dt is not None:
+        return x, None
+    own = np.ndim(task.dt) == 2 or np.ndim(task.dt_scale) == 1
+    dt = np.atleast_2d(np.float32(task.dt)) * np.reshape(np.float32(task.dt_scale), (-1, 1))
+    times = torch.from_numpy(np.broadcast_to(dt, (len(dt), task.steps)).copy())
+    return x, times.unsqueeze(1) if own else times
 
 
 def predict(task: Task, model: Model, pack: Pack) -> tuple[Array, Array]:
@@ -237,10 +229,10 @@ def _end_to_end(pack: Pack, x: Tensor, dt: Tensor | None) -> Tensor:
 def _after_windows(task: Task, pack: Pack, x: Tensor, dt: Tensor | None, line: StepIndex) -> Tensor:
     """Outputs ``(S, T, 1)``, each from a state that starts at zero a window before."""
     before, x = int(line[0]), x[..., int(line[0]) :, :]
-    dt = None if dt is None else dt[:, before:]
+    dt = None if dt is None else dt[..., before:]
     length = min(task.window or x.shape[-2], x.shape[-2])
-    gaps = None if dt is None else dt.squeeze(0).unfold(-1, length, 1)
-    first = pack(x[..., :length, :], dt=None if dt is None else dt[:, :length])[0]
+    gaps = None if dt is None else dt.squeeze(-2).unfold(-1, length, 1)
+    first = pack(x[..., :length, :], dt=None if dt is None else dt[..., :length])[0]
     sliding = x.squeeze(-3).unfold(-2, length, 1).transpose(-1, -2)
     last = pack(sliding, dt=gaps)[0][:, :, -1:]
     y = torch.cat([first[:, :, :-1], last.transpose(1, 2)], dim=2).squeeze(1)

@@ -57,11 +57,11 @@ def status(suite: Suite, out: Path) -> list[tuple[str, Path | None, list[str], s
     states: list[tuple[str, Path | None, list[str], str]] = []
     for entry in suite.tasks:
         try:
-            task, protocol = entry.build(suite.protocol)
+            task = entry.build(suite.protocol)
         except TorchliquidError as error:
             states.append((entry.name, None, [], str(error)))
             continue
-        folder = folder_of(out, entry, task, protocol)
+        folder = folder_of(out, entry, task, suite.protocol)
         done = {path.stem for path in (folder / "runs").glob("*.safetensors")}
         states.append((entry.name, folder, [m for m in entry.models if m in done], ""))
     return states
@@ -125,9 +125,9 @@ def run_suite(
         seconds = 0.0
         for entry in suite.tasks:
             try:
-                task, protocol = entry.build(suite.protocol)
-                folder = folder_of(out, entry, task, protocol)
-                store = Store(folder, settings_of(task, protocol))
+                task = entry.build(suite.protocol)
+                folder = folder_of(out, entry, task, suite.protocol)
+                store = Store(folder, settings_of(task, suite.protocol))
                 store.save_task(task)
             except TorchliquidError as error:
                 notify(f"{entry.name} failed: {error}")
@@ -135,7 +135,7 @@ def run_suite(
                                      "models": {}}  # fmt: skip
                 continue
             todo = [m for m in find(entry.models) if not _finished(store, m.name)]
-            seconds += training_seconds(task, todo, protocol)
+            seconds += training_seconds(task, todo, suite.protocol)
             left |= {(entry.name, model.name) for model in todo}
             for model in entry.models:
                 jobs[entry.name, model] = functools.partial(
@@ -216,8 +216,8 @@ def _work(
     entry: TaskEntry, protocol: Protocol, name: str, folder: Path, settings: dict[str, Any]
 ) -> Outcome:
     """One model on one task, in whatever process."""
-    task, its_protocol = _built(entry, protocol)
-    store = Store.of_worker(folder, settings_of(task, its_protocol))
+    task = _built(entry, protocol)
+    store = Store.of_worker(folder, settings_of(task, protocol))
     if store.settings != settings:
         raise TorchliquidError(
             "this worker makes another task of the suite than the caller did: give both the same "
@@ -225,17 +225,17 @@ def _work(
         )
     if store.has(name) and not _finished(store, name):
         store.drop(name)
-    job(task, find([name])[0], its_protocol, store, lambda epoch: None)
+    job(task, find([name])[0], protocol, store, lambda epoch: None)
     diverged = int(store.load(name).arrays["diverged"].sum())
     if diverged:
-        return Outcome("diverged", f"{diverged} of {its_protocol.lanes} lanes")
+        return Outcome("diverged", f"{diverged} of {protocol.lanes} lanes")
     return Outcome("ok")
 
 
-_last: tuple[TaskEntry, Protocol, tuple[Task, Protocol]] | None = None
+_last: tuple[TaskEntry, Protocol, Task] | None = None
 
 
-def _built(entry: TaskEntry, protocol: Protocol) -> tuple[Task, Protocol]:
+def _built(entry: TaskEntry, protocol: Protocol) -> Task:
     """A task, kept until another one is asked for: reading or drawing it takes seconds."""
     global _last
     if _last is None or _last[:2] != (entry, protocol):

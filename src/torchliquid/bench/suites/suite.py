@@ -53,7 +53,7 @@ from torchliquid.bench.models.registry import find
 from torchliquid.bench.options import check_known, check_table, nearest, read
 from torchliquid.bench.run.training import check_optimiser
 from torchliquid.bench.run.tuning import TUNABLE
-from torchliquid.bench.tasks.kinds import KINDS, protocol_for
+from torchliquid.bench.tasks.kinds import KINDS
 from torchliquid.bench.tasks.shifts import SHIFTS, check_shifts
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
@@ -114,11 +114,9 @@ class TaskEntry:
     folder: Path
     models: tuple[str, ...]
 
-    def build(self, protocol: Protocol) -> tuple[Task, Protocol]:
-        """The task, and the protocol that goes with it: without validation nothing is tuned."""
-        make = KINDS[self.kind].make
-        task = make(self.options, self.folder, protocol.lanes, protocol.seed).task
-        return task, protocol_for(task, protocol)
+    def build(self, protocol: Protocol) -> Task:
+        """Return the task for the protocol's lanes and seed."""
+        return KINDS[self.kind].make(self.options, self.folder, protocol.lanes, protocol.seed).task
 
 
 @dataclasses.dataclass(frozen=True)

@@ -139,7 +139,7 @@ KINDS: dict[str, Kind] = {
         _table,
         "csv",
         "room.csv --target CO2 --time date",
-        {"window": 64, "lanes": 8, "trials": 12},
+        {"window": 64, "lanes": 8, "trials": 12, "choice": "shared"},
     ),
     "sunspots": Kind(
         "yearly sunspot numbers, 1700 to 2008",
@@ -155,7 +155,7 @@ KINDS: dict[str, Kind] = {
         _traces,
         "traces",
         "traces/ --target 0 --features all",
-        {"window": 64, "lanes": 8, "trials": 12},
+        {"window": 64, "lanes": 8, "trials": 12, "choice": "shared"},
     ),
     **{
         system: Kind(
@@ -169,10 +169,3 @@ KINDS: dict[str, Kind] = {
     },
 }
 """By the name that suite files call them."""
-
-
-def protocol_for(task: Task, protocol: config.Protocol) -> config.Protocol:
-    """Return the protocol as it is for a task: without validation nothing is tuned."""
-    if not task.valid and task.tuning is None:
-        return dataclasses.replace(protocol, trials=1, tuned=())
-    return protocol

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.config import SEVERITIES
-from torchliquid.bench.tasks.task import StepIndex, Task
+from torchliquid.bench.tasks.task import Array, StepIndex, Task
 from torchliquid.errors import TorchliquidError
 
 Values = NDArray[np.float64]
@@ -151,10 +151,9 @@ def shifted(
     if task.faster is None:
         raise ValueError(f"{task.name} cannot be drawn again")
     other = task.faster(level)
-    dt = np.broadcast_to(np.float32(task.dt), (task.steps,)).copy()
-    dt[whole > task.steps - task.test] *= (
-        level  # the first sample of the stretch is as late as ever
-    )
+    dt = _spread(task.dt, task.steps)
+    # the first sample of the stretch is as late as ever
+    dt[..., whole > task.steps - task.test] *= level
     fast = replace(task, inputs=other.inputs, targets=other.targets, clean=other.clean)
     return Shifted(replace(fast, dt=dt) if knows_dt and name == "rate" else fast, whole)
 
@@ -186,25 +185,21 @@ def _left_out(task: Task, level: float, rng: np.random.Generator, knows_dt: bool
     """The same steps for all lanes; of each series the first of the stretch stays."""
     kept = rng.random(task.steps) >= level
     kept[: task.steps - task.test] = True
-    passed = np.broadcast_to(np.float32(task.dt), (task.steps,)).astype(np.float64)
+    passed = _spread(task.dt, task.steps).astype(np.float64)
     for line in task.timelines():
         test_steps = line[line >= task.steps - task.test]
         kept[test_steps[:1]] = True
         # the time before a sample is since the last one that is there
-        clock = np.cumsum(passed[line])
+        clock = np.cumsum(passed[..., line], axis=-1)
         there = kept[line]
-        passed[line[there]] = np.diff(clock[there], prepend=0.0)
+        passed[..., line[there]] = np.diff(clock[..., there], prepend=0.0)
     steps = np.flatnonzero(kept)
-    return Shifted(
-        replace(
-            task,
-            inputs=task.inputs[:, steps],
-            targets=task.targets[:, steps],
-            clean=None if task.clean is None else task.clean[:, steps],
-            observed=None if task.observed is None else task.observed[:, steps],
-            dt=passed[steps].astype(np.float32) if knows_dt else task.dt,
-            times=None if task.times is None else task.times[steps],
-            series_id=None if task.series_id is None else task.series_id[steps],
-        ),
-        steps,
-    )
+    left = task.part(steps)
+    dt = passed[..., steps].astype(np.float32) if knows_dt else task.dt
+    return Shifted(replace(left, dt=dt), steps)
+
+
+def _spread(dt: float | Array, steps: int) -> Array:
+    """Return dt with an entry for each step, ``(T,)`` or ``(S, T)``, to be changed."""
+    values = np.asarray(dt, dtype=np.float32)
+    return values.copy() if values.ndim else np.full(steps, values)

@@ -57,10 +57,10 @@ class _Plan:
     missing: float
     dt: float
 
-    def task(self, lanes: int, mark: tuple[int, ...] = (), speed: float = 1.0) -> Task:
-        """The task with draws of ``lanes`` lanes; ``mark`` separates those for other purposes."""
+    def task(self, lanes: int, speed: float = 1.0) -> Task:
+        """The task with draws of ``lanes`` lanes."""
         signal: Signal = self.signal
-        rngs = [np.random.default_rng((self.seed, i, *mark)) for i in range(lanes)]
+        rngs = [np.random.default_rng((self.seed, i)) for i in range(lanes)]
         dt: float | NDArray[np.float32] = self.dt
         if self.sampling == "even":
             times = even_times(signal.steps, signal.train, signal.interval, speed)
@@ -68,7 +68,7 @@ class _Plan:
             noisy = _with_noise(signal, clean, rngs)
             seen, targets, truth = noisy[:, :-1], noisy[:, 1:], clean[:, 1:]
         else:
-            rng = np.random.default_rng((self.seed, TIMES, *mark))
+            rng = np.random.default_rng((self.seed, TIMES))
             times = drawn_times(signal.steps, signal.train, signal.interval, rng, speed)
             ahead = np.where(np.arange(len(times)) < signal.train, 1.0, speed)
             later = times + signal.interval * ahead
@@ -102,27 +102,14 @@ class _Plan:
             train=signal.train,
             window=self.window,
             last_only=self.window is not None,
-            tuning=self.of_tuning,
-            faster=functools.partial(_drawn, self, lanes, mark),
-        )
-
-    def of_tuning(self, lanes: int) -> Task:
-        """Draws of their own: the training steps to train on, all later ones to validate."""
-        task = self.task(lanes, (1,))
-        return replace(
-            task,
-            name=f"{self.name}, tuning draws",
-            clean=None,
-            valid=task.steps - task.train,
-            tuning=None,
-            faster=None,
+            faster=functools.partial(_drawn, self, lanes),
         )
 
 
 @functools.lru_cache(maxsize=8)
-def _drawn(plan: _Plan, lanes: int, mark: tuple[int, ...], speed: float) -> Task:
+def _drawn(plan: _Plan, lanes: int, speed: float) -> Task:
     """Kept, because a chaotic series takes a second, and every model asks for the same ones."""
-    return plan.task(lanes, mark, speed)
+    return plan.task(lanes, speed)
 
 
 def _with_noise(signal: Signal, clean: Values, rngs: Sequence[np.random.Generator]) -> Values:

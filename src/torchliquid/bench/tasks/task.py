@@ -1,7 +1,7 @@
 """A task: data, split and protocol. All that a model may see, and what it is judged on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,9 @@ class Task:
         targets: ``(S or 1, T)``; NaN where the target is missing: it counts in no loss or error.
         clean: targets without their noise, where the generator knows them.
         dt: time before each step as liquid layers get it: a float, or ``(T,)`` where the spacing is
-            irregular; the other models then get its logarithm as one more feature, 0 at the median
-            of the training part.
+            irregular, or ``(S, T)`` where each lane has its own; the other models then get its
+            logarithm as one more feature, 0 at the median of the training part.
+        dt_scale: what models that take dt get is dt times this, or times each lane's own ``(S,)``.
         train: number of steps for training.
         valid: number of steps for validation; the epoch is chosen there. 0: the last epoch counts.
         window: training sequences are at most this long, each from a zero state; None: one
@@ -52,9 +53,6 @@ class Task:
         series_id: ``(T,)``, which series each step is of; None: there is one.
         series_names: names of the series.
         recipe: what made the inputs of a table's rows (`torchliquid.tables.Recipe`), JSON types.
-        tuning: gives other draws of the task, so many, with their later steps for validation: what
-            a network tries its settings on, and no lane is trained or tested on. None: settings are
-            tried on the task itself, if it has a validation part.
         faster: gives the same draws with the signal running so many times as fast from the start of
             the test stretch on. None: they cannot be drawn.
     """
@@ -67,6 +65,7 @@ class Task:
     dt: float | Array
     train: int
     valid: int = 0
+    dt_scale: float | NDArray[np.float64] = 1.0
     window: int | None = None
     last_only: bool = False
     change: float | None = None
@@ -81,7 +80,6 @@ class Task:
     series_id: StepIndex | None = None
     series_names: tuple[str, ...] = ()
     recipe: dict[str, Any] | None = None
-    tuning: "Callable[[int], Task] | None" = None
     faster: "Callable[[float], Task] | None" = None
 
     def timelines(self) -> list[StepIndex]:
@@ -92,13 +90,48 @@ class Task:
         ends = np.cumsum(np.bincount(self.series_id, minlength=len(self.series_names)))
         return np.split(order, ends[:-1])
 
-    def clock(self) -> NDArray[np.float64]:
-        """When each step is, ``(T,)``, in the unit of `dt`, from the start of its series."""
-        dt = np.broadcast_to(np.asarray(self.dt, dtype=np.float64), (self.steps,))
+    def part(self, steps: slice | StepIndex) -> "Task":
+        """Return the same at some steps alone; which of them are for training stays to be set."""
+
+        def some(values: NDArray[Any] | None) -> Any:
+            return None if values is None else values[..., steps]
+
+        return replace(
+            self,
+            inputs=self.inputs[:, steps],
+            targets=some(self.targets),
+            clean=some(self.clean),
+            observed=some(self.observed),
+            dt=self.dt if isinstance(self.dt, float) else some(self.dt),
+            times=some(self.times),
+            series_id=some(self.series_id),
+        )
+
+    def gaps(self, lane: int = 0) -> NDArray[np.float64]:
+        """Return the time before each step of a lane ``(T,)``, in the unit of `dt`."""
+        dt = np.asarray(self.dt, dtype=np.float64)
+        if dt.ndim == 2:
+            dt = dt[lane]
+        return np.broadcast_to(dt, (self.steps,))
+
+    def scale_of(self, lane: int) -> float:
+        """Return what a lane's dt is multiplied by."""
+        return float(self.dt_scale[lane] if np.ndim(self.dt_scale) else self.dt_scale)  # type: ignore[index]
+
+    def clock(self, lane: int = 0) -> NDArray[np.float64]:
+        """Return when each step of a lane is ``(T,)``, from the start of its series."""
+        dt = self.gaps(lane)
         clock = np.empty(self.steps)
         for line in self.timelines():
             clock[line] = np.cumsum(dt[line])
         return clock
+
+    @property
+    def layer_dt(self) -> float | None:
+        """What one step of all lanes counts as to a layer; None where steps or lanes differ."""
+        if isinstance(self.dt, float) and isinstance(self.dt_scale, float):
+            return self.dt * self.dt_scale
+        return None
 
     @property
     def steps(self) -> int:
@@ -120,6 +153,8 @@ class Task:
         if not isinstance(self.dt, np.ndarray):
             return self.inputs
         # the logarithm: one gap of a thousand medians would drown a network in its raw value
-        gaps = np.log(self.dt / np.median(self.dt[: self.train])).astype(np.float32)
-        feature = np.broadcast_to(gaps[None, :, None], (*self.inputs.shape[:2], 1))
+        dt = np.atleast_2d(self.dt)
+        middle = np.median(dt[:, : self.train], axis=1, keepdims=True)
+        gaps = np.log(dt / middle).astype(np.float32)
+        feature = np.broadcast_to(gaps[..., None], (*self.inputs.shape[:2], 1))
         return np.concatenate([self.inputs, feature], axis=2)
