@@ -12,6 +12,7 @@ import torch
 import torchliquid.bench.report
 from torchliquid import __version__
 from torchliquid.bench.run import runner, windows
+from torchliquid.bench.tasks.kinds import KINDS
 from torchliquid.cli import main
 from torchliquid.install import install_command
 
@@ -218,6 +219,14 @@ def test_show_task_prints_json_and_trains_nothing(idle, capsys, task):
     assert spec["task"] == ("article" if task == "article" else "table")
     assert not Path("out").exists()
     assert not Path("results").exists()
+
+
+@pytest.mark.parametrize("task", sorted(set(KINDS) - {"table", "traces"}))
+def test_show_task_says_it_of_every_signal(idle, capsys, task):
+    assert main(["bench", task, "--show-task"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["prediction"]
+    assert "to train on" in lines["steps"]
 
 
 def test_show_task_says_what_would_happen(idle, capsys):

@@ -136,6 +136,14 @@ class ArticleOptions(Drawn):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SinesOptions(Drawn):
+    """Sums of sines of the article's kind, another in every lane."""
+
+    steps: int = option(300, "steps of the series (%(default)s)")
+    train: int = option(200, "steps to train on (%(default)s)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class AttractorOptions(Drawn):
     """A coordinate of a chaotic system."""
 

@@ -183,13 +183,13 @@ def test_no_skill_without_persistence(tmp_path, small):
 
 def test_differences_are_paired(tmp_path, small):
     rows = {
-        "LSTM-4": {"test_mse_carry": [1, 20, 300, 4000, 50000.0]},
-        "GRU-4": {"test_mse_carry": [2, 40, 600, 8000, 25000.0]},
+        "LSTM-4": {"test_mse_carry": [1, 20, 300, 4000, 50000.0, 6.0]},
+        "GRU-4": {"test_mse_carry": [2, 40, 600, 8000, 25000.0, 12.0]},
     }
     found = strict(summarise(stored(tmp_path, small(), rows)))["differences"]
     (carry,) = [row for row in found if row["measure"] == "test_mse_carry"]
-    assert (carry["first"], carry["second"], carry["lanes"]) == ("LSTM-4", "GRU-4", 5)
-    assert (carry["ratio"], carry["wins"]) == (0.5, 0.8)
+    assert (carry["first"], carry["second"], carry["lanes"]) == ("LSTM-4", "GRU-4", 6)
+    assert (carry["ratio"], carry["wins"]) == (0.5, round(5 / 6, 6))
     assert carry["interval"] == [0.5, 2.0]
 
 

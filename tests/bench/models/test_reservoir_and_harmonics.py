@@ -1,5 +1,7 @@
 """The echo state network and the harmonic regression, against slow versions and known answers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,8 @@ from torchliquid.bench.models.reservoir import PENALTIES, UNITS, _rows, _Setting
 from torchliquid.bench.run.scoring import score
 from torchliquid.bench.tasks.attractors import Attractor
 from torchliquid.bench.tasks.shifts import shifted
-from torchliquid.bench.tasks.signal_task import article_task, attractor_task
-from torchliquid.bench.tasks.sines import SumOfSines
+from torchliquid.bench.tasks.signal_task import article_task, attractor_task, sines_task
+from torchliquid.bench.tasks.sines import SinesOfAKind, SumOfSines
 from torchliquid.bench.tasks.sunspots import sunspots
 from torchliquid.bench.tasks.table_task import table_task
 
@@ -143,3 +145,31 @@ def test_no_test_target_is_looked_at(name, table):
         for one, two in zip(METHODS[name][1](task)(task)[:2], METHODS[name][1](other)(other)[:2],
                             strict=True):  # fmt: skip
             np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("shift", ["gaps", "rate", "dropped"])
+@pytest.mark.parametrize("name", METHODS)
+def test_each_lane_of_a_kind_is_fitted_and_forecast_by_itself(name, shift):
+    """Signals, times and missing samples are each lane's own."""
+    fit = METHODS[name][1]
+    task = sines_task(SinesOfAKind(120, 90), 3, 0, sampling="irregular", missing=0.2)
+    options = {"lanes": 3, "seed": 0, "takes_dt": True}
+    other = shifted(task, shift, 3, **options).task
+    together = fit(task)
+    for lane in range(3):
+        alone = fit(lane_of(task, lane))
+        for whole, one in ((task, lane_of(task, lane)), (other, lane_of(other, lane))):
+            forecast, expected = together(whole), alone(one)
+            np.testing.assert_allclose(forecast.carry[lane], expected.carry[0], atol=1e-5)
+            np.testing.assert_allclose(forecast.reset[lane], expected.reset[0], atol=1e-5)
+
+
+def lane_of(task, lane):
+    one = slice(lane, lane + 1)
+    return dataclasses.replace(
+        task,
+        inputs=task.inputs[one],
+        targets=task.targets[one],
+        observed=task.observed[one],
+        dt=task.dt[lane],
+    )

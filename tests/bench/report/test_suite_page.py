@@ -123,7 +123,13 @@ def test_words_follow_from_the_verdicts(made):
     (first, second, verdicts), *_ = who_wins(rows)
     assert (first, second) == ("LTC-2", "LSTM-2")
     assert verdicts == [("lower", "article"), ("inconclusive", "sunspots")]
-    common = {"tasks": 3, "iqm_interval": [0.4, 0.6], "better": 0.9, "better_interval": [0.8, 1.0]}
+    common = {
+        "tasks": 3,
+        "iqm_interval": [0.4, 0.6],
+        "iqm_tasks_interval": [0.3, 0.8],
+        "better": 0.9,
+        "better_interval": [0.8, 1.0],
+    }
     overall = [{"model": "ridge-AR", "iqm": 0.2} | common, {"model": "LTC-2", "iqm": 0.5} | common]
     first, *said = headlines({**result, "contrasts": rows, "overall": overall})
     assert first.startswith("This suite is not finished")  # the table of one task is gone

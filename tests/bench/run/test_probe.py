@@ -11,6 +11,8 @@ from torchliquid.bench.models.registry import find
 from torchliquid.bench.run import probe as module
 from torchliquid.bench.run.probe import AFTER, BEFORE, JUMP, SPIKE, probe
 from torchliquid.bench.run.training import train
+from torchliquid.bench.tasks.signal_task import sines_task
+from torchliquid.bench.tasks.sines import SinesOfAKind
 from torchliquid.nn import Pack
 
 EVENTS = ("jump_up", "jump_down", "spike_up", "spike_down")
@@ -301,3 +303,24 @@ def test_only_liquid_networks_have_time_constants(small):
     task, model = small(lanes=2), find(["LSTM-2"])[0]
     with pytest.raises(TypeError, match="LSTM"):
         probe(task, model, drawn(task, model=model), seed=0, lane=0)
+
+
+def test_lanes_with_times_of_their_own_are_probed_by_themselves():
+    task = sines_task(SinesOfAKind(150, 60), 2, 0, sampling="irregular")
+    task = dataclasses.replace(task, dt_scale=np.array([1.0, 3.0]))
+    pack = drawn(task)
+    for lane in range(2):
+        arrays, facts = probe(task, LTC_2, pack, 0, lane)
+        alone = Pack(lambda seed: pack.lane(seed), [lane])
+        own = dataclasses.replace(
+            task,
+            inputs=task.inputs[lane : lane + 1],
+            targets=task.targets[lane : lane + 1],
+            dt=task.dt[lane],
+            dt_scale=float(task.dt_scale[lane]),
+        )
+        expected, own_facts = probe(own, LTC_2, alone, 0, 0)
+        assert facts["demo_interval"] == pytest.approx(own_facts["demo_interval"])
+        for name in ("tau", "smooth_contrast"):
+            np.testing.assert_allclose(arrays[name][lane], expected[name][0], rtol=1e-4)
+        np.testing.assert_allclose(arrays["plain_tau_sys"], expected["plain_tau_sys"], rtol=1e-4)

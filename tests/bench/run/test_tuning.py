@@ -25,8 +25,8 @@ from torchliquid.bench.run.tuning import (
     without_test,
 )
 from torchliquid.bench.run.windows import predict
-from torchliquid.bench.tasks.signal_task import article_task
-from torchliquid.bench.tasks.sines import SumOfSines
+from torchliquid.bench.tasks.signal_task import article_task, sines_task
+from torchliquid.bench.tasks.sines import SinesOfAKind, SumOfSines
 
 NAMES = ("LTC-2", "LTC-2-euler", "LSTM-2", "GRU-2")
 
@@ -115,10 +115,13 @@ def test_a_trial_is_what_a_lane_with_its_settings_is(table, name, irregular):
 
 @pytest.mark.filterwarnings("ignore::torchliquid.errors.LongStepWarning")
 @pytest.mark.parametrize("name", ["LTC-2", "LSTM-2", "DecayGRU-2"])
-@pytest.mark.parametrize("sampling", ["even", "irregular"])
+@pytest.mark.parametrize("sampling", ["even", "irregular", "own"])
 def test_lanes_with_settings_of_their_own_are_those_alone(name, sampling):
     """Weights, predictions and errors of lane i, trained and run beside others or by itself."""
-    task = article_task(SumOfSines(steps=60, train=40), 3, 0, sampling=sampling)
+    if sampling == "own":
+        task = sines_task(SinesOfAKind(60, 40), 3, 0, sampling="irregular")
+    else:
+        task = article_task(SumOfSines(steps=60, train=40), 3, 0, sampling=sampling)
     model, protocol = network(name), Protocol(3, 12)
     settings = [Setting(0.01, 0.5, 12), Setting(0.05, 3.0, 7, "one-cycle"), Setting(0.2, 1.0, 3)]
     together = dataclasses.replace(task, dt_scale=np.array([s.dt for s in settings]))
@@ -128,7 +131,11 @@ def test_lanes_with_settings_of_their_own_are_those_alone(name, sampling):
     for lane, setting in enumerate(settings):
         one = slice(lane, lane + 1)
         own = dataclasses.replace(
-            task, inputs=task.inputs[one], targets=task.targets[one], dt_scale=setting.dt
+            task,
+            inputs=task.inputs[one],
+            targets=task.targets[one],
+            dt=task.dt[lane] if sampling == "own" else task.dt,
+            dt_scale=setting.dt,
         )
         seeds = protocol.weight_seeds()[one]
         same_start = type("Seeded", (Protocol,), {"weight_seeds": lambda _: seeds})  # noqa: B023

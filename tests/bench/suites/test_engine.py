@@ -37,7 +37,7 @@ PATIENCE = 900
 SUITE = """
 models = ["LTC-2", "LSTM-2", "ridge-AR", "persistence"]
 [protocol]
-lanes = 6
+lanes = 7
 epochs = 3
 [tasks.article]
 steps = 60
@@ -226,7 +226,7 @@ def test_lanes_that_diverge_are_said(tmp_path):
     result = run_suite(read_suite(path), tmp_path / "out", Execution(0))
     found = result["tasks"]["article"]["models"]
     assert found["LSTM-2"]["status"] == "diverged"
-    assert "of 6 lanes" in found["LSTM-2"]["reason"]
+    assert "of 7 lanes" in found["LSTM-2"]["reason"]
     assert result["tasks"]["article"]["status"] == "ok"
 
 

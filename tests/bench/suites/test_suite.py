@@ -20,7 +20,7 @@ SUITE = """
 title = "A small one"
 models = ["LTC-2", "ridge-AR", "persistence"]
 [protocol]
-lanes = 6
+lanes = 8
 epochs = 3
 trials = 2
 [shifts]
@@ -68,7 +68,7 @@ def test_what_a_file_says(write):
     suite = read_suite(write())
     assert (suite.name, suite.title) == ("small", "A small one")
     assert suite.models == ("LTC-2", "ridge-AR", "persistence")
-    assert (suite.protocol.lanes, suite.protocol.trials) == (6, 2)
+    assert (suite.protocol.lanes, suite.protocol.trials) == (8, 2)
     assert [(t.name, t.kind) for t in suite.tasks] == [
         ("article", "article"), ("sunspots", "sunspots"), ("mine", "table")]  # fmt: skip
     assert suite.contrasts[0].tasks is None
@@ -97,16 +97,16 @@ def test_the_shipped_suites_can_be_read():
         ('models = ["LTC-2", "ridge-AR", "persistence"]', "models = []", "at least one"),
         ('models = ["LTC-2", "ridge-AR", "persistence"]', "models = 3", "give a list of names"),
         ('"ridge-AR"', '"LTC-2"', "named twice"),
-        ("lanes = 6", "lane = 6", r"\[protocol\] has no key 'lane' .did you mean 'lanes'"),
-        ("lanes = 6", 'lanes = "six"', "lanes of .protocol. is 'six': give an integer"),
-        ("lanes = 6", 'tuned = ["dts"]', "tuned of .protocol. has 'dts' .did you mean 'dt'"),
-        ("lanes = 6", "tuned = []", "at least one"),
+        ("lanes = 8", "lane = 6", r"\[protocol\] has no key 'lane' .did you mean 'lanes'"),
+        ("lanes = 8", 'lanes = "six"', "lanes of .protocol. is 'six': give an integer"),
+        ("lanes = 8", 'tuned = ["dts"]', "tuned of .protocol. has 'dts' .did you mean 'dt'"),
+        ("lanes = 8", "tuned = []", "at least one"),
         (
-            "lanes = 6",
+            "lanes = 8",
             'schedule = "cosine"',
             "schedule of .* is 'cosine': give constant or one-cycle",
         ),
-        ("lanes = 6", "weight_decay = -1", "weight_decay is -1"),
+        ("lanes = 8", "weight_decay = -1", "weight_decay is -1"),
         ("[tasks.mine]", "[tasks.sunspots]", "is no TOML"),
         ('kind = "table"', 'kind = "tabel"', "kind 'tabel' .did you mean 'table'"),
         ('kind = "table"', "", "kind 'mine'"),
@@ -229,8 +229,15 @@ def test_contrasts_are_those_of_the_summaries(write, tmp_path):
         assert row["interval"][0] <= row["ratio"] <= row["interval"][1]
         assert row["p"] == pytest.approx(wilcoxon(np.log(ratio)).pvalue, rel=1e-5)
         assert row["p"] <= row["p_holm"] <= min(1, 4 * row["p"])
-        assert row["verdict"] == judge(*row["interval"], 6, margin, row["p_holm"])
-    assert {row["lanes"] for row in result["contrasts"]} == {6}
+        assert row["verdict"] == judge(*row["interval"], margin, row["p_holm"])
+    assert {row["lanes"] for row in result["contrasts"]} == {8}
+
+
+def test_a_suite_that_can_never_speak_says_so(write, tmp_path):
+    suite, heard = read_suite(write(SUITE.replace("lanes = 8", "lanes = 7"))), []
+    result = run_suite(suite, tmp_path / "out", Execution(0), notify=heard.append)
+    assert "4 planned comparisons need 8 lanes" in heard[0]
+    assert {row["verdict"] for row in result["contrasts"]} == {"too few lanes"}
 
 
 # --- from the command line ----------------------------------------------------------------------
@@ -324,7 +331,7 @@ def test_ladders(write, tmp_path):
     text = """
 models = ["LTC-2", "LTC-4", "LSTM-1", "LSTM-2", "LSTM-3"]
 [protocol]
-lanes = 6
+lanes = 8
 epochs = 2
 [tasks.sunspots]
 [tasks.article]
@@ -370,7 +377,7 @@ def test_compare_and_export(write, tmp_path, monkeypatch, capsys):
     table = pd.read_parquet("a.parquet")
     assert list(table.columns) == list(COLUMNS)
     plain = table[(table["shift"] == "") & (table.state == "carry") & (table.model == "LTC-2")]
-    assert len(plain) == 18
+    assert len(plain) == 3 * 8
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "rows.csv").write_text("task,model\nx,y\n")
     for command in (["compare", "a", "none"], ["compare", "a", "c"],

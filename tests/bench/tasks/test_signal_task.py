@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from torchliquid.bench.tasks.attractors import SYSTEMS, Attractor
-from torchliquid.bench.tasks.signal_task import article_task, attractor_task
-from torchliquid.bench.tasks.sines import SumOfSines
+from torchliquid.bench.tasks.signal_task import article_task, attractor_task, sines_task
+from torchliquid.bench.tasks.sines import SinesOfAKind, SumOfSines
 from torchliquid.errors import TorchliquidError
 
 SIGNAL = SumOfSines(((1.0, 1.0), (0.5, 2.5)), 0.0, 200, 150, 20.0)
@@ -75,6 +75,60 @@ def test_attractors(name, sampling):
     assert not task.is_articles
 
 
+def kind(rng, steps=300):
+    """The kind as it was defined: do not change it, the planned comparisons rest on it."""
+
+    def lu(a, b):
+        return np.exp(rng.uniform(np.log(a), np.log(b)))
+
+    w1 = lu(0.7, 1.4)
+    w2 = w1 * lu(2, 5)
+    am, ws = [1.0, rng.uniform(0.3, 0.6)], [w1, w2]
+    if rng.random() < 0.75:
+        am.append(rng.uniform(0.1, 0.3))
+        ws.append(lu(max(5.0, 1.2 * w2), 13.0))
+    ph = rng.uniform(0, 2 * np.pi, len(ws))
+    sigma = lu(0.02, 0.05)
+
+    def at(t):
+        return sum(a * np.sin(w * t + p) for a, w, p in zip(am, ws, ph, strict=True))
+
+    return at, sigma
+
+
+def test_the_kind_is_fixed():
+    task = sines_task(SinesOfAKind(), 5, 3)
+    for lane in range(5):
+        rng = np.random.default_rng((3, lane))
+        at, sigma = kind(rng)
+        t = np.arange(301) * 0.1
+        series = at(t) + sigma * rng.standard_normal(301)
+        np.testing.assert_allclose(task.inputs[lane, :, 0], series[:-1], atol=1e-6)
+        np.testing.assert_allclose(task.targets[lane], series[1:], atol=1e-6)
+        np.testing.assert_allclose(task.clean[lane], at(t)[1:], atol=1e-6)
+    assert task.spec == {"task": "sines", "steps": 300, "train": 200}
+
+
+def test_of_a_kind_each_lane_has_times_of_its_own():
+    task = sines_task(SinesOfAKind(), 4, 3, sampling="irregular", missing=0.2)
+    assert task.dt.shape == (4, 300)
+    assert len(np.unique(task.dt[:, 1])) == 4
+    for lane in range(4):
+        at, sigma = kind(np.random.default_rng((3, lane)))
+        t = task.clock(lane) - task.dt[lane, 0]
+        np.testing.assert_allclose(task.clean[lane], at(t + 0.1), atol=1e-4)
+        seen = task.observed[lane]
+        noise = task.inputs[lane, seen, 0] - at(t[seen])
+        assert noise.std() == pytest.approx(sigma, rel=0.3)
+    assert task.timed_inputs().shape == (4, 300, 2)
+    np.testing.assert_allclose(np.median(task.timed_inputs()[:, :200, 1], axis=1), 0, atol=0.01)
+    few = sines_task(SinesOfAKind(), 2, 3, sampling="irregular", missing=0.2)
+    np.testing.assert_array_equal(few.dt, task.dt[:2])
+    np.testing.assert_array_equal(few.inputs, task.inputs[:2])
+    fast = task.faster(2.0)
+    np.testing.assert_allclose(fast.dt, task.dt, rtol=1e-5)
+
+
 def test_refused():
     for given, said in (
         ({"sampling": "odd"}, "sampling is 'odd'"),
@@ -86,3 +140,5 @@ def test_refused():
             article_task(SumOfSines(), 1, 0, **given)
         with pytest.raises(TorchliquidError, match=said):
             attractor_task(Attractor("lorenz"), 1, 0, **given)
+        with pytest.raises(TorchliquidError, match=said):
+            sines_task(SinesOfAKind(), 1, 0, **given)

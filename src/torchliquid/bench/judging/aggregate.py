@@ -2,7 +2,8 @@
 
 The statistics follow Agarwal et al., "Deep reinforcement learning at the edge of the statistical
 precipice", 2021: interquartile means, probability of improvement, and intervals of bootstraps that
-draw lanes again within each task.
+draw lanes again within each task. Such an interval speaks of these tasks; one that draws the tasks
+again as well speaks of tasks like them.
 """
 
 from collections.abc import Mapping
@@ -70,7 +71,8 @@ def overall(runs: Mapping[str, Runs], pivot: str) -> list[dict[str, Any]]:
 
     ``iqm``: exponential of the interquartile mean of the log ratios of all tasks and lanes;
     ``better``: probability that it has the lower error in a lane, mean over tasks, ties counting
-    half; both with intervals. The lowest iqm first.
+    half; both with intervals, and ``iqm_tasks_interval`` with the tasks drawn again. The lowest iqm
+    first.
     """
     everywhere = set.intersection(*(set(models) for models in runs.values())) if runs else set()
     if pivot not in everywhere:
@@ -79,17 +81,20 @@ def overall(runs: Mapping[str, Runs], pivot: str) -> list[dict[str, Any]]:
     for name in sorted(everywhere - {pivot}):
         ratios = [_ratio(models, name, pivot) for models in runs.values()]
         rng = np.random.default_rng(0)
-        means, shares = [], []
+        means, shares, of_tasks = [], [], []
         for _ in range(RESAMPLES):
             drawn = [values[rng.integers(0, len(values), len(values))] for values in ratios]
             means.append(interquartile_mean(np.concatenate(drawn)))
             shares.append(_better(drawn))
+            tasks = [drawn[k] for k in rng.integers(0, len(drawn), len(drawn))]
+            of_tasks.append(interquartile_mean(np.concatenate(tasks)))
         rows.append(
             {
                 "model": name,
                 "tasks": len(ratios),
                 "iqm": finite(interquartile_mean(np.concatenate(ratios))),
                 "iqm_interval": _interval(means),
+                "iqm_tasks_interval": _interval(of_tasks),
                 "better": finite(_better(ratios)),
                 "better_interval": _interval(shares),
             }

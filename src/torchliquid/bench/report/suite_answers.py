@@ -77,15 +77,14 @@ def headlines(result: Mapping[str, Any]) -> list[str]:
     if ladder := next((row for row in rows if row["model"] == first), None):
         sentences.append(
             f"Over {plural(ladder['tasks'], 'task')} together, {first}'s test MSE is "
-            f"{number(ladder['iqm'])} times {pivot}'s {interval(ladder['iqm_interval'])}; it is "
-            "lower in "
+            f"{number(ladder['iqm'])} times {pivot}'s {_both_intervals(ladder)}; it is lower in "
             f"{100 * ladder['better']:.0f} % of the lanes."
         )
     if rows and rows[0]["model"] != first:
         least = rows[0]
         sentences.append(
             f"The lowest of those that ran everywhere: {least['model']}, {number(least['iqm'])} "
-            f"times {pivot}'s {interval(least['iqm_interval'])}."
+            f"times {pivot}'s {_both_intervals(least)}."
         )
     for (one, two, of), shifted in under_shifts(result["contrasts"]).items():
         what = "growth of its error" if of == "growth" else "error"
@@ -100,6 +99,13 @@ def headlines(result: Mapping[str, Any]) -> list[str]:
         )
         sentences.append(f"Parameters that {against} needs for the error of {first}: {each}.")
     return sentences
+
+
+def _both_intervals(row: Row) -> str:
+    these = interval(row["iqm_interval"])
+    if row["tasks"] == 1:
+        return these
+    return f"{these} on these tasks, {interval(row['iqm_tasks_interval'])} on tasks like them"
 
 
 def who_wins(contrasts: Sequence[Row]) -> list[tuple[str, str, list[tuple[str, str]]]]:

@@ -26,9 +26,10 @@ def overall_figure(result: Result) -> Picture | Omitted:
         return Omitted(title, "no two models ran on every task")
     caption = (
         f"Interquartile mean of the log ratios of test MSEs to {result['pivot']}'s, over the lanes "
-        f"of {rows[0]['tasks']} tasks, as a ratio, with its 95 % bootstrap interval; filled where "
-        "that leaves out 1. Tasks of one series count as the others do, though their lanes differ "
-        "in their initial weights alone."
+        f"of {rows[0]['tasks']} tasks, as a ratio, with its 95 % bootstrap interval: the thick "
+        "line draws lanes again and speaks of these tasks, the thin one draws tasks again as well; "
+        "filled where the thick one leaves out 1. Tasks of one series count as the others do, "
+        "though their lanes differ in their initial weights alone."
     )
     alt = f"Ratios to {result['pivot']}: " + ", ".join(
         f"{row['model']} {number(row['iqm'])}" for row in rows
@@ -41,7 +42,10 @@ def overall_figure(result: Result) -> Picture | Omitted:
         ends = [1.0]
         for height, row in enumerate(reversed(rows)):
             draw_ratio(panel, height, row["iqm"], row["iqm_interval"], look(row["model"]), 9)
-            ends += [row["iqm"], *(end for end in row["iqm_interval"] if end)]
+            low, high = row["iqm_tasks_interval"]
+            if low and high:
+                panel.plot([low, high], [height] * 2, color=SOFT, linewidth=0.8, zorder=1)
+            ends += [row["iqm"], *(end for end in (*row["iqm_interval"], low, high) if end)]
         low, high = max(min(ends), 1e-3) / 1.2, min(max(ends), 1e3) * 1.2
         panel.set_xscale("log")
         panel.set_xlim(low, high)

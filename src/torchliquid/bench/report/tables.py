@@ -11,7 +11,7 @@ from rich.table import Table
 
 from torchliquid.bench.judging.parameter_efficiency import words
 from torchliquid.bench.judging.schema import ModelRow, Quantiles, Summary, measured
-from torchliquid.bench.judging.statistics import LEAST
+from torchliquid.bench.judging.statistics import LEAST, median
 from torchliquid.bench.report.number_format import (
     claim_figure,
     interval,
@@ -246,7 +246,8 @@ def _taken(choice: Mapping[str, Any], key: str, used: float | None) -> str:
         return ""
     taken = [setting[key] for setting in choice["taken"]]
     if choice["by"] == "lane":
-        return f"{used:.3g} ({min(taken):.3g} to {max(taken):.3g})"
+        unit = used / median(taken)  # dt of the task, of which the trials are multiples
+        return f"{used:.3g} ({unit * min(taken):.3g} to {unit * max(taken):.3g})"
     tried = [trial[key] for trial in choice["trials"]]
     if min(tried) == max(tried):
         return f"{used:g} (given)"

@@ -51,7 +51,10 @@ def outline(
     split = f"{task.steps:,}: {task.train:,} to train on, "
     split += f"{task.valid:,} to choose the epoch on, " if task.valid else ""
     kept = sorted(path.stem for path in (folder / "runs").glob("*.safetensors"))
-    lines = list(article_words(task.spec).items()) if task.is_articles else _table_words(task)
+    if task.is_articles:
+        lines = list(article_words(task.spec).items())
+    else:
+        lines = _table_words(task) if "features" in task.spec else _generated_words(task)
     if series is not None:
         lines += _column_words(series)
     return [
@@ -73,9 +76,10 @@ def _training_words(protocol: Mapping[str, Any]) -> str:
     names = {"dt": "dt (models that take it)"}
     tuned = " and ".join(names.get(name, name.replace("_", " ")) for name in protocol["tuned"])
     rate_text = "" if "learning_rate" in protocol["tuned"] else f", {rate}"
+    who = "each lane" if protocol["choice"] == "lane" else "each network"
     return (
-        f"{text}{rate_text}; before, each network tries {protocol['trials']} values of {tuned} on "
-        "the validation part"
+        f"{text}{rate_text}; before, {who} tries {protocol['trials']} values of {tuned} on steps "
+        "before the test part"
     )
 
 
@@ -89,6 +93,22 @@ def _roughly(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{float(f'{seconds / size:.1g}'):g} {unit}"
     return f"{float(f'{max(seconds, 1):.1g}'):g} s"
+
+
+def _generated_words(task: Task) -> list[tuple[str, str]]:
+    """A signal that a generator draws: what it is, when it is sampled, what is predicted."""
+    spec = task.spec
+    signal = "two or three sines of the article's kind plus noise, others in every lane"
+    if spec["task"] == "attractor":
+        signal = f"x of {spec['system']} plus noise of {spec['sigma']:g} standard deviations"
+    irregular = spec.get("sampling", "even") == "irregular"
+    missing = f", {spec['missing']:.0%} of them missing" if "missing" in spec else ""
+    ahead = "the value a mean interval later" if irregular else "the next noisy value"
+    return [
+        ("signal", signal),
+        ("samples", f"at {'irregular' if irregular else 'even'} times{missing}"),
+        ("prediction", f"{ahead} from the noisy current one"),
+    ]
 
 
 def _table_words(task: Task) -> list[tuple[str, str]]:

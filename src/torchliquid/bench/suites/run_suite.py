@@ -37,7 +37,7 @@ from torchliquid.bench.suites.engine import (
 from torchliquid.bench.suites.planned import planned
 from torchliquid.bench.suites.rows import rows, write_csv
 from torchliquid.bench.suites.suite import Suite, TaskEntry
-from torchliquid.bench.suites.verdicts import ladders, verdicts
+from torchliquid.bench.suites.verdicts import ladders, least_lanes, planned_rows, verdicts
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 
@@ -118,6 +118,12 @@ def run_suite(
         TorchliquidError: the folder cannot be written, no scheduler answers, a shard that is none.
     """
     out = out.resolve()  # workers elsewhere may have another working directory
+    lanes, comparisons = suite.protocol.lanes, planned_rows(suite)
+    if lanes < least_lanes(comparisons):
+        notify(
+            f"note: {comparisons} planned comparisons need {least_lanes(comparisons)} lanes for "
+            f"any verdict: with {lanes} there is none"
+        )
     with lock_folder(out):
         tasks: dict[str, dict[str, Any]] = {}
         jobs: dict[Key, Callable[[], Outcome]] = {}

@@ -15,8 +15,8 @@
     kinds = ["noise", "gaps"]    # or ["all"]
     severities = [1, 3, 5]   # all five, if left out
 
-    [tasks.sunspots]         # kind: article, lorenz, roessler, mackey-glass, sunspots, table or
-                             # traces; the name, if it is one of them
+    [tasks.sunspots]         # kind: article, sines, lorenz, roessler, mackey-glass, sunspots, table
+                             # or traces; the name, if it is one of them
     horizon = 1
     models = ["LTC-8", "ridge-AR"]   # those of the suite's that run here; all, if left out
 

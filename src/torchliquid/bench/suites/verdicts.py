@@ -1,5 +1,6 @@
 """The planned contrasts of a suite, judged task by task."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,9 +21,29 @@ from torchliquid.bench.judging.statistics import (
 from torchliquid.bench.run.store import Run
 from torchliquid.bench.suites.suite import Contrast, Suite
 
-LEAST_LANES = 6
-"""Below, no verdict: with five pairs a sign-flip test can never reach 0.05."""
 LEVEL = 0.05
+
+
+def least_lanes(rows: int) -> int:
+    """Return how many lanes a suite of so many planned comparisons needs for any verdict.
+
+    The smallest p of a sign-flip test of n pairs is ``2^(1 - n)``, and Holm's correction multiplies
+    it by the number of comparisons.
+
+    >>> least_lanes(1), least_lanes(12), least_lanes(171)
+    (6, 9, 13)
+    """
+    return 1 + math.ceil(math.log2(max(rows, 1) / LEVEL))
+
+
+def planned_rows(suite: Suite) -> int:
+    """Return how many comparisons a suite plans, those under shifts that a task lacks included."""
+    return sum(
+        {contrast.first, contrast.second} <= set(entry.models)
+        and (contrast.tasks is None or entry.name in contrast.tasks)
+        for contrast in suite.contrasts
+        for entry in suite.tasks
+    )
 
 
 def verdicts(suite: Suite, runs: Mapping[str, Runs]) -> list[dict[str, Any]]:
@@ -51,7 +72,8 @@ def verdicts(suite: Suite, runs: Mapping[str, Runs]) -> list[dict[str, Any]]:
     for row, p in zip(rows, corrected, strict=True):
         row["p_holm"], row["unfinished"] = finite(p), missing > 0
         low, high = row["interval"]
-        row["verdict"] = judge(low, high, row["lanes"], row["margin"], p)
+        enough = row["lanes"] >= least_lanes(len(rows) + missing)
+        row["verdict"] = judge(low, high, row["margin"], p) if enough else "too few lanes"
     return rows
 
 
@@ -70,7 +92,7 @@ def _row(contrast: Contrast, first: Run, second: Run) -> dict[str, Any]:
         "iqm": finite(interquartile_mean(ratio)),
         "better": finite(share_below(ratio)),
         "lanes": len(ratio),
-        "p": finite(sign_flip(ratio)) if len(ratio) >= LEAST_LANES else None,
+        "p": finite(sign_flip(ratio)) if len(ratio) >= least_lanes(1) else None,
     }
 
 
@@ -106,26 +128,24 @@ def _errors(contrast: Contrast, run: Run) -> NDArray[np.float64]:
         return np.asarray(under if contrast.of == "error" else under / plain)
 
 
-def judge(low: float | None, high: float | None, lanes: int, margin: float, p: float) -> str:
+def judge(low: float | None, high: float | None, margin: float, p: float) -> str:
     """What the interval of the ratio first / second and a corrected p say together.
 
-    >>> judge(0.5, 0.8, 24, 0.1, 0.001), judge(1.2, 1.5, 24, 0.1, 0.001)
+    >>> judge(0.5, 0.8, 0.1, 0.001), judge(1.2, 1.5, 0.1, 0.001)
     ('lower', 'higher')
-    >>> judge(0.95, 1.05, 24, 0.1, 0.8), judge(0.5, 0.8, 24, 0.1, 0.2)
+    >>> judge(0.95, 1.05, 0.1, 0.8), judge(0.5, 0.8, 0.1, 0.2)
     ('as good as', 'inconclusive')
 
     A difference that is beyond chance is never called "as good as", however small it is:
 
-    >>> judge(0.93, 0.97, 24, 0.1, 0.001), judge(1.02, 1.05, 24, 0.1, 0.001)
+    >>> judge(0.93, 0.97, 0.1, 0.001), judge(1.02, 1.05, 0.1, 0.001)
     ('lower, within the margin', 'higher, within the margin')
 
-    Interval and test may disagree, or lanes be too few:
+    Interval and test may disagree:
 
-    >>> judge(0.5, 1.5, 24, 0.1, 0.001), judge(0.5, 0.6, 5, 0.1, 1.0)
-    ('inconclusive', 'too few lanes')
+    >>> judge(0.5, 1.5, 0.1, 0.001)
+    'inconclusive'
     """
-    if lanes < LEAST_LANES:
-        return "too few lanes"
     if low is None or high is None:
         return "inconclusive"
     small = 1 / (1 + margin) <= low and high <= 1 + margin

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from torchliquid.bench.tasks.sampling import Times
+from torchliquid.bench.tasks.sampling import DrawnSignal, Times, check_steps
 from torchliquid.errors import TorchliquidError
 
 Values = NDArray[np.float64]
@@ -71,16 +71,14 @@ class Attractor:
     steps: int = 600
     train: int = 400
 
+    own_times = False
+
     def __post_init__(self) -> None:
         if self.system not in SYSTEMS:
             raise TorchliquidError(f"system is {self.system!r}: give one of {', '.join(SYSTEMS)}")
         if not 0 <= self.sigma <= 1000:
             raise TorchliquidError(f"sigma is {self.sigma}: give a number from 0 to 1000")
-        if not 20 <= self.train <= self.steps - 10:
-            raise TorchliquidError(
-                f"train is {self.train} of {self.steps} steps: leave at least 20 steps to train on "
-                "and 10 to test on"
-            )
+        check_steps(self.steps, self.train)
 
     @property
     def interval(self) -> float:
@@ -96,6 +94,10 @@ class Attractor:
             "steps": self.steps,
             "train": self.train,
         }
+
+    def drawn(self, rngs: Sequence[np.random.Generator]) -> DrawnSignal:
+        """A start for each generator; see `Signal`."""
+        return DrawnSignal(lambda times: self.at(np.ravel(times), rngs), self.sigma)
 
     def at(self, times: Times, rngs: Sequence[np.random.Generator]) -> Values:
         """X without noise at these times, a row for each generator, in standard deviations."""

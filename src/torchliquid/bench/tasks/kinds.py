@@ -11,8 +11,8 @@ from typing import Any
 from torchliquid.bench import config
 from torchliquid.bench.tasks.attractors import SYSTEMS, Attractor
 from torchliquid.bench.tasks.presets import PRESETS
-from torchliquid.bench.tasks.signal_task import article_task, attractor_task
-from torchliquid.bench.tasks.sines import SumOfSines
+from torchliquid.bench.tasks.signal_task import article_task, attractor_task, sines_task
+from torchliquid.bench.tasks.sines import SinesOfAKind, SumOfSines
 from torchliquid.bench.tasks.sunspots import sunspots
 from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.bench.tasks.task import Task
@@ -71,6 +71,17 @@ def _article(options: config.ArticleOptions, folder: Path, lanes: int, seed: int
         missing=options.missing,
     )
     return Made(task, None, options.preset)
+
+
+def _sines(options: config.SinesOptions, folder: Path, lanes: int, seed: int) -> Made:
+    task = sines_task(
+        SinesOfAKind(options.steps, options.train),
+        lanes,
+        seed,
+        sampling=options.sampling,
+        missing=options.missing,
+    )
+    return Made(task, None, "sines")
 
 
 def _attractor(system: str) -> Callable[[config.AttractorOptions, Path, int, int], Made]:
@@ -132,6 +143,13 @@ KINDS: dict[str, Kind] = {
         "article",
         "--lanes 8 --epochs 300",
         learning_rate=lambda options: PRESETS[options.preset].learning_rate,
+    ),
+    "sines": Kind(
+        "sums of sines of the article's kind, another in every lane",
+        config.SinesOptions,
+        _sines,
+        "sines",
+        "--lanes 8 --sampling irregular",
     ),
     "table": Kind(
         "your own table: CSV, Parquet, Excel and others",

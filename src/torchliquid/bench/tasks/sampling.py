@@ -1,7 +1,12 @@
 """When a signal is sampled: evenly, or at times that are drawn."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
+
+from torchliquid.errors import TorchliquidError
 
 Times = NDArray[np.float64]
 
@@ -31,3 +36,23 @@ def drawn_times(
     gaps = rng.gamma(SHAPE, interval / SHAPE, steps - 1)
     gaps[train:] *= speed
     return np.concatenate([[0.0], np.cumsum(gaps)])
+
+
+class DrawnSignal(NamedTuple):
+    """A draw of a signal for each lane.
+
+    ``at`` gives it without noise at times ``(N,)`` or ``(S, N)``, the same for all lanes ``(N,)``
+    or ``(S, N)``; ``sigma`` is the noise's standard deviation, a number or ``(S, 1)``.
+    """
+
+    at: Callable[[Times], Times]
+    sigma: float | Times
+
+
+def check_steps(steps: int, train: int) -> None:
+    """Refuse series that leave too little to train or to test on."""
+    if not 20 <= train <= steps - 10:
+        raise TorchliquidError(
+            f"train is {train} of {steps} steps: leave at least 20 steps to train on and 10 to "
+            "test on"
+        )

@@ -2,8 +2,9 @@
 
 Evenly sampled, a model sees a noisy sample and predicts the next one. Irregularly sampled, it
 predicts what a sensor would read one mean interval later, whenever the next sample is; the times of
-the samples are the same for all lanes. With missing samples, the last one that is there stands for
-those that are not, without a mark, and a target that is not there does not count.
+the samples are the same for all lanes, unless each lane has a signal of its own. With missing
+samples, the last one that is there stands for those that are not, without a mark, and a target that
+is not there does not count.
 """
 
 import functools
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.tasks.attractors import Attractor
-from torchliquid.bench.tasks.sampling import drawn_times, even_times
-from torchliquid.bench.tasks.sines import SumOfSines
+from torchliquid.bench.tasks.sampling import DrawnSignal, drawn_times, even_times
+from torchliquid.bench.tasks.sines import SinesOfAKind, SumOfSines
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
 
@@ -28,11 +29,11 @@ TIMES = 2**31
 
 
 class Signal(Protocol):
-    """What a generator offers; see `SumOfSines`."""
+    """What a generator offers; ``own_times``: irregular times are each lane's own."""
 
-    sigma: float
     steps: int
     train: int
+    own_times: bool
 
     @property
     def interval(self) -> float:
@@ -41,8 +42,8 @@ class Signal(Protocol):
     def spec(self) -> dict[str, Any]:
         """All that defines the series but the draw, JSON types."""
 
-    def at(self, times: Values, rngs: Sequence[np.random.Generator]) -> Values:
-        """The signal without noise ``(S, N)``."""
+    def drawn(self, rngs: Sequence[np.random.Generator]) -> DrawnSignal:
+        """A draw for each generator, which may be drawn from afterwards."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +62,28 @@ class _Plan:
         """The task with draws of ``lanes`` lanes."""
         signal: Signal = self.signal
         rngs = [np.random.default_rng((self.seed, i)) for i in range(lanes)]
+        drawn = signal.drawn(rngs)
         dt: float | NDArray[np.float32] = self.dt
         if self.sampling == "even":
             times = even_times(signal.steps, signal.train, signal.interval, speed)
-            clean = np.broadcast_to(signal.at(times, rngs), (lanes, len(times)))
-            noisy = _with_noise(signal, clean, rngs)
+            clean = np.broadcast_to(drawn.at(times), (lanes, len(times)))
+            noisy = _with_noise(drawn, clean, rngs)
             seen, targets, truth = noisy[:, :-1], noisy[:, 1:], clean[:, 1:]
         else:
-            rng = np.random.default_rng((self.seed, TIMES))
-            times = drawn_times(signal.steps, signal.train, signal.interval, rng, speed)
-            ahead = np.where(np.arange(len(times)) < signal.train, 1.0, speed)
+            of_times = rngs if signal.own_times else [np.random.default_rng((self.seed, TIMES))]
+            size = (signal.steps, signal.train, signal.interval)
+            times = np.stack([drawn_times(*size, rng, speed) for rng in of_times])
+            ahead = np.where(np.arange(signal.steps) < signal.train, 1.0, speed)
             later = times + signal.interval * ahead
-            clean = signal.at(np.concatenate([times, later]), rngs)
-            clean = np.broadcast_to(clean, (lanes, 2 * len(times)))
-            noisy = _with_noise(signal, clean, rngs)
+            clean = drawn.at(np.concatenate([times, later], axis=1))
+            clean = np.broadcast_to(clean, (lanes, 2 * signal.steps))
+            noisy = _with_noise(drawn, clean, rngs)
             seen, targets = np.split(noisy, 2, axis=1)
-            truth = clean[:, len(times) :]
-            gaps = np.diff(times, prepend=-signal.interval)
-            gaps[signal.train + 1 :] /= speed
+            truth = clean[:, signal.steps :]
+            gaps = np.diff(times, axis=1, prepend=-signal.interval)
+            gaps[:, signal.train + 1 :] /= speed
             dt = (self.dt * gaps / signal.interval).astype(np.float32)
+            dt = dt if signal.own_times else dt[0]
         observed = None
         if self.missing:
             lost = np.stack([rng.random(signal.steps + 1) < self.missing for rng in rngs])
@@ -112,8 +116,8 @@ def _drawn(plan: _Plan, lanes: int, speed: float) -> Task:
     return plan.task(lanes, speed)
 
 
-def _with_noise(signal: Signal, clean: Values, rngs: Sequence[np.random.Generator]) -> Values:
-    return clean + signal.sigma * np.stack([rng.standard_normal(clean.shape[1]) for rng in rngs])
+def _with_noise(drawn: DrawnSignal, clean: Values, rngs: Sequence[np.random.Generator]) -> Values:
+    return clean + drawn.sigma * np.stack([rng.standard_normal(clean.shape[1]) for rng in rngs])
 
 
 def article_task(
@@ -146,6 +150,17 @@ def article_task(
         )
     _check(lanes, seed, sampling, missing)
     return _Plan("article", series, seed, window, sampling, missing, series.interval).task(lanes)
+
+
+def sines_task(
+    series: SinesOfAKind, lanes: int, seed: int, *, sampling: str = "even", missing: float = 0.0
+) -> Task:
+    """Predict the next value of a sum of sines that is another in every lane.
+
+    Arguments as of `article_task`. An interval over lanes so speaks of the whole kind.
+    """
+    _check(lanes, seed, sampling, missing)
+    return _Plan("sines", series, seed, None, sampling, missing, series.interval).task(lanes)
 
 
 def attractor_task(

@@ -1,4 +1,4 @@
-"""The article's series: a sum of sines plus Gaussian noise."""
+"""Sums of sines plus Gaussian noise: the article's signal, and a kind of which it is one."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.bench.tasks.presets import ARTICLE, PRESETS
-from torchliquid.bench.tasks.sampling import Times, even_times
+from torchliquid.bench.tasks.sampling import DrawnSignal, Times, check_steps, even_times
 from torchliquid.errors import TorchliquidError
 
 LARGEST = 1e12
@@ -42,6 +42,8 @@ class SumOfSines:
     train: int = 200
     span: float = 30.0
 
+    own_times = False
+
     def __post_init__(self) -> None:
         if not self.sines or not all(abs(v) <= LARGEST for sine in self.sines for v in sine):
             raise TorchliquidError(
@@ -54,11 +56,7 @@ class SumOfSines:
             )
         if not (self.span > 0 and math.isfinite(self.span)):
             raise TorchliquidError(f"span is {self.span}: give a positive, finite time")
-        if not 20 <= self.train <= self.steps - 10:
-            raise TorchliquidError(
-                f"train is {self.train} of {self.steps} steps: leave at least 20 steps to train on "
-                "and 10 to test on"
-            )
+        check_steps(self.steps, self.train)
         if np.ptp(self.clean()) <= 1e-9 * max(abs(amplitude) for amplitude, _ in self.sines):
             raise TorchliquidError(
                 f"sines is {self.sines}: they add up to a constant signal; give others"
@@ -84,11 +82,15 @@ class SumOfSines:
     def clean(self) -> NDArray[np.float64]:
         """The signal without noise, ``(steps + 1,)``."""
         times = even_times(self.steps, self.train, self.interval)
-        return np.asarray(self.at(times)[0])
+        return self.at(times)
 
-    def at(self, times: Times, rngs: Sequence[np.random.Generator] = ()) -> NDArray[np.float64]:
-        """The signal without noise at these times ``(1, N)``: nothing is drawn."""
-        return np.asarray(sum(a * np.sin(w * times) for a, w in self.sines))[None]
+    def at(self, times: Times) -> NDArray[np.float64]:
+        """The signal without noise at some times."""
+        return np.asarray(sum(a * np.sin(w * times) for a, w in self.sines))
+
+    def drawn(self, rngs: Sequence[np.random.Generator]) -> DrawnSignal:
+        """The signal, which is the same in every lane; see `Signal`."""
+        return DrawnSignal(self.at, self.sigma)
 
     def noisy(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """The signal with one draw of the noise, ``(steps + 1,)``."""
@@ -105,3 +107,61 @@ class SumOfSines:
             "train": self.train,
             "span": self.span,
         }
+
+
+@dataclass(frozen=True)
+class SinesOfAKind:
+    """Sums of two or three sines plus noise; every lane draws a signal of its own.
+
+    They are of the article's kind: the ranges are those of the grid that its signal was found in
+    (``benchmarks/calibrate.py``), made continuous. Amplitudes are 1, 0.3 to 0.6 and, in three of
+    four signals, 0.1 to 0.3; frequencies 0.7 to 1.4, 2 to 5 times that, and from 5 (or 1.2 times
+    the second) to 13, each evenly over its logarithm; phases are any; sigma is 0.02 to 0.05. The
+    sampling interval is 0.1.
+
+    Args:
+        steps: predictions in the whole series.
+        train: steps of them that are for training, the first ones.
+    """
+
+    steps: int = 300
+    train: int = 200
+
+    interval = 0.1
+    own_times = True
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps, self.train)
+
+    def drawn(self, rngs: Sequence[np.random.Generator]) -> DrawnSignal:
+        """A signal for each generator; see `Signal`."""
+        signals = [_draw(rng) for rng in rngs]
+        sines = np.stack([sines for sines, _ in signals])  # (S, 3, 3)
+
+        def at(times: Times) -> NDArray[np.float64]:
+            angles = sines[:, :, 1:2] * np.atleast_2d(times)[:, None] + sines[:, :, 2:]
+            return np.asarray((sines[:, :, :1] * np.sin(angles)).sum(axis=1))
+
+        return DrawnSignal(at, np.array([[sigma] for _, sigma in signals]))
+
+    def spec(self) -> dict[str, Any]:
+        """All that defines the series but the draw, JSON types."""
+        return {"task": "sines", "steps": self.steps, "train": self.train}
+
+
+def _draw(rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
+    """Amplitude, frequency and phase of three sines ``(3, 3)``, the last maybe of none; sigma."""
+
+    def between(low: float, high: float) -> float:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    first = between(0.7, 1.4)
+    second = first * between(2, 5)
+    amplitudes, frequencies = [1.0, rng.uniform(0.3, 0.6)], [first, second]
+    if rng.random() < 0.75:
+        amplitudes.append(rng.uniform(0.1, 0.3))
+        frequencies.append(between(max(5.0, 1.2 * second), 13.0))
+    phases = rng.uniform(0, 2 * np.pi, len(frequencies))
+    sines = np.zeros((3, 3))
+    sines[: len(phases)] = np.stack([amplitudes, frequencies, phases], axis=1)
+    return sines, between(0.02, 0.05)
