@@ -51,8 +51,8 @@ SIGNATURES = {
     "fill_missing": "(x, observed=None, *, indicator=False, batch_first=False)",
     "fit": "(model, x, y, *, epochs, lr=0.01, dt=None, lengths=None, observed=None, weight=None, "
     "validation=None, patience=None, schedule='constant', weight_decay=0.0, clip=None, "
-    "batch_size=None, loss='mse', warm_up=0, dt_scale=1.0, progress=False, seed=0, "
-    "checkpoint=None, checkpoint_seconds=60.0)",
+    "batch_size=None, loss='mse', warm_up=0, dt_scale=1.0, readout='train', "
+    "penalty=0.0001, progress=False, seed=0, checkpoint=None, checkpoint_seconds=60.0)",
     "load": "(folder)",
     "plot_time_constants": "(layer, x, h0=None, dt=None, *, layer_index=0)",
     "save": "(model, folder)",

@@ -25,6 +25,7 @@ from torchliquid.training._data import Data, Form, data_of, named, single_of
 from torchliquid.training._native_training import native_training, why_not
 from torchliquid.training._progress import Progress
 from torchliquid.training._settings import lane_numbers, settings_of
+from torchliquid.training._solved_readout import SolvedTraining, check_solvable
 from torchliquid.training._torch_training import TorchTraining, cross_entropy, squared_error
 from torchliquid.training.history import History, history_of
 
@@ -52,6 +53,8 @@ def fit(
     loss: str | Callable[[Tensor, Tensor], Tensor] = "mse",
     warm_up: int = 0,
     dt_scale: Any = 1.0,
+    readout: str = "train",
+    penalty: Any = 1e-4,
     progress: bool = False,
     seed: int = 0,
     checkpoint: str | Path | None = None,
@@ -100,6 +103,11 @@ def fit(
             ``loss(predictions, y)`` that gives one for each sample (``reduction="none"``).
         warm_up: samples at the start of each row that do not count: the state starts at zero.
         dt_scale: factor of every dt, or one for each lane.
+        readout: ``"train"``, or ``"solve"``: in every epoch the linear readout is the ridge
+            regression of y on the states, in closed form, and AdamW moves the rest. It takes 3 to
+            10 times fewer epochs, and overfits sooner: give a validation. For squared error and
+            all rows in one step.
+        penalty: of that regression, in units of the mean variance of a state; or one for each lane.
         progress: whether to write a line with the time left to stderr.
         seed: of the rows' order.
         checkpoint: file to which the training is written now and then, and from which a call with
@@ -113,7 +121,9 @@ def fit(
     Raises:
         TorchliquidError: an argument that does not fit.
 
-    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019 (AdamW).
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019 (AdamW);
+    Golub and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems
+    whose variables separate", 1973 (solved readouts).
 
     >>> import torch, torchliquid as tl
     >>> x = torch.linspace(0, 20, 200).sin().view(1, 200, 1)
@@ -138,6 +148,8 @@ def fit(
         loss=loss,
         warm_up=warm_up,
         dt_scale=dt_scale,
+        readout=readout,
+        penalty=penalty,
         seed=seed,
     )
     check_seconds(checkpoint_seconds)
@@ -175,6 +187,8 @@ class Options:
     loss: str | Callable[[Tensor, Tensor], Tensor] = "mse"
     warm_up: int = 0
     dt_scale: Any = 1.0
+    readout: str = "train"
+    penalty: Any = 1e-4
     seed: int = 0
     cycle: int | None = None
 
@@ -200,6 +214,8 @@ class Trainer:
                 f"model is a {type(model).__name__}: give a SequenceModel or a Pack"
             )
         _check_plain(options)
+        if options.readout == "solve":
+            check_solvable(model, options.loss, options.batch_size)
         seeds = model.seeds if isinstance(model, Pack) else None
         self.model, self.batch_size = model, options.batch_size
         self.settings = settings_of(
@@ -240,14 +256,19 @@ class Trainer:
     ) -> kernels.Training | TorchTraining:
         """The native kernels' training, or torch's."""
         loss, lanes = options.loss, self.settings.lanes
-        why = why_not(self.model, loss, data, self.batch_size)
+        solves = options.readout == "solve"
+        why = (
+            "the readout is solved" if solves else why_not(self.model, loss, data, self.batch_size)
+        )
         self.engine = f"torch: {why}" if why else "native"
         if why:
             function = _FUNCTIONS[loss] if isinstance(loss, str) else loss
             layout = form.batch_first
-            return TorchTraining(
-                self.model, layout, lanes, data, validation, self.batch_size, function
-            )
+            arguments = (self.model, layout, lanes, data, validation, self.batch_size, function)
+            if solves:
+                penalties = lane_numbers("penalty", options.penalty, form.lanes)
+                return SolvedTraining(penalties, *arguments)
+            return TorchTraining(*arguments)
         interval = data.dt if isinstance(data.dt, float) else own or 1.0
         return native_training(
             self.model, lanes, data, validation, self.batch_size, str(loss), interval
@@ -362,6 +383,10 @@ def _check_plain(options: Options) -> None:
     if not callable(loss) and not (isinstance(loss, str) and loss in kernels.LOSSES):
         known = " or ".join(map(repr, kernels.LOSSES))
         raise TorchliquidError(f"loss is {short_repr(loss)}: give {known}, or a function")
+    if options.readout not in ("train", "solve"):
+        raise TorchliquidError(
+            f"readout is {short_repr(options.readout)}: give 'train', or 'solve'"
+        )
     counts: tuple[tuple[str, Any, int], ...] = (
         ("batch_size", options.batch_size, 1),
         ("warm_up", options.warm_up, 0),

@@ -43,6 +43,15 @@ def test_liquid_models_step_as_named_at_the_tasks_interval(small, name, solver):
     assert layer.dt == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("name", ["LTC-8", "LTC-8-euler", "LSTM-4", "GRU-4"])
+def test_a_solved_readout_changes_how_it_is_trained_alone(small, name):
+    (model,), (solved,) = find([name]), find([f"{name}-solved"])
+    assert (model.readout, solved.readout) == ("train", "solve")
+    assert (solved.cell, solved.hidden, solved.solver) == (model.cell, model.hidden, model.solver)
+    assert parameters(solved.build(small())) == parameters(model.build(small()))
+    assert "solved" in solved.description
+
+
 def test_irregular_time_is_one_more_input_for_all_but_liquid_models(table):
     task = table()
     sizes = {

@@ -2,7 +2,8 @@
 
 Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
 ``LSTM-16``, ``GRU-4``, ``CTRNN-8``, ``DecayGRU-4``, and those of
-`torchliquid.bench.models.methods`; any number of neurons may stand there.
+`torchliquid.bench.models.methods`; any number of neurons may stand there. ``-solved`` behind a
+network's name: its readout is solved in every epoch (`torchliquid.fit`, ``readout="solve"``).
 """
 
 import difflib
@@ -23,7 +24,7 @@ DEFAULT_OF_TABLES = (*DEFAULT, "mean", "seasonal")
 REFERENCES = ("persistence", "mean", "seasonal")
 """What skill is measured against: the best of them."""
 
-_SIZES = r"-([1-9]\d{0,3})(?:-([a-z0-9_]+))?"
+_SIZES = r"-([1-9]\d{0,3})(?:-([a-z0-9_]+?))??(-solved)?"
 
 
 def name_pattern() -> str:
@@ -42,6 +43,7 @@ class Model:
         cell: a name of `torchliquid.nn.CELLS`; empty for a classical model.
         hidden: H, neurons; 0 for a classical model.
         solver: of a liquid model.
+        readout: ``"train"``, or ``"solve"``: see `torchliquid.fit`.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Model:
     cell: str = ""
     hidden: int = 0
     solver: str = ""
+    readout: str = "train"
 
     @property
     def takes_dt(self) -> bool:
@@ -98,17 +101,20 @@ def _find(name: str) -> Model:
     match = re.fullmatch(rf"({'|'.join(CELLS)}){_SIZES}", name)
     if match:
         cell, size, solver = match[1], int(match[2]), match[3]
+        readout = "solve" if match[4] else "train"
+        how = "readout solved in every epoch" if match[4] else "linear readout"
         if not CELLS[cell].is_liquid and not solver:
-            text = f"{CELLS[cell].about}, {size} units, linear readout"
-            return Model(name, "recurrent", text, cell, size)
+            text = f"{CELLS[cell].about}, {size} units, {how}"
+            return Model(name, "recurrent", text, cell, size, "", readout)
         if CELLS[cell].is_liquid and (solver is None or solver in SOLVERS[1:]):
             solver = solver or SOLVERS[0]
             step = {"semi_implicit": "the paper's semi-implicit", "euler": "the article's Euler"}
-            text = f"liquid, {size} neurons, {step.get(solver, solver)} step, linear readout"
-            return Model(name, "liquid", text, cell, size, solver)
+            text = f"liquid, {size} neurons, {step.get(solver, solver)} step, {how}"
+            return Model(name, "liquid", text, cell, size, solver, readout)
     sizes = [f"{cell}-n" for cell in CELLS]
     near = difflib.get_close_matches(name, DEFAULT, n=1, cutoff=0.4) or DEFAULT[:1]
     raise TorchliquidError(
         f"model {name!r} is unknown (nearest: {near[0]}): give {', '.join(sizes)}, "
-        f"{', '.join(METHODS)}; LTC-n also with a solver: -euler, -exponential or -rk4"
+        f"{', '.join(METHODS)}; LTC-n also with a solver: -euler, -exponential or -rk4; "
+        "networks also with -solved"
     )

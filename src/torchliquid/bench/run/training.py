@@ -47,6 +47,7 @@ class Setting:
         epochs: those whose weights are kept; None: the last ones, or the best on validation.
         schedule: see `Protocol`.
         weight_decay: see `Protocol`.
+        penalty: of a readout that is solved for, see `torchliquid.fit`.
     """
 
     learning_rate: float
@@ -54,6 +55,7 @@ class Setting:
     epochs: int | None = None
     schedule: str = "constant"
     weight_decay: float = 0.0
+    penalty: float = 1e-4
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def train(
     seeds = protocol.trial_seeds(len(settings or ())) if tuning else protocol.weight_seeds()
     pack = Pack(lambda seed: model.build(task), seeds)
     windows = training_windows(task, model)
-    trainer = _trainer(pack, windows, protocol, settings)
+    trainer = _trainer(pack, windows, protocol, settings, model.readout)
     ready = windows.ready(len(pack) * model.hidden)
     keep_at = None
     if settings is not None and not task.valid:
@@ -156,22 +158,27 @@ def _trainer(
     windows: Windows,
     protocol: Protocol,
     settings: Sequence[Setting] | None,
+    readout: str,
     epochs: int | None = None,
 ) -> Trainer:
     """The training of a model on windows, with the protocol's settings or each lane's own."""
     lr: float | list[float] = float(protocol.learning_rate)
     decay: float | list[float] = float(protocol.weight_decay)
     schedule: str | list[str] = protocol.schedule
+    penalty: float | list[float] = Setting.penalty
     if settings is not None:
         lr = [setting.learning_rate for setting in settings]
         schedule = [setting.schedule for setting in settings]
         decay = [setting.weight_decay for setting in settings]
+        penalty = [setting.penalty for setting in settings]
     options = Options(
         epochs=epochs or protocol.epochs,
         lr=lr,
         schedule=schedule,
         weight_decay=decay,
         dt=windows.dt,
+        readout=readout,
+        penalty=penalty,
         weight=~windows.target.isnan(),
     )
     return Trainer(model, windows.x, windows.target.nan_to_num().unsqueeze(-1), options)
@@ -200,7 +207,7 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # said of the pack
         warnings.simplefilter("ignore", TrainingWarning)
-        trainer = _trainer(single, windows, protocol, None, epochs=2**30)
+        trainer = _trainer(single, windows, protocol, None, model.readout, epochs=2**30)
         while len(taken) < 12 and not trainer.ended:
             before = trainer.seconds
             trainer.advance(epochs)

@@ -30,7 +30,9 @@ from torchliquid.training import SCHEDULES
 
 RATES = (1e-3, 0.2)
 DTS = (0.1, 10.0)
-"""Bounds of the settings tried, both spread evenly over their logarithms."""
+PENALTIES = (1e-6, 1e-2)
+"""Bounds of the settings tried, all spread evenly over their logarithms; penalties are of readouts
+that are solved for, and always vary."""
 DRAWS = 3
 """Lanes that each shared trial is trained on, where lanes have data of their own."""
 FIRST = Setting(0.01, 1.0)
@@ -91,6 +93,7 @@ def spread_trials(protocol: Protocol) -> list[Setting]:
             "dt": _between(DTS, (k + 0.5) * _GOLDEN % 1),
             "schedule": SCHEDULES[(k + 1) % 2],
             "weight_decay": DECAYS[int(len(DECAYS) * (k * math.sqrt(2) % 1))],
+            "penalty": _between(PENALTIES, (k + 0.5) * math.sqrt(3) % 1),
         }
         trials.append(_varied(first, drawn, protocol))
     return trials
@@ -106,6 +109,7 @@ def drawn_trials(protocol: Protocol, lane: int) -> list[Setting]:
             "dt": _between(DTS, rng.random()),
             "schedule": SCHEDULES[rng.integers(len(SCHEDULES))],
             "weight_decay": DECAYS[rng.integers(len(DECAYS))],
+            "penalty": _between(PENALTIES, rng.random()),
         }
         trials.append(_varied(_given(protocol), drawn, protocol))
     return trials
@@ -121,7 +125,8 @@ def _given(protocol: Protocol) -> Setting:
 
 
 def _varied(first: Setting, drawn: dict[str, Any], protocol: Protocol) -> Setting:
-    varied = {name: value for name, value in drawn.items() if name in protocol.tuned}
+    varying = (*protocol.tuned, "penalty")
+    varied = {name: value for name, value in drawn.items() if name in varying}
     return dataclasses.replace(first, **varied)
 
 
@@ -133,6 +138,7 @@ def _between(bounds: tuple[float, float], share: float) -> float:
 def is_tuned(model: Model, protocol: Protocol) -> bool:
     """Whether there is anything to be tried of a model."""
     some = bool(set(protocol.tuned) - (set() if model.takes_dt else {"dt"}))
+    some |= model.readout == "solve"
     return protocol.trials > 1 and model.kind != "classical" and some
 
 
