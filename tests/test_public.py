@@ -30,6 +30,7 @@ NAMES = [
     "watch",
 ]
 FUNCTIONAL = [
+    "Filtered",
     "SOLVERS",
     "ctrnn",
     "decay_gru",
@@ -38,6 +39,8 @@ FUNCTIONAL = [
     "ltc",
     "ltc_step",
     "ltc_time_constants",
+    "oscillator_filter",
+    "oscillator_forecast",
     "synaptic",
     "time_constant",
 ]

@@ -1,5 +1,6 @@
 """Small tasks: as many steps as a test needs, and no more."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,14 @@ import pytest
 from torchliquid.bench.tasks.signal_task import article_task
 from torchliquid.bench.tasks.sines import SumOfSines
 from torchliquid.bench.tasks.task import Task
+from torchliquid.forecast import fit_oscillators
+
+
+@pytest.fixture(autouse=True)
+def _few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oscillators are fitted in a few epochs: what is tested here is how they are used."""
+    few = functools.partial(fit_oscillators, epochs=5)
+    monkeypatch.setattr("torchliquid.bench.models.oscillators.fit_oscillators", few)
 
 
 @pytest.fixture

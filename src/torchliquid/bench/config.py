@@ -141,6 +141,11 @@ class SinesOptions(Drawn):
 
     steps: int = option(300, "steps of the series (%(default)s)")
     train: int = option(200, "steps to train on (%(default)s)")
+    varying: str = option(
+        "none",
+        "what of each sine sways slowly (%(default)s)",
+        choices=("none", "frequency", "amplitude"),
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

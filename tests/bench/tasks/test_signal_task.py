@@ -129,6 +129,23 @@ def test_of_a_kind_each_lane_has_times_of_its_own():
     np.testing.assert_allclose(fast.dt, task.dt, rtol=1e-5)
 
 
+def test_sines_that_sway():
+    plain, amplitude, frequency = (
+        sines_task(SinesOfAKind(varying=name), 40, 3) for name in ("none", "amplitude", "frequency")
+    )
+    assert amplitude.spec["varying"] == "amplitude"
+    swings = [task.clean.reshape(40, 5, 60).std(axis=2) for task in (plain, amplitude)]
+    unlike = [np.median(swing.max(axis=1) / swing.min(axis=1)) for swing in swings]
+    assert unlike[1] > 1.3 * unlike[0]
+    assert np.abs(amplitude.clean).max() <= 1.5 * 1.9
+    # a frequency within a tenth of its own: the turns of the first sine, counted by its crossings
+    turns = [(np.diff(np.sign(task.clean), axis=1) != 0).sum(axis=1) for task in (plain, frequency)]
+    assert np.median(np.abs(turns[1] / turns[0] - 1)) < 0.2
+    assert (np.abs(frequency.clean - plain.clean).max(axis=1) > 0.1).all()
+    with pytest.raises(TorchliquidError, match="varying is 'phase'"):
+        SinesOfAKind(varying="phase")
+
+
 def test_refused():
     for given, said in (
         ({"sampling": "odd"}, "sampling is 'odd'"),

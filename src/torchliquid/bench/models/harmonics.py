@@ -27,7 +27,7 @@ _Values = NDArray[np.float64]
 def fit_harmonics(task: Task) -> Method:
     """Frequencies, amplitudes and phases from the training part of each lane with its own data."""
     if task.series_id is not None:
-        return _mean_of_series
+        return mean_of_series
     curves = [
         _fit_curve(_when(task, lane)[: task.train], y[: task.train])
         for lane, y in enumerate(task.targets.astype(np.float64))
@@ -49,17 +49,18 @@ def fit_harmonics(task: Task) -> Method:
     return forecast
 
 
-def _mean_of_series(task: Task) -> Forecast:
+def mean_of_series(task: Task) -> Forecast:
+    """Forecast the mean, and note why."""
     from torchliquid.bench.models.classical import mean
 
-    note = "several series have no phase in common: it repeats the mean"
+    note = "it is fitted to one series: of several it repeats the mean"
     return mean(task)._replace(notes=(note,))
 
 
 def _when(task: Task, lane: int) -> _Values:
     """When each target of a lane is, in median training gaps."""
     dt = task.gaps(lane)
-    return np.asarray(np.cumsum(dt) / np.median(dt[: task.train]) + task.spec.get("horizon", 1))
+    return np.asarray((np.cumsum(dt) + task.horizon(lane)) / np.median(dt[: task.train]))
 
 
 def _fit_curve(when: _Values, y: _Values) -> tuple[_Values, _Values]:

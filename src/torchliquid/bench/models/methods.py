@@ -11,6 +11,7 @@ from torchliquid.bench.models.classical import (
 )
 from torchliquid.bench.models.fitted import Method
 from torchliquid.bench.models.harmonics import fit_harmonics
+from torchliquid.bench.models.oscillators import fit_oscillator_filter
 from torchliquid.bench.models.reservoir import fit_reservoir
 from torchliquid.bench.tasks.task import Task
 
@@ -29,6 +30,10 @@ METHODS: dict[str, tuple[str, Callable[[Task], Method]]] = {
         fit_reservoir,
     ),
     "harmonics": ("sines of unknown frequencies, fitted and extrapolated", fit_harmonics),
+    "filter-6": (
+        "6 damped oscillators that correct themselves by their error (Kalman), by likelihood",
+        fit_oscillator_filter,
+    ),
     "persistence": ("the next value is the current one", lambda _: persistence),
     "mean": ("the mean of the training targets, always", lambda _: mean),
     "seasonal": (
@@ -37,5 +42,5 @@ METHODS: dict[str, tuple[str, Callable[[Task], Method]]] = {
     ),
 }
 """A line for the reader of a table, and what fits the method to a task."""
-TAKES_DT = frozenset(["harmonics", "interpolated-AR"])
+TAKES_DT = frozenset(["harmonics", "interpolated-AR", "filter-6"])
 """Those that get the time between samples as such."""

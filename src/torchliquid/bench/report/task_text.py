@@ -101,6 +101,8 @@ def _generated_words(task: Task) -> list[tuple[str, str]]:
     signal = "two or three sines of the article's kind plus noise, others in every lane"
     if spec["task"] == "attractor":
         signal = f"x of {spec['system']} plus noise of {spec['sigma']:g} standard deviations"
+    elif "varying" in spec:
+        signal += f"; their {spec['varying']} sways slowly"
     irregular = spec.get("sampling", "even") == "irregular"
     missing = f", {spec['missing']:.0%} of them missing" if "missing" in spec else ""
     ahead = "the value a mean interval later" if irregular else "the next noisy value"

@@ -75,7 +75,7 @@ def _article(options: config.ArticleOptions, folder: Path, lanes: int, seed: int
 
 def _sines(options: config.SinesOptions, folder: Path, lanes: int, seed: int) -> Made:
     task = sines_task(
-        SinesOfAKind(options.steps, options.train),
+        SinesOfAKind(options.steps, options.train, options.varying),
         lanes,
         seed,
         sampling=options.sampling,

@@ -103,6 +103,7 @@ class _Plan:
             clean=truth.astype(np.float32),
             observed=observed,
             dt=dt,
+            ahead=self.dt,
             train=signal.train,
             window=self.window,
             last_only=self.window is not None,

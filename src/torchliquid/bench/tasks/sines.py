@@ -109,6 +109,9 @@ class SumOfSines:
         }
 
 
+VARYING = ("none", "frequency", "amplitude")
+
+
 @dataclass(frozen=True)
 class SinesOfAKind:
     """Sums of two or three sines plus noise; every lane draws a signal of its own.
@@ -122,31 +125,55 @@ class SinesOfAKind:
     Args:
         steps: predictions in the whole series.
         train: steps of them that are for training, the first ones.
+        varying: ``"none"``; ``"frequency"``: each frequency sways by up to a tenth;
+            ``"amplitude"``: each amplitude by up to a half. They sway as sines of a period
+            between 10 and 40.
     """
 
     steps: int = 300
     train: int = 200
+    varying: str = "none"
 
     interval = 0.1
     own_times = True
 
     def __post_init__(self) -> None:
         check_steps(self.steps, self.train)
+        if self.varying not in VARYING:
+            raise TorchliquidError(f"varying is {self.varying!r}: give one of {', '.join(VARYING)}")
 
     def drawn(self, rngs: Sequence[np.random.Generator]) -> DrawnSignal:
         """A signal for each generator; see `Signal`."""
         signals = [_draw(rng) for rng in rngs]
-        sines = np.stack([sines for sines, _ in signals])  # (S, 3, 3)
+        amplitude, frequency, phase = np.stack([s for s, _ in signals]).transpose(2, 0, 1)[
+            ..., None
+        ]
+        sways = np.ones((2, len(rngs), 3, 1))
+        if self.varying != "none":
+            sways = np.moveaxis(np.stack([_draw_sway(rng) for rng in rngs]), 2, 0)[..., None]
+        turns, start = sways
 
         def at(times: Times) -> NDArray[np.float64]:
-            angles = sines[:, :, 1:2] * np.atleast_2d(times)[:, None] + sines[:, :, 2:]
-            return np.asarray((sines[:, :, :1] * np.sin(angles)).sum(axis=1))
+            t = np.atleast_2d(times)[:, None]
+            size, angle = amplitude, frequency * t + phase
+            if self.varying == "amplitude":
+                size = amplitude * (1 + 0.5 * np.sin(turns * t + start))
+            elif self.varying == "frequency":  # the integral of a frequency that sways
+                angle = angle - 0.1 * frequency / turns * np.cos(turns * t + start)
+            return np.asarray((size * np.sin(angle)).sum(axis=1))
 
         return DrawnSignal(at, np.array([[sigma] for _, sigma in signals]))
 
     def spec(self) -> dict[str, Any]:
         """All that defines the series but the draw, JSON types."""
-        return {"task": "sines", "steps": self.steps, "train": self.train}
+        varying = {} if self.varying == "none" else {"varying": self.varying}
+        return {"task": "sines", "steps": self.steps, "train": self.train} | varying
+
+
+def _draw_sway(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Frequency and phase with which each of three sines sways ``(3, 2)``."""
+    turns = 2 * np.pi / np.exp(rng.uniform(np.log(10), np.log(40), 3))
+    return np.stack([turns, rng.uniform(0, 2 * np.pi, 3)], axis=1)
 
 
 def _draw(rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:

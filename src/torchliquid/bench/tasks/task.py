@@ -32,6 +32,7 @@ class Task:
         dt: time before each step as liquid layers get it: a float, or ``(T,)`` where the spacing is
             irregular, or ``(S, T)`` where each lane has its own; the other models then get its
             logarithm as one more feature, 0 at the median of the training part.
+        ahead: time from a step to its target, in the unit of dt; None: the horizon, in median gaps.
         dt_scale: what models that take dt get is dt times this, or times each lane's own ``(S,)``.
         train: number of steps for training.
         valid: number of steps for validation; the epoch is chosen there. 0: the last epoch counts.
@@ -66,6 +67,7 @@ class Task:
     train: int
     valid: int = 0
     dt_scale: float | NDArray[np.float64] = 1.0
+    ahead: float | None = None
     window: int | None = None
     last_only: bool = False
     change: float | None = None
@@ -113,6 +115,12 @@ class Task:
         if dt.ndim == 2:
             dt = dt[lane]
         return np.broadcast_to(dt, (self.steps,))
+
+    def horizon(self, lane: int = 0) -> float:
+        """Return how far a lane's targets are ahead, in the unit of dt."""
+        if self.ahead is not None:
+            return self.ahead
+        return float(np.median(self.gaps(lane)[: self.train]) * self.spec.get("horizon", 1))
 
     def scale_of(self, lane: int) -> float:
         """Return what a lane's dt is multiplied by."""
