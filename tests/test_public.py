@@ -30,7 +30,6 @@ NAMES = [
     "watch",
 ]
 FUNCTIONAL = [
-    "Filtered",
     "SOLVERS",
     "ctrnn",
     "decay_gru",
@@ -39,8 +38,6 @@ FUNCTIONAL = [
     "ltc",
     "ltc_step",
     "ltc_time_constants",
-    "oscillator_filter",
-    "oscillator_forecast",
     "synaptic",
     "time_constant",
 ]

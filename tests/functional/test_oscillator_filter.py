@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from torchliquid.functional import oscillator_filter, oscillator_forecast
+from torchliquid.functional._oscillator_filter import oscillator_filter, oscillator_forecast
 
 B, K, L = 2, 3, 40
 

@@ -126,8 +126,8 @@ def fit_walk(trained: nn.Module) -> Walk:
         "dt": draw(B, L), "lengths": None, "observed": None, "weight": draw(B, L).abs(),
         "validation": (draw(B, L, I), draw(B, L, 1)), "patience": 3, "schedule": "one-cycle",
         "weight_decay": 0.1, "clip": 1.0, "batch_size": 2, "loss": "mse", "warm_up": 1,
-        "dt_scale": 2.0, "progress": False, "seed": 0, "checkpoint": None,
-        "checkpoint_seconds": 1.0,
+        "dt_scale": 2.0, "readout": "train", "penalty": 1e-3, "progress": False, "seed": 0,
+        "checkpoint": None, "checkpoint_seconds": 1.0,
     }  # fmt: skip
     fine: dict[str, Fine] = {
         "model": lambda v, base: isinstance(v, SequenceModel), "x": finite, "y": target,
@@ -143,6 +143,8 @@ def fit_walk(trained: nn.Module) -> Walk:
         "loss": lambda v, base: v in ("mse", "cross_entropy") if isinstance(v, str) else False,
         "warm_up": lambda v, base: count(v) and 0 <= v < L,
         "dt_scale": lambda v, base: one(v, lambda n: number(n) and 1e-30 <= n <= 1e30),
+        "readout": lambda v, base: isinstance(v, str) and v == "train",
+        "penalty": lambda v, base: one(v, lambda n: number(n) and 1e-30 <= n <= 1e30),
         "progress": flag, "seed": seed_number,
         "checkpoint": new_file,
         "checkpoint_seconds": lambda v, base: number(v) and v >= 0,

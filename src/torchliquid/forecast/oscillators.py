@@ -1,6 +1,6 @@
 """Forecasts by damped oscillators that correct themselves: fitted by the likelihood of the past.
 
-See `torchliquid.functional.oscillator_filter` for the equations. Frequencies, decays and noises of
+See `torchliquid.functional._oscillator_filter` for the equations. Frequencies, decays and noises of
 many series are fitted side by side, each from several starts, of which the one with the highest
 likelihood of its own training samples is taken: nothing else is chosen.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchliquid.forecast.regressors import Values
-from torchliquid.functional import oscillator_filter, oscillator_forecast
+from torchliquid.functional._oscillator_filter import oscillator_filter, oscillator_forecast
 
 OSCILLATORS, STARTS, EPOCHS = 6, 2, 600
 BURN_IN = 0.1

@@ -89,14 +89,21 @@ class InterpolatedLags:
 
     def rows(self, steps: Steps, order: int) -> Values:
         """See `Regressors`."""
+        past = np.arange(order) < self.available[steps, None]
+        return np.where(past[..., None], self.values(steps, order), 0.0).reshape(len(steps), -1)
+
+    def values(self, steps: Steps, order: int) -> Values:
+        """Return the past of some steps ``(N, order, I)``, the latest first.
+
+        Before a series begins it is the first observed value.
+        """
         values = np.zeros((len(steps), order, self.features))
         for k in np.unique(self.line_of[steps]):
             if k < 0:
                 continue
             here = np.flatnonzero(self.line_of[steps] == k)
             values[here] = self._of_line(self.lines[k], steps[here], order)
-        past = np.arange(order) < self.available[steps, None]
-        return np.where(past[..., None], values, 0.0).reshape(len(steps), -1)
+        return values
 
     def _of_line(self, line: Steps, steps: Steps, order: int) -> Values:
         seen = line[self.observed[line]]

@@ -16,16 +16,10 @@ from torchliquid.functional.ltc import (
     ltc_time_constants,
     time_constant,
 )
-from torchliquid.functional.oscillator_filter import (
-    Filtered,
-    oscillator_filter,
-    oscillator_forecast,
-)
 from torchliquid.functional.synaptic import synaptic
 
 __all__ = [
     "SOLVERS",
-    "Filtered",
     "ctrnn",
     "decay_gru",
     "gru",
@@ -33,8 +27,6 @@ __all__ = [
     "ltc",
     "ltc_step",
     "ltc_time_constants",
-    "oscillator_filter",
-    "oscillator_forecast",
     "synaptic",
     "time_constant",
 ]

@@ -235,7 +235,9 @@ class Trainer:
         self.seconds = 0.0
         self._chunk, self._whole = 1, True
         form = _form(model, options.loss, options.warm_up)
-        scale = lane_numbers("dt_scale", options.dt_scale, None if seeds is None else len(seeds))
+        count = None if seeds is None else len(seeds)
+        scale = lane_numbers("dt_scale", options.dt_scale, count)
+        self.penalties = lane_numbers("penalty", options.penalty, count)
         own = _own_dt(model)
         given = {"x": x, "y": y, "dt": options.dt, "lengths": options.lengths,
                  "observed": options.observed, "weight": options.weight}  # fmt: skip
@@ -266,8 +268,7 @@ class Trainer:
             layout = form.batch_first
             arguments = (self.model, layout, lanes, data, validation, self.batch_size, function)
             if solves:
-                penalties = lane_numbers("penalty", options.penalty, form.lanes)
-                return SolvedTraining(penalties, *arguments)
+                return SolvedTraining(self.penalties, *arguments)
             return TorchTraining(*arguments)
         interval = data.dt if isinstance(data.dt, float) else own or 1.0
         return native_training(
@@ -383,7 +384,7 @@ def _check_plain(options: Options) -> None:
     if not callable(loss) and not (isinstance(loss, str) and loss in kernels.LOSSES):
         known = " or ".join(map(repr, kernels.LOSSES))
         raise TorchliquidError(f"loss is {short_repr(loss)}: give {known}, or a function")
-    if options.readout not in ("train", "solve"):
+    if not (isinstance(options.readout, str) and options.readout in ("train", "solve")):
         raise TorchliquidError(
             f"readout is {short_repr(options.readout)}: give 'train', or 'solve'"
         )

@@ -97,16 +97,28 @@ def fit_interpolated_ar(task: Task) -> Method:
     The spacing of the grid is the mean time between training samples, gaps of more than
     `LONG_GAP` medians left out. Where sampling is even and no sample is missing, this is ridge-AR.
     """
-    rows = range(len(task.dt) if isinstance(task.dt, np.ndarray) and task.dt.ndim == 2 else 1)
-    spacings = [_spacing(task.gaps(lane)[: task.train]) for lane in rows]
+    spacings = grid_spacings(task)
 
     def regressors(task: Task, lane: int, x: Values) -> InterpolatedLags:
-        values = x[:, : task.inputs.shape[2]]  # without the gaps as a feature
-        observed = None if task.observed is None else task.observed[lane]
-        spacing = spacings[min(lane, len(spacings) - 1)]
-        return InterpolatedLags(values, task.timelines(), task.clock(lane), observed, spacing)
+        return interpolated_lags(task, lane, spacings, task.timelines())
 
     return _regression(task, regressors)
+
+
+def grid_spacings(task: Task) -> list[float]:
+    """Return the spacing of each lane's grid, or one for all; see `fit_interpolated_ar`."""
+    rows = range(len(task.dt) if isinstance(task.dt, np.ndarray) and task.dt.ndim == 2 else 1)
+    return [_spacing(task.gaps(lane)[: task.train]) for lane in rows]
+
+
+def interpolated_lags(
+    task: Task, lane: int, spacings: list[float], lines: list[StepIndex]
+) -> InterpolatedLags:
+    """Return a lane's past on an even grid, along some series."""
+    x = task.inputs[min(lane, len(task.inputs) - 1)].astype(np.float64)
+    observed = None if task.observed is None else task.observed[min(lane, len(task.observed) - 1)]
+    spacing = spacings[min(lane, len(spacings) - 1)]
+    return InterpolatedLags(x, lines, task.clock(lane), observed, spacing)
 
 
 def _spacing(gaps: Values) -> float:

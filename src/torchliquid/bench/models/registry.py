@@ -3,7 +3,8 @@
 Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
 ``LSTM-16``, ``GRU-4``, ``CTRNN-8``, ``DecayGRU-4``, and those of
 `torchliquid.bench.models.methods`; any number of neurons may stand there. ``-solved`` behind a
-network's name: its readout is solved in every epoch (`torchliquid.fit`, ``readout="solve"``).
+network's name: its readout is solved in every epoch (`torchliquid.fit`, ``readout="solve"``);
+``-interpolated``: it is fed interpolated samples (`torchliquid.bench.run.interpolated`).
 """
 
 import difflib
@@ -24,7 +25,7 @@ DEFAULT_OF_TABLES = (*DEFAULT, "mean", "seasonal")
 REFERENCES = ("persistence", "mean", "seasonal")
 """What skill is measured against: the best of them."""
 
-_SIZES = r"-([1-9]\d{0,3})(?:-([a-z0-9_]+?))??(-solved)?"
+_SIZES = r"-([1-9]\d{0,3})(?:-([a-z0-9_]+?))??(-solved)?(-interpolated)?"
 
 
 def name_pattern() -> str:
@@ -44,6 +45,8 @@ class Model:
         hidden: H, neurons; 0 for a classical model.
         solver: of a liquid model.
         readout: ``"train"``, or ``"solve"``: see `torchliquid.fit`.
+        input: ``"samples"``, or ``"interpolated"``: windows of samples interpolated onto an even
+            grid.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Model:
     hidden: int = 0
     solver: str = ""
     readout: str = "train"
+    input: str = "samples"
 
     @property
     def takes_dt(self) -> bool:
@@ -103,18 +107,22 @@ def _find(name: str) -> Model:
         cell, size, solver = match[1], int(match[2]), match[3]
         readout = "solve" if match[4] else "train"
         how = "readout solved in every epoch" if match[4] else "linear readout"
+        fed = "interpolated" if match[5] else "samples"
+        how += ", interpolated samples" if match[5] else ""
         if not CELLS[cell].is_liquid and not solver:
             text = f"{CELLS[cell].about}, {size} units, {how}"
-            return Model(name, "recurrent", text, cell, size, "", readout)
+            return Model(name, "recurrent", text, cell, size, "", readout, fed)
         if CELLS[cell].is_liquid and (solver is None or solver in SOLVERS[1:]):
             solver = solver or SOLVERS[0]
             step = {"semi_implicit": "the paper's semi-implicit", "euler": "the article's Euler"}
             text = f"liquid, {size} neurons, {step.get(solver, solver)} step, {how}"
-            return Model(name, "liquid", text, cell, size, solver, readout)
+            # the time constants of a network that is fed windows are not looked at
+            kind = "recurrent" if match[5] else "liquid"
+            return Model(name, kind, text, cell, size, solver, readout, fed)
     sizes = [f"{cell}-n" for cell in CELLS]
     near = difflib.get_close_matches(name, DEFAULT, n=1, cutoff=0.4) or DEFAULT[:1]
     raise TorchliquidError(
         f"model {name!r} is unknown (nearest: {near[0]}): give {', '.join(sizes)}, "
         f"{', '.join(METHODS)}; LTC-n also with a solver: -euler, -exponential or -rk4; "
-        "networks also with -solved"
+        "networks also with -solved and -interpolated"
     )

@@ -29,6 +29,7 @@ from torchliquid.bench.environment import environment_facts
 from torchliquid.bench.models.methods import METHODS
 from torchliquid.bench.models.registry import Model, find
 from torchliquid.bench.run.free_run import lyapunov_times, of_method, of_pack, runs_free
+from torchliquid.bench.run.interpolated import as_windows, predict_windows
 from torchliquid.bench.run.probe import probe
 from torchliquid.bench.run.processes import NoRoomError, in_slots, start_worker
 from torchliquid.bench.run.scoring import per_lane, score
@@ -191,14 +192,20 @@ def compute(
         return Run(model.name, facts, dict(rows)), None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LongStepWarning)
+        series, is_fed_windows = task, model.input == "interpolated"
+        if is_fed_windows:
+            task = as_windows(series)
         choice, before = None, passes(model, protocol) - protocol.epochs
         if is_tuned(model, protocol):
             choice = tune(task, model, protocol, progress)
             task = replace(task, dt_scale=choice.dt_scale())
         trained = train(task, model, protocol, lambda epoch: progress(before + epoch),
                         settings=choice.taken if choice else None)  # fmt: skip
-        predictions = predict(task, model, trained.pack)
-    rows = score(task, *predictions, last=trained.final_error) | trained.curves
+        if is_fed_windows:
+            predictions = predict_windows(series, model, trained.pack, task)
+        else:
+            predictions = predict(task, model, trained.pack)
+    rows = score(series, *predictions, last=trained.final_error) | trained.curves
     if np.ndim(task.dt_scale):
         rows["dt_scale"] = np.asarray(task.dt_scale)
     parameters = sum(p.numel() for p in trained.pack.model.parameters())
@@ -214,6 +221,15 @@ def compute(
     if model.kind == "liquid":
         arrays, more = probe(task, model, trained.pack, protocol.seed, lane)
         rows, facts = rows | arrays, facts | more
+    if is_fed_windows:
+        rows |= under_shifts(
+            series,
+            model,
+            protocol,
+            rows,
+            lambda other: predict_windows(other, model, trained.pack, task)[0],
+        )
+        return Run(model.name, facts, dict(rows)), trained.pack
     rows |= under_shifts(
         task,
         model,
