@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 
 import torchliquid as tl
 from torchliquid.bench.config import Protocol
@@ -108,10 +109,25 @@ def test_saved_models_make_the_stored_predictions(whole):
         assert names == ["lane-000", "lane-001", "lane-002"]
         for lane, name in enumerate(names):
             loaded = tl.load(store.model_folder(model) / name)
-            x = runner.torch.from_numpy(task.inputs[lane])
-            with runner.torch.no_grad():
+            x = torch.from_numpy(task.inputs[lane])
+            with torch.no_grad():
                 np.testing.assert_allclose(loaded(x)[0][:, 0], stored[lane], atol=1e-6)
     assert not store.model_folder("persistence").exists()
+
+
+@pytest.mark.parametrize("fed", ["", "-interpolated"])
+def test_a_saved_lane_has_the_time_that_it_chose(small, tmp_path, fed):
+    task, name = small(lanes=3), f"LTC-2{fed}"
+    store = run(task, [name], Protocol(3, 5, trials=4), tmp_path, processes=0)
+    arrays = store.load(name).arrays
+    assert len(set(arrays["layer_dt"].tolist())) > 1
+    for lane in range(3):
+        loaded = tl.load(store.model_folder(name) / f"lane-{lane:03d}")
+        assert loaded.layer.dt == pytest.approx(arrays["layer_dt"][lane])
+        if not fed:
+            with torch.no_grad():
+                y = loaded(torch.from_numpy(task.inputs[lane]))[0][:, 0].numpy()
+            np.testing.assert_allclose(y, arrays["prediction_carry"][lane], atol=1e-5)
 
 
 def test_the_lane_shown_is_neither_the_best_nor_the_worst(whole):

@@ -207,7 +207,10 @@ def compute(
             predictions = predict(task, model, trained.pack)
     rows = score(series, *predictions, last=trained.final_error) | trained.curves
     if np.ndim(task.dt_scale):
-        rows["dt_scale"] = np.asarray(task.dt_scale)
+        scale = np.asarray(task.dt_scale, dtype=np.float64)
+        rows["dt_scale"] = scale
+        if isinstance(task.dt, float):
+            rows["layer_dt"] = task.dt * scale
     parameters = sum(p.numel() for p in trained.pack.model.parameters())
     facts = _facts(model, parameters, protocol)
     # no warning for a step that trials chose
@@ -297,8 +300,8 @@ def _save_models(task: Task, model: Model, run: Run, pack: Pack, folder: Path) -
         for lane in range(len(pack)):
             trained = pack.lane(lane)
             trained.scaling = scaling
-            if "dt_scale" in run.arrays and isinstance(task.dt, float):
-                trained.layer.dt = task.dt * float(run.arrays["dt_scale"][lane])
+            if "layer_dt" in run.arrays and model.takes_dt:
+                trained.layer.dt = float(run.arrays["layer_dt"][lane])
             save(trained, part / f"lane-{lane:03d}")
         part.rename(folder)
     except OSError as error:

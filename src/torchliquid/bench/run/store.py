@@ -54,7 +54,9 @@ class Run:
       models ``shift_tau_NAME``, ``shift_moved_NAME``: see `torchliquid.bench.run.shifting`.
     - ``prediction_carry`` (S, T), ``prediction_reset`` (S, N).
     - trained models: ``curve_epoch`` (E,), ``curve_train``, ``curve_reset``, ``curve_carry``,
-      with validation ``curve_valid`` (E, S), ``chosen_epoch`` (S,).
+      with validation ``curve_valid`` (E, S); ``chosen_epoch`` (S,), where lanes chose one; where
+      each lane chose its own time scale ``dt_scale`` (S,), what it multiplies dt by, and, where all
+      steps are as long, ``layer_dt`` (S,), the dt of the saved layer.
     - liquid models: see `torchliquid.bench.run.probe.probe`.
     """
 

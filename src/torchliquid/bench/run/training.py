@@ -148,9 +148,7 @@ def train(
     if not task.valid:
         _mark_diverged(pack, trainer, keep_at)
     seconds = trainer.seconds / protocol.epochs
-    return Trained(
-        pack, curves.arrays(), seconds, evaluating, curves.best, curves.final_error(keep_at)
-    )
+    return Trained(pack, curves.arrays(), seconds, evaluating, curves.best, curves.final_error())
 
 
 def _trainer(
@@ -268,12 +266,13 @@ class _Curves:
         """Whether lanes keep weights of epochs of their own."""
         return "valid" in self.rows or self.keep_at is not None
 
-    def final_error(self, keep_at: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    def final_error(self) -> NDArray[np.float64]:
         """Return each lane's training error at its own last epoch, or after the last one."""
         train = np.array(self.rows["train"])
-        if keep_at is None:
+        if self.keep_at is None:
             return np.asarray(train[-1])
-        return np.asarray(train[np.searchsorted(self.epochs, keep_at), np.arange(len(keep_at))])
+        looks = np.searchsorted(self.epochs, self.keep_at)
+        return np.asarray(train[looks, np.arange(len(looks))])
 
     def _keep(self, epoch: int, lanes_kept: NDArray[np.bool_]) -> None:
         self.chosen[lanes_kept] = epoch
