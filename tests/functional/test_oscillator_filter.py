@@ -102,6 +102,19 @@ def test_stays_bounded_for_any_gap(gap):
         torch.testing.assert_close(found.variances[:, 9:10], rest)
 
 
+@pytest.mark.parametrize("size", [1, 7])
+def test_steps_and_parts_are_the_whole(size):
+    given = case(missing=0.2)
+    whole, last, states = oscillator_filter(**given), None, []
+    for first in range(0, L, size):
+        part = {name: given[name][:, first : first + size] for name in ("x", "dt", "observed")}
+        run = oscillator_filter(**{**given, **part}, start=last)
+        last = run.last
+        states.append(run.states)
+    torch.testing.assert_close(torch.cat(states, 1), whole.states, atol=1e-13, rtol=0)
+    torch.testing.assert_close(last, whole.last, atol=1e-13, rtol=0)
+
+
 def test_a_series_does_not_see_the_others():
     given = case()
     whole = oscillator_filter(**given)

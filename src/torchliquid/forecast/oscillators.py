@@ -104,7 +104,8 @@ def fit_oscillators(
     kept = [log.detach().clone() for log in logs]
     optimiser = torch.optim.Adam(logs, betas=(0.9, 0.99))
     for epoch in range(epochs + 1):
-        _, errors, variances = oscillator_filter(values, times, seen, *_values(logs))
+        run = oscillator_filter(values, times, seen, *_values(logs))
+        errors, variances = run.errors, run.variances
         surprise = ((variances.log() + errors**2 / variances) * counts).sum(1) / 2
         better = surprise.detach() < best
         best = torch.where(better, surprise.detach(), best)

@@ -30,16 +30,27 @@ import torch
 from torch import Tensor
 
 
+class Belief(NamedTuple):
+    """What a filter knows after a sample.
+
+    ``state (B, K)`` and ``covariance (2, B, K, K)``, which holds C and R: both are complex.
+    """
+
+    state: Tensor
+    covariance: Tensor
+
+
 class Filtered(NamedTuple):
     """What a filter knows at each sample.
 
     ``states (B, L, K)``, complex: the estimate after it. ``errors (B, L)``: how far the sample was
-    off what was expected; ``variances (B, L)``: of that error.
+    off what was expected; ``variances (B, L)``: of that error. ``last``: to go on from.
     """
 
     states: Tensor
     errors: Tensor
     variances: Tensor
+    last: Belief
 
 
 def oscillator_filter(
@@ -50,17 +61,19 @@ def oscillator_filter(
     decay: Tensor,
     spread: Tensor,
     noise: Tensor,
+    start: Belief | None = None,
 ) -> Filtered:
-    """Run the filter over B series, each with oscillators of its own, from rest.
+    """Run the filter over B series, each with oscillators of its own.
 
     Args:
         x: samples ``(B, L)``; what stands where nothing was observed plays no part.
-        dt: time before each sample ``(B, L)``; before the first it plays no part.
+        dt: time before each sample ``(B, L)``; at rest that before the first plays no part.
         observed: which were observed ``(B, L)``, booleans.
         frequency: w ``(B, K)``.
         decay: r ``(B, K)``.
         spread: q ``(B, K)``.
         noise: n ``(B,)``.
+        start: what is known before, see `Filtered.last`; None: the oscillators are at rest.
 
     >>> one = torch.ones(1, 1)
     >>> x = torch.cos(torch.arange(50.0))[None]
@@ -75,8 +88,7 @@ def oscillator_filter(
     none = torch.zeros_like(rest)
     new_variance = -torch.expm1(-2 * decay * dt) * 2 * spread**2
     added = torch.diag_embed(new_variance).to(turned.dtype)
-    state = torch.zeros_like(turned[0])
-    covariance = torch.stack([rest, none])  # C and R
+    state, covariance = start or Belief(torch.zeros_like(turned[0]), torch.stack([rest, none]))
     there = observed.T.to(x.dtype)
     values = torch.where(observed, x, 0.0).T
     states, errors, variances = [], [], []
@@ -94,7 +106,12 @@ def oscillator_filter(
         states.append(state)
         errors.append(error)
         variances.append(variance)
-    return Filtered(torch.stack(states, 1), torch.stack(errors, 1), torch.stack(variances, 1))
+    return Filtered(
+        torch.stack(states, 1),
+        torch.stack(errors, 1),
+        torch.stack(variances, 1),
+        Belief(state, covariance),
+    )
 
 
 def oscillator_forecast(
