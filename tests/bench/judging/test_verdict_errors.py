@@ -27,16 +27,27 @@ def draws(shape, ratio, spread, law, rng):
 
 def verdicts(ratios):
     """Of contrasts of one suite, each a row of lanes."""
-    estimates = [median_interval(row) for row in ratios]
     ps = holm([sign_flip(row) for row in ratios])
-    return [judge(e.low, e.high, 0.1, p) for e, p in zip(estimates, ps, strict=True)]
+    return [verdict(row, len(ratios), p) for row, p in zip(ratios, ps, strict=True)]
+
+
+def verdict(row, tests, p):
+    one, every = median_interval(row), median_interval(row, tests)
+    return judge((one.low, one.high), (every.low, every.high), 0.1, p)
+
+
+def has_difference(ratios):
+    """Whether any verdict of a suite is lower or higher; intervals where the test allows it."""
+    ps = holm([sign_flip(row) for row in ratios])
+    rows = [(row, p) for row, p in zip(ratios, ps, strict=True) if p < 0.05]
+    return any(verdict(row, len(ratios), p).startswith(("lower", "higher")) for row, p in rows)
 
 
 @pytest.mark.parametrize("law", LAWS)
 def test_false_alarms_of_a_single_contrast(law, capsys):
     rng = np.random.default_rng(1)
     found = [verdicts(draws((1, LANES), 1.0, 0.5, law, rng))[0] for _ in range(SUITES)]
-    wrong = np.mean([verdict in ("lower", "higher") for verdict in found])
+    wrong = np.mean([v in ("lower", "higher") for v in found])
     with capsys.disabled():
         print(f"\nfalse alarms, {law}: {100 * wrong:.1f} %")
     assert 0.005 <= wrong <= 0.07  # the standard error is 1.1 %
@@ -45,13 +56,13 @@ def test_false_alarms_of_a_single_contrast(law, capsys):
 def false_alarms(suites, lanes, law, seed):
     """How many suites of twenty contrasts of equal models have any wrong verdict."""
     rng = np.random.default_rng(seed)
-    found = [verdicts(draws((20, lanes), 1.0, 0.5, law, rng)) for _ in range(suites)]
-    return np.mean([any(v in ("lower", "higher") for v in suite) for suite in found])
+    found = [has_difference(draws((20, lanes), 1.0, 0.5, law, rng)) for _ in range(suites)]
+    return np.mean(found)
 
 
 def test_false_alarms_of_a_suite_of_twenty():
     """Holm keeps the chance of any wrong verdict, not of each, below its level."""
-    assert false_alarms(50, LANES, "normal", 2) <= 0.12
+    assert false_alarms(SUITES // 4, LANES, "normal", 2) <= 0.12
 
 
 @pytest.mark.slow
@@ -69,7 +80,7 @@ def test_the_whole_rule_on_simulated_suites(lanes, law, capsys):
         power = ", ".join(f"at spread {s} in {100 * p:.0f} %" for s, p in found.items())
         print(f"\n{lanes} lanes, {law}: false alarms in {100 * wrong:.1f} %; a fifth {power}")
     assert wrong <= 0.08
-    assert found[0.5] > 0.35
+    assert found[0.5] >= 0.3
 
 
 @pytest.mark.parametrize(("lanes", "spread", "least"),
@@ -77,7 +88,7 @@ def test_the_whole_rule_on_simulated_suites(lanes, law, capsys):
 def test_a_difference_of_twenty_per_cent_is_found(lanes, spread, least, capsys):
     rng = np.random.default_rng(3)
     found = [verdicts(draws((1, lanes), 0.8, spread, "normal", rng))[0] for _ in range(SUITES // 2)]
-    power = np.mean([verdict == "lower" for verdict in found])
+    power = np.mean([v == "lower" for v in found])
     with capsys.disabled():
         print(f"\na ratio of 0.8, spread {spread}: found in {100 * power:.0f} %")
     assert power >= least
@@ -97,4 +108,4 @@ def test_intervals_of_few_lanes_hold_the_median(lanes, law):
 def test_equal_models_are_called_equal_where_lanes_tell():
     rng = np.random.default_rng(4)
     found = [verdicts(draws((1, LANES), 1.0, 0.08, "normal", rng))[0] for _ in range(100)]
-    assert np.mean([verdict == "as good as" for verdict in found]) > 0.95
+    assert np.mean([v == "as good as" for v in found]) > 0.95

@@ -229,7 +229,7 @@ def test_contrasts_are_those_of_the_summaries(write, tmp_path):
         assert row["interval"][0] <= row["ratio"] <= row["interval"][1]
         assert row["p"] == pytest.approx(wilcoxon(np.log(ratio)).pvalue, rel=1e-5)
         assert row["p"] <= row["p_holm"] <= min(1, 4 * row["p"])
-        assert row["verdict"] == judge(*row["interval"], margin, row["p_holm"])
+        assert row["verdict"] == judge(row["interval"], row["interval_all"], margin, row["p_holm"])
     assert {row["lanes"] for row in result["contrasts"]} == {8}
 
 

@@ -82,8 +82,8 @@ def paired_ratio(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.clip(a / b, 1 / BOUND, BOUND))
 
 
-def median_interval(values: ArrayLike) -> Estimate:
-    """Median over lanes with its interval at `LEVEL`.
+def median_interval(values: ArrayLike, tests: int = 1) -> Estimate:
+    """Median over lanes with its interval at `LEVEL`, or such that all of ``tests`` hold at once.
 
     Below `FEW` lanes it goes from one lane to another, in their order, that hold the median at
     least so often, whatever the distribution; from there on it is a percentile bootstrap. The
@@ -98,22 +98,27 @@ def median_interval(values: ArrayLike) -> Estimate:
     if len(array) < LEAST or not np.isfinite(figure):
         return Estimate(figure, np.nan, np.nan)
     if len(array) < FEW:
-        outside = _outside(len(array))
+        outside = _outside(len(array), tests)
+        if outside < 0:
+            return Estimate(figure, -np.inf, np.inf)
         ordered = np.sort(array)
         return Estimate(figure, float(ordered[outside]), float(ordered[-1 - outside]))
     medians = np.median(array[_resamples(len(array), RESAMPLES)], axis=1)
-    low, high = np.percentile(medians, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    tail = 50 * (1 - LEVEL) / tests
+    low, high = np.percentile(medians, [tail, 100 - tail])
     return Estimate(figure, float(low), float(high))
 
 
-def _outside(lanes: int) -> int:
+def _outside(lanes: int, tests: int = 1) -> int:
     """How many lanes at either end may be left out so that the others hold the median.
 
-    >>> [_outside(n) for n in (6, 8, 9, 12, 15)]
-    [0, 0, 1, 2, 3]
+    Negative where even all of them do not hold it often enough.
+
+    >>> [_outside(n) for n in (6, 8, 9, 12, 15)], _outside(6, tests=2)
+    ([0, 0, 1, 2, 3], -1)
     """
     outside, tail = -1, 0.0
-    while 2 * (tail := tail + math.comb(lanes, outside + 1) / 2**lanes) <= 1 - LEVEL:
+    while 2 * (tail := tail + math.comb(lanes, outside + 1) / 2**lanes) <= (1 - LEVEL) / tests:
         outside += 1
     return outside
 

@@ -1,7 +1,7 @@
 """The planned contrasts of a suite, judged task by task."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,8 @@ def planned_rows(suite: Suite) -> int:
 def verdicts(suite: Suite, runs: Mapping[str, Runs]) -> list[dict[str, Any]]:
     """A row for each contrast and task that was run; ``runs`` by task and model.
 
-    ``ratio`` of test MSEs (median of the paired ratios), its bootstrap ``interval``, ``iqm``
+    ``ratio`` of test MSEs (median of the paired ratios), its ``interval``, ``interval_all`` (those
+    of all planned rows hold at once), ``iqm``
     (interquartile mean, geometric), ``better`` (share of lanes where the first has the lower error,
     ties counting half), ``p`` of a signed-rank test, ``p_holm`` corrected for all planned rows,
     run or not, ``unfinished`` (whether some were not run), and the verdict: see `judge`.
@@ -68,12 +69,14 @@ def verdicts(suite: Suite, runs: Mapping[str, Runs]) -> list[dict[str, Any]]:
             elif contrast.shift in (None, *pair[0].shifts()):
                 rows.append({"task": entry.name} | _row(contrast, *pair))
     ps = [float("nan") if row["p"] is None else row["p"] for row in rows]
-    corrected = holm(ps, tests=len(rows) + missing)
-    for row, p in zip(rows, corrected, strict=True):
+    tests = len(rows) + missing
+    for row, p in zip(rows, holm(ps, tests=tests), strict=True):
         row["p_holm"], row["unfinished"] = finite(p), missing > 0
-        low, high = row["interval"]
-        enough = row["lanes"] >= least_lanes(len(rows) + missing)
-        row["verdict"] = judge(low, high, row["margin"], p) if enough else "too few lanes"
+        wide = median_interval(row.pop("ratios"), tests)
+        row["interval_all"] = [finite(wide.low), finite(wide.high)]
+        enough = row["lanes"] >= least_lanes(tests)
+        verdict = judge(row["interval"], (wide.low, wide.high), row["margin"], p)
+        row["verdict"] = verdict if enough else "too few lanes"
     return rows
 
 
@@ -92,6 +95,7 @@ def _row(contrast: Contrast, first: Run, second: Run) -> dict[str, Any]:
         "iqm": finite(interquartile_mean(ratio)),
         "better": finite(share_below(ratio)),
         "lanes": len(ratio),
+        "ratios": ratio,
         "p": finite(sign_flip(ratio)) if len(ratio) >= least_lanes(1) else None,
     }
 
@@ -128,29 +132,32 @@ def _errors(contrast: Contrast, run: Run) -> NDArray[np.float64]:
         return np.asarray(under if contrast.of == "error" else under / plain)
 
 
-def judge(low: float | None, high: float | None, margin: float, p: float) -> str:
-    """What the interval of the ratio first / second and a corrected p say together.
+def judge(
+    interval: Sequence[float | None], interval_all: Sequence[float], margin: float, p: float
+) -> str:
+    """Return what the intervals of the ratio first / second and a corrected p say together.
 
-    >>> judge(0.5, 0.8, 0.1, 0.001), judge(1.2, 1.5, 0.1, 0.001)
+    A difference needs a corrected p and an interval that holds for all planned rows at once: the
+    signed-rank test alone would find one where ratios are skewed, though their median is 1.
+
+    >>> judge((0.5, 0.8), (0.4, 0.9), 0.1, 0.001), judge((1.2, 1.5), (1.1, 1.6), 0.1, 0.001)
     ('lower', 'higher')
-    >>> judge(0.95, 1.05, 0.1, 0.8), judge(0.5, 0.8, 0.1, 0.2)
+    >>> judge((0.95, 1.05), (0.9, 1.1), 0.1, 0.8), judge((0.5, 0.8), (0.4, 0.9), 0.1, 0.2)
     ('as good as', 'inconclusive')
+    >>> judge((0.5, 0.8), (0.4, 1.1), 0.1, 0.001)
+    'inconclusive'
 
     A difference that is beyond chance is never called "as good as", however small it is:
 
-    >>> judge(0.93, 0.97, 0.1, 0.001), judge(1.02, 1.05, 0.1, 0.001)
-    ('lower, within the margin', 'higher, within the margin')
-
-    Interval and test may disagree:
-
-    >>> judge(0.5, 1.5, 0.1, 0.001)
-    'inconclusive'
+    >>> judge((0.93, 0.97), (0.92, 0.98), 0.1, 0.001)
+    'lower, within the margin'
     """
+    low, high = interval
     if low is None or high is None:
         return "inconclusive"
     small = 1 / (1 + margin) <= low and high <= 1 + margin
     if p >= LEVEL:
         return "as good as" if small else "inconclusive"
-    if low <= 1 <= high:
+    if interval_all[0] <= 1 <= interval_all[1]:
         return "inconclusive"
     return ("lower" if high < 1 else "higher") + (", within the margin" if small else "")
