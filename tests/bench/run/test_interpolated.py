@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+import torchliquid as tl
 from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import find
 from torchliquid.bench.run.interpolated import LENGTH, as_windows, predict_windows
-from torchliquid.bench.run.runner import compute
+from torchliquid.bench.run.runner import compute, run
 from torchliquid.bench.run.training import train
 from torchliquid.bench.run.tuning import tune
 from torchliquid.bench.tasks.signal_task import sines_task
@@ -81,11 +82,11 @@ def test_no_prediction_sees_what_is_later_or_was_not_observed(name):
 def test_a_run_is_tuned_on_the_training_stretch_and_has_all_rows(name):
     task, model = drawn(3), network(name)
     protocol = Protocol(3, 4, trials=3, shifts=("noise", "gaps"), severities=(3,))
-    run, pack = compute(task, model, protocol, lambda epoch: None)
+    rows, pack = compute(task, model, protocol, lambda epoch: None)
     assert len(pack) == 3
-    assert run.arrays["prediction_carry"].shape == (3, 80)
-    assert np.isfinite(run.arrays["test_mse_carry"]).all()
-    assert set(run.shifts()) == {"noise", "gaps"}
+    assert rows.arrays["prediction_carry"].shape == (3, 80)
+    assert np.isfinite(rows.arrays["test_mse_carry"]).all()
+    assert set(rows.shifts()) == {"noise", "gaps"}
     poisoned = task.inputs.copy()
     poisoned[:, 60:] = 1e3
     windows = as_windows(task)
@@ -93,6 +94,13 @@ def test_a_run_is_tuned_on_the_training_stretch_and_has_all_rows(name):
     again = tune(as_windows(dataclasses.replace(task, inputs=poisoned), windows), model, protocol)
     np.testing.assert_array_equal(found.errors, again.errors)
     assert found.taken == again.taken
+
+
+@pytest.mark.parametrize("name", ["LTC-2-interpolated", "LSTM-2-interpolated", "LSTM-2"])
+def test_trained_lanes_are_kept_with_their_scaling(tmp_path, name):
+    store = run(drawn(), [name], Protocol(2, 2), tmp_path, processes=0)
+    loaded = tl.load(store.model_folder(name) / "lane-001")
+    assert len(loaded.scaling.inputs) == loaded.layer.input_size
 
 
 def test_names():

@@ -80,7 +80,8 @@ class Model:
         known = [Column(*column) for column in task.columns] or [target]
         features = task.inputs.shape[2]
         inputs = [*known, *(Column(f"input {k}") for k in range(len(known), features))]
-        if not self.takes_dt and task.timed_inputs().shape[2] > features:
+        sees_gaps = self.input == "samples" and not self.takes_dt
+        if sees_gaps and task.timed_inputs().shape[2] > features:
             inputs.append(Column("log gap"))
         return Scaling(tuple(inputs), (target,), task.change)
 
