@@ -84,18 +84,16 @@ def oscillator_filter(
     dt = dt.T.unsqueeze(-1)  # (L, B, 1)
     turned = torch.polar(torch.exp(-decay * dt), frequency * dt)
     factors = torch.stack([turned.conj(), turned], 1)[..., None, :] * turned[:, None, :, :, None]
-    rest = torch.diag_embed(2 * spread**2).to(turned.dtype)
-    none = torch.zeros_like(rest)
-    new_variance = -torch.expm1(-2 * decay * dt) * 2 * spread**2
-    added = torch.diag_embed(new_variance).to(turned.dtype)
-    state, covariance = start or Belief(torch.zeros_like(turned[0]), torch.stack([rest, none]))
+    rest = _independent(2 * spread**2).to(turned.dtype)
+    added = _independent(-torch.expm1(-2 * decay * dt) * 2 * spread**2).to(turned.dtype)
+    state, covariance = start or Belief(torch.zeros_like(turned[0]), rest)
     there = observed.T.to(x.dtype)
     values = torch.where(observed, x, 0.0).T
     states, errors, variances = [], [], []
     steps = (turned, factors, added, values, there)
     for a, factor, more, value, seen in zip(*(part.unbind(0) for part in steps), strict=True):
         state = a * state
-        covariance = factor * covariance + torch.stack([more, none])
+        covariance = factor * covariance + more
         gain = covariance.sum(0).sum(-1) / 2
         variance = gain.real.sum(-1) + noise**2
         error = value - state.real.sum(-1)
@@ -112,6 +110,12 @@ def oscillator_filter(
         torch.stack(variances, 1),
         Belief(state, covariance),
     )
+
+
+def _independent(variances: Tensor) -> Tensor:
+    """C and R ``(..., 2, B, K, K)`` of oscillators that know nothing of each other."""
+    C = torch.diag_embed(variances)
+    return torch.stack([C, torch.zeros_like(C)], dim=-4)
 
 
 def oscillator_forecast(

@@ -27,7 +27,6 @@ class Settings:
     lanes: Lanes
     seed: int
     lane_seeds: tuple[int, ...]
-    cycle: int | None
 
     @property
     def epochs(self) -> int:
@@ -39,7 +38,7 @@ class Settings:
         rates = np.tile(self.rates, (count, 1))
         for lane, schedule in enumerate(self.schedules):
             if schedule == "one-cycle":
-                whole = self.cycle or int(self.lanes.most_epochs[lane])
+                whole = int(self.lanes.most_epochs[lane])
                 shares = [cycled(min(e, whole - 1), whole) for e in range(first, first + count)]
                 rates[:, lane] *= shares
         return rates
@@ -63,20 +62,18 @@ def settings_of(
     schedule: Any,
     patience: Any,
     seed: Any,
-    cycle: int | None = None,
 ) -> Settings:
     """The settings of every lane.
 
     Args:
         lane_seeds: of a pack; None for a model.
-        epochs: see `torchliquid.fit`, as all that follow but the last.
+        epochs: see `torchliquid.fit`, as all that follow.
         lr: the learning rate.
         weight_decay: of AdamW.
         clip: largest norm, or None.
         schedule: a name.
         patience: epochs, or None.
         seed: of the rows' order.
-        cycle: epochs of a whole cycle, where training ends within it; None: the lane's own.
     """
     seeds = (0,) if lane_seeds is None else tuple(lane_seeds)
     S = None if lane_seeds is None else len(seeds)
@@ -103,7 +100,7 @@ def settings_of(
         np.array(most, np.int64),
         np.array([w or 0 for w in waits], np.int64),
     )
-    return Settings(np.array(rates, np.float64), tuple(schedules), lanes, int(seed), seeds, cycle)
+    return Settings(np.array(rates, np.float64), tuple(schedules), lanes, int(seed), seeds)
 
 
 def lane_numbers(name: str, value: Any, lanes: int | None) -> NDArray[np.float64]:

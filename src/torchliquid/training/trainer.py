@@ -166,11 +166,7 @@ _FUNCTIONS = {"mse": squared_error, "cross_entropy": cross_entropy}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Arguments of `fit`; see there.
-
-    ``cycle`` is how many epochs a whole schedule has, where training ends within it; None takes
-    the lane's own epochs.
-    """
+    """Arguments of `fit`; see there."""
 
     epochs: Any
     lr: Any = 1e-2
@@ -190,7 +186,6 @@ class Options:
     readout: str = "train"
     penalty: Any = 1e-4
     seed: int = 0
-    cycle: int | None = None
 
 
 class Trainer:
@@ -227,7 +222,6 @@ class Trainer:
             options.schedule,
             options.patience,
             options.seed,
-            options.cycle,
         )
         self.validates = options.validation is not None
         self.losses: list[NDArray[np.float64]] = []

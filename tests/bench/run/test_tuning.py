@@ -35,6 +35,11 @@ def network(name):
     return find([name])[0]
 
 
+def seeded(seeds):
+    """Protocols whose initial weights have these seeds."""
+    return type("Seeded", (Protocol,), {"weight_seeds": lambda _: seeds})
+
+
 def test_trials_are_spread_over_both_ranges():
     found = spread_trials(Protocol(trials=13))
     assert found[0] == FIRST
@@ -106,7 +111,7 @@ def test_a_trial_is_what_a_lane_with_its_settings_is(table, name, irregular):
     found = train(scaled, model, protocol, settings=settings, tuning=True).pack
     for lane, setting in enumerate(settings):
         seeds = protocol.trial_seeds(3)[lane : lane + 1]
-        same_start = type("Seeded", (Protocol,), {"weight_seeds": lambda _: seeds})  # noqa: B023
+        same_start = seeded(seeds)
         names = ("learning_rate", "schedule", "weight_decay")
         given = {name: getattr(setting, name) for name in names}
         own = same_start(**dataclasses.asdict(protocol) | given)
@@ -144,7 +149,7 @@ def test_lanes_with_settings_of_their_own_are_those_alone(name, sampling):
             dt_scale=setting.dt,
         )
         seeds = protocol.weight_seeds()[one]
-        same_start = type("Seeded", (Protocol,), {"weight_seeds": lambda _: seeds})  # noqa: B023
+        same_start = seeded(seeds)
         alone = train(own, model, same_start(1, 12), settings=[setting])
         weights = trained.pack.lane(lane).state_dict()
         for key, value in alone.pack.lane(0).state_dict().items():

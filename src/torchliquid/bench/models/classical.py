@@ -38,6 +38,12 @@ def mean(task: Task) -> Forecast:
     return Forecast(carry, carry[:, task.steps - task.test :], 1)
 
 
+def mean_of_series(task: Task) -> Forecast:
+    """`mean`, in place of a method that is fitted to one series."""
+    note = "it is fitted to one series: of several it repeats the mean"
+    return mean(task)._replace(notes=(note,))
+
+
 def seasonal(task: Task) -> Forecast:
     """The value one season before the one asked for, or the season before where that is to come.
 

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.bench.models.classical import mean_of_series
 from torchliquid.bench.models.fitted import Forecast, Method
 from torchliquid.bench.tasks.task import Task
 
@@ -47,14 +48,6 @@ def fit_harmonics(task: Task) -> Method:
         )
 
     return forecast
-
-
-def mean_of_series(task: Task) -> Forecast:
-    """Forecast the mean, and note why."""
-    from torchliquid.bench.models.classical import mean
-
-    note = "it is fitted to one series: of several it repeats the mean"
-    return mean(task)._replace(notes=(note,))
 
 
 def _when(task: Task, lane: int) -> _Values:

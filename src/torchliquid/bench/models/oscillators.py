@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.bench.models.classical import mean_of_series
 from torchliquid.bench.models.fitted import Forecast, Method, Values, lines_of_test
-from torchliquid.bench.models.harmonics import mean_of_series
 from torchliquid.bench.tasks.task import Task
 from torchliquid.forecast import fit_oscillators
 

@@ -65,8 +65,11 @@ def predict_windows(task: Task, model: Model, pack: Pack, like: Task) -> tuple[A
         pack: it, trained.
         like: what it was trained on, of `as_windows`.
     """
-    carry, reset = (
-        predict_along(windows, model, pack, windows.timelines())[:, LENGTH - 1 :: LENGTH]
-        for windows in (as_windows(task, like, reset=reset) for reset in (False, True))
-    )
-    return carry, reset[:, task.steps - task.test :]
+    reset = predict_ends(task, model, pack, like, reset=True)
+    return predict_ends(task, model, pack, like), reset[:, task.steps - task.test :]
+
+
+def predict_ends(task: Task, model: Model, pack: Pack, like: Task, *, reset: bool = False) -> Array:
+    """Return a prediction for each step ``(S, T)``; arguments as above and of `as_windows`."""
+    windows = as_windows(task, like, reset=reset)
+    return predict_along(windows, model, pack, windows.timelines())[:, LENGTH - 1 :: LENGTH]

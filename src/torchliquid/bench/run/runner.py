@@ -29,7 +29,7 @@ from torchliquid.bench.environment import environment_facts
 from torchliquid.bench.models.methods import METHODS
 from torchliquid.bench.models.registry import Model, find
 from torchliquid.bench.run.free_run import lyapunov_times, of_method, of_pack, runs_free
-from torchliquid.bench.run.interpolated import as_windows, predict_windows
+from torchliquid.bench.run.interpolated import as_windows, predict_ends, predict_windows
 from torchliquid.bench.run.probe import probe
 from torchliquid.bench.run.processes import NoRoomError, in_slots, start_worker
 from torchliquid.bench.run.scoring import per_lane, score
@@ -39,7 +39,7 @@ from torchliquid.bench.run.training import Progress, check_optimiser, seconds_al
 from torchliquid.bench.run.tuning import Choice, is_tuned, passes, tune
 from torchliquid.bench.run.windows import predict, predict_along
 from torchliquid.bench.tasks.shifts import check_shifts
-from torchliquid.bench.tasks.task import Task
+from torchliquid.bench.tasks.task import Array, Task
 from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.nn import Pack, save
 
@@ -224,23 +224,15 @@ def compute(
     if model.kind == "liquid":
         arrays, more = probe(task, model, trained.pack, protocol.seed, lane)
         rows, facts = rows | arrays, facts | more
-    if is_fed_windows:
-        rows |= under_shifts(
-            series,
-            model,
-            protocol,
-            rows,
-            lambda other: predict_windows(other, model, trained.pack, task)[0],
-        )
-        return Run(model.name, facts, dict(rows)), trained.pack
-    rows |= under_shifts(
-        task,
-        model,
-        protocol,
-        rows,
-        lambda other: predict_along(other, model, trained.pack, other.timelines()),
-        trained.pack if model.kind == "liquid" else None,
-    )
+
+    def carried(other: Task) -> Array:
+        if is_fed_windows:
+            return predict_ends(other, model, trained.pack, task)
+        return predict_along(other, model, trained.pack, other.timelines())
+
+    shown = series if is_fed_windows else task
+    looked_at = trained.pack if model.kind == "liquid" else None
+    rows |= under_shifts(shown, model, protocol, rows, carried, looked_at)
     if runs_free(task):
         rows["valid_time"] = lyapunov_times(task, of_pack(task, model, trained.pack))
     return Run(model.name, facts, dict(rows)), trained.pack

@@ -1,7 +1,7 @@
 """The planned contrasts of a suite, judged task by task."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from torchliquid.bench.judging.statistics import (
     sign_flip,
 )
 from torchliquid.bench.run.store import Run
-from torchliquid.bench.suites.suite import Contrast, Suite
+from torchliquid.bench.suites.suite import Contrast, Suite, TaskEntry
 
 LEVEL = 0.05
 
@@ -38,36 +38,34 @@ def least_lanes(rows: int) -> int:
 
 def planned_rows(suite: Suite) -> int:
     """Return how many comparisons a suite plans, those under shifts that a task lacks included."""
-    return sum(
-        {contrast.first, contrast.second} <= set(entry.models)
-        and (contrast.tasks is None or entry.name in contrast.tasks)
-        for contrast in suite.contrasts
-        for entry in suite.tasks
-    )
+    return sum(1 for _ in _planned(suite))
+
+
+def _planned(suite: Suite) -> Iterator[tuple[Contrast, TaskEntry]]:
+    for contrast in suite.contrasts:
+        for entry in suite.tasks:
+            named = contrast.tasks is None or entry.name in contrast.tasks
+            if named and {contrast.first, contrast.second} <= set(entry.models):
+                yield contrast, entry
 
 
 def verdicts(suite: Suite, runs: Mapping[str, Runs]) -> list[dict[str, Any]]:
     """A row for each contrast and task that was run; ``runs`` by task and model.
 
     ``ratio`` of test MSEs (median of the paired ratios), its ``interval``, ``interval_all`` (those
-    of all planned rows hold at once), ``iqm``
-    (interquartile mean, geometric), ``better`` (share of lanes where the first has the lower error,
-    ties counting half), ``p`` of a signed-rank test, ``p_holm`` corrected for all planned rows,
-    run or not, ``unfinished`` (whether some were not run), and the verdict: see `judge`.
+    of all planned rows hold at once), ``iqm`` (interquartile mean, geometric), ``better`` (share of
+    lanes where the first has the lower error, ties counting half), ``p`` of a signed-rank test,
+    ``p_holm`` corrected for all planned rows, run or not, ``unfinished`` (whether some were not
+    run), and the verdict: see `judge`.
     """
     rows, missing = [], 0
-    for contrast in suite.contrasts:
-        for entry in suite.tasks:
-            if contrast.tasks is not None and entry.name not in contrast.tasks:
-                continue
-            if not {contrast.first, contrast.second} <= set(entry.models):
-                continue  # it was not planned there
-            models = runs.get(entry.name, {})
-            pair = [models[m] for m in (contrast.first, contrast.second) if m in models]
-            if len(pair) < 2:
-                missing += 1
-            elif contrast.shift in (None, *pair[0].shifts()):
-                rows.append({"task": entry.name} | _row(contrast, *pair))
+    for contrast, entry in _planned(suite):
+        models = runs.get(entry.name, {})
+        pair = [models[m] for m in (contrast.first, contrast.second) if m in models]
+        if len(pair) < 2:
+            missing += 1
+        elif contrast.shift in (None, *pair[0].shifts()):
+            rows.append({"task": entry.name} | _row(contrast, *pair))
     ps = [float("nan") if row["p"] is None else row["p"] for row in rows]
     tests = len(rows) + missing
     for row, p in zip(rows, holm(ps, tests=tests), strict=True):

@@ -145,9 +145,8 @@ class SinesOfAKind:
     def drawn(self, rngs: Sequence[np.random.Generator]) -> DrawnSignal:
         """A signal for each generator; see `Signal`."""
         signals = [_draw(rng) for rng in rngs]
-        amplitude, frequency, phase = np.stack([s for s, _ in signals]).transpose(2, 0, 1)[
-            ..., None
-        ]
+        sines = np.stack([sines for sines, _ in signals])  # (S, 3, 3)
+        amplitude, frequency, phase = np.moveaxis(sines, 2, 0)[..., None]
         sways = np.ones((2, len(rngs), 3, 1))
         if self.varying != "none":
             sways = np.moveaxis(np.stack([_draw_sway(rng) for rng in rngs]), 2, 0)[..., None]
