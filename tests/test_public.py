@@ -16,6 +16,7 @@ NAMES = [
     "LTC",
     "LiquidLayer",
     "Pack",
+    "Resonator",
     "SequenceModel",
     "TorchliquidError",
     "dt_from_timestamps",
@@ -38,6 +39,7 @@ FUNCTIONAL = [
     "ltc",
     "ltc_step",
     "ltc_time_constants",
+    "resonator",
     "synaptic",
     "time_constant",
 ]
@@ -46,6 +48,9 @@ SIGNATURES = {
     "bidirectional=False, proj_size=0, *, solver='semi_implicit', unfolds=1, dt=1.0, device=None, "
     "dtype=None)",
     "Pack": "(make_model, seeds)",
+    "Resonator": "(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, "
+    "dropout=0.0, bidirectional=False, proj_size=0, *, gate=None, slowest=None, fastest=None, "
+    "tau=None, dt=1.0, device=None, dtype=None)",
     "SequenceModel": "(layer, output_size)",
     "dt_from_timestamps": "(t, first=None, *, unit=None, dim=-1, dtype=None)",
     "fill_missing": "(x, observed=None, *, indicator=False, batch_first=False)",

@@ -53,6 +53,14 @@ def check_proj_size(proj_size: int, hidden_size: int) -> int:
     return int(proj_size)
 
 
+def check_positive(name: str, value: float) -> float:
+    """A finite number above 0."""
+    number = isinstance(value, _NUMBERS) and not isinstance(value, bool)
+    if not number or not 0 < value < 10**300:
+        raise TorchliquidError(f"{name} is {short_repr(value)}: give a finite number above 0")
+    return float(value)
+
+
 def check_probability(name: str, share: float) -> float:
     """A number in [0, 1]."""
     if not isinstance(share, _NUMBERS) or isinstance(share, bool) or not 0 <= share <= 1:

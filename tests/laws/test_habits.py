@@ -18,10 +18,10 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader, Dataset
 
 from torchliquid import LTC, TorchliquidError
-from torchliquid.nn import CTRNN, DecayGRU
+from torchliquid.nn import CTRNN, DecayGRU, Resonator
 
 B, L, I, H = 4, 4, 3, 5
-CELLS = {"LTC": LTC, "CTRNN": CTRNN, "DecayGRU": DecayGRU}
+CELLS = {"LTC": LTC, "CTRNN": CTRNN, "DecayGRU": DecayGRU, "Resonator": Resonator}
 SHAPES = {
     "": {},
     "-deep": {"num_layers": 2},
@@ -32,6 +32,7 @@ MAKE = {
     f"{name}{shape}": (cell, options)
     for name, cell in CELLS.items()
     for shape, options in SHAPES.items()
+    if not (cell is Resonator and "proj_size" in options)
 }
 MAKE["LTC-exponential"] = (LTC, {"solver": "exponential", "unfolds": 2})
 MAKE["LTC-rk4"] = (LTC, {"solver": "rk4", "num_layers": 2})
@@ -64,12 +65,12 @@ def test_state_dict(name):
     other.load_state_dict(layer.state_dict(), strict=True)
     assert torch.equal(told(layer, x)[0], told(other, x)[0])
     incomplete = layer.state_dict()
-    incomplete.pop("weight_hh_l0")
+    incomplete.pop("weight_ih_l0")
     incomplete["weight_xx_l0"] = torch.zeros(1)
-    with pytest.raises(RuntimeError, match=r"weight_hh_l0"):
+    with pytest.raises(RuntimeError, match=r"weight_ih_l0"):
         other.load_state_dict(incomplete, strict=True)
     missing, unexpected = other.load_state_dict(incomplete, strict=False)
-    assert (missing, unexpected) == (["weight_hh_l0"], ["weight_xx_l0"])
+    assert (missing, unexpected) == (["weight_ih_l0"], ["weight_xx_l0"])
 
 
 @with_control()
@@ -143,11 +144,12 @@ def test_second_derivatives(name):
 @with_control()
 def test_parametrisations(name):
     layer, x = build(name), torch.randn(B, L, I)
+    weight = "weight_hh_l0" if hasattr(layer, "weight_hh_l0") else "log_rate_l0"
     expected = told(layer, x)[0]
-    parametrizations.weight_norm(layer, "weight_hh_l0")
+    parametrizations.weight_norm(layer, weight)
     assert_close(told(layer, x)[0], expected)
     told(layer, x)[0].sum().backward()
-    for part in layer.parametrizations.weight_hh_l0.parameters():
+    for part in layer.parametrizations[weight].parameters():
         assert part.grad.abs().sum() > 0
     parametrizations.orthogonal(layer, "weight_ih_l0")
     rows = layer.weight_ih_l0
@@ -250,7 +252,7 @@ def test_gradients_of_dt_and_the_first_state(name):
     D = layer.interface().depth
     x = torch.randn(B, L, I, dtype=torch.float64)
     dt = (torch.rand(B, L, dtype=torch.float64) + 0.1).requires_grad_()
-    h0 = torch.randn(D, B, H, dtype=torch.float64, requires_grad=True)
+    h0 = torch.randn(D, B, layer.state_size, dtype=torch.float64, requires_grad=True)
     layer(x, h0, dt)[0].square().sum().backward()
     assert dt.grad.abs().min() > 0
     assert h0.grad.abs().min() > 0

@@ -101,10 +101,14 @@ def arrivals(v: Any, base: Any) -> bool:
 
 
 def layer_walk(
-    call: Callable[..., Any], lead: tuple[int, ...] = (), dt: bool = True, D: int = 1
+    call: Callable[..., Any],
+    lead: tuple[int, ...] = (),
+    dt: bool = True,
+    D: int = 1,
+    width: int = H,
 ) -> Walk:
     """x, h0 and dt, batch first; where it takes them, lengths."""
-    given = {"x": draw(*lead, B, L, I), "h0": draw(*lead, D, B, H)}
+    given = {"x": draw(*lead, B, L, I), "h0": draw(*lead, D, B, width)}
     fine: dict[str, Fine] = {"x": shared_or_own if lead else same, "h0": same_or_none}
     if dt:
         given["dt"] = draw(*lead, B, L)
@@ -219,6 +223,20 @@ def synaptic_walk(call: Callable[..., Any]) -> Walk:
     return Walk(call, given, fine)
 
 
+def resonator_walk(call: Callable[..., Any]) -> Walk:
+    given: dict[str, Any] = {"x": draw(B, L, I), "h0": draw(B, 3 * H)}
+    given |= {"frequency": draw(H), "rate": draw(H), "weight_ih": draw(H, I)}
+    given |= {"weight_gate": draw(H, I), "bias_gate": draw(H), "dt": draw(B, L)}
+    fine: dict[str, Fine] = dict.fromkeys(given, same)
+    fine |= {"weight_ih": same_or_none, "bias_gate": same_or_none, "dt": time_of_function}
+    return Walk(call, given, fine)
+
+
+def at_most(most: float) -> Fine:
+    """None, or a number above 0."""
+    return lambda v, base: v is None or (positive_time(v, base) and v <= most)
+
+
 def model(layer: nn.Module) -> SequenceModel:
     return SequenceModel(layer, O)
 
@@ -250,6 +268,15 @@ def walks(folder: Path) -> dict[str, Walk]:
         "batch_first": flag, "dropout": share, "bidirectional": flag, "proj_size": projection,
         "solver": solver, "unfolds": unfolds, "dt": positive_time, "device": device, "dtype": dtype,
     }  # fmt: skip
+    resonator = {n: v for n, v in constructor.items() if n not in ("solver", "unfolds")}
+    resonator |= {"proj_size": 0, "gate": "open", "slowest": 0.1, "fastest": 2.0, "tau": 3.0}
+    resonates: dict[str, Fine] = {n: makes[n] for n in resonator if n in makes}
+    resonates |= {
+        "proj_size": lambda v, base: projection(v, base) and v == 0, "hidden_size": size,
+        "gate": lambda v, base: v is None or (isinstance(v, str) and v in ("closed", "open")),
+        "slowest": at_most(2.0), "tau": at_most(1e299),
+        "fastest": lambda v, base: v is None or (at_most(1e299)(v, base) and v >= 0.1),
+    }  # fmt: skip
     step = {
         "u": draw(B, H), "x": draw(B, H), "weight_hh": draw(H, H), "tau": draw(1, H),
         "target": draw(1, H), "dt": draw(B, 1), "solver": "rk4", "unfolds": 2,
@@ -263,6 +290,10 @@ def walks(folder: Path) -> dict[str, Walk]:
     step_fine |= {"unfolds": unfolds}
     found = {
         "LTC": Walk(LTC, constructor, makes),
+        "Resonator": Walk(torchliquid.Resonator, resonator, resonates),
+        "Resonator.forward": layer_walk(
+            torchliquid.Resonator(I, H, batch_first=True), width=3 * H
+        ),
         "LTC.forward": layer_walk(ltc),
         "LTC.forward-both": layer_walk(both, D=4),
         "LTC.time_constants": layer_walk(ltc.time_constants),
@@ -370,6 +401,7 @@ def walks(folder: Path) -> dict[str, Walk]:
             f"{room}.lstm": gated_walk(functions.lstm, 4),
             f"{room}.gru": gated_walk(functions.gru, 3),
             f"{room}.synaptic": synaptic_walk(functions.synaptic),
+            f"{room}.resonator": resonator_walk(functions.resonator),
         }
     return found
 
@@ -383,7 +415,8 @@ NAMES = (
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),
     *("Pack.lane", "Pack.clip_grad_norm_"),
     *("functional.ltc_step", "functional.ltc_time_constants", "functional.time_constant"),
-    *("functional.ctrnn", "functional.decay_gru"),
+    *("functional.ctrnn", "functional.decay_gru", "Resonator", "Resonator.forward"),
+    *("functional.resonator", "kernels.resonator"),
     *("functional.ltc", "functional.lstm", "functional.gru", "functional.synaptic"),
     *("kernels.ltc", "kernels.lstm", "kernels.gru", "kernels.synaptic"),
 )

@@ -6,20 +6,21 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 from torchliquid import LTC, SequenceModel, TorchliquidError
-from torchliquid.nn import CTRNN, DecayGRU
+from torchliquid.nn import CTRNN, DecayGRU, Resonator
 
 LAYERS = {
     "LTC": LTC,
     "LTC-euler": lambda *a, **k: LTC(*a, solver="euler", dt=0.3, **k),
     "CTRNN": CTRNN,
     "DecayGRU": DecayGRU,
+    "Resonator": Resonator,
 }
 LENGTHS = [3, 7, 1, 7, 5]
 B, L, I, H = len(LENGTHS), 7, 2, 3
 
 
-def drawn(batch_first, filled):
-    x, dt, h0 = torch.randn(B, L, I), torch.rand(B, L) + 0.1, torch.randn(1, B, H)
+def drawn(batch_first, filled, width=H):
+    x, dt, h0 = torch.randn(B, L, I), torch.rand(B, L) + 0.1, torch.randn(1, B, width)
     for row, many in enumerate(LENGTHS):
         x[row, many:] = filled
         dt[row, many:] = filled if filled == filled else -1.0
@@ -32,12 +33,12 @@ def drawn(batch_first, filled):
 @pytest.mark.parametrize("name", LAYERS)
 def test_padded_rows_are_the_rows_alone(name, batch_first, timed, filled):
     layer = LAYERS[name](I, H, batch_first=batch_first)
-    x, dt, h0 = drawn(batch_first, filled)
+    x, dt, h0 = drawn(batch_first, filled, layer.state_size)
     x.requires_grad_()
     h0.requires_grad_()
     y, h = layer(x, h0, dt if timed else None, lengths=LENGTHS)
-    assert y.shape == (*x.shape[:2], H)
-    assert h.shape == (1, B, H)
+    assert y.shape == (*x.shape[:2], layer.output_size)
+    assert h.shape == (1, B, layer.state_size)
     (y.square().sum() + h.sum()).backward()
     found = [p.grad.clone() for p in (*layer.parameters(), x, h0)]
     layer.zero_grad()

@@ -200,6 +200,8 @@ class Protocol:
         tuned: what the trials vary, see `torchliquid.bench.run.tuning`.
         schedule: of the learning rate: ``"constant"``, or ``"one-cycle"``, up and down again.
         weight_decay: decoupled, as in AdamW, of all weights.
+        warm_up: steps at the start of each training sequence whose errors do not count: the state
+            starts at zero there.
         choice: ``"lane"``: each lane tries settings of its own and chooses for itself;
             ``"shared"``: one choice for all, which intervals over lanes then leave out.
         shifts: what the trained models are tested under, see `torchliquid.bench.tasks.shifts`.
@@ -226,6 +228,9 @@ class Protocol:
         "constant", "schedule of the learning rate (%(default)s)", choices=("constant", "one-cycle")
     )
     weight_decay: float = option(0.0, "weight decay, as in AdamW (%(default)s)")
+    warm_up: int = option(
+        0, "steps at the start of each training sequence that do not count (%(default)s)"
+    )
     choice: str = option(
         "lane",
         "who chooses among trials: each lane for itself, or one choice shared by all (%(default)s)",

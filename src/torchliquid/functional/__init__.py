@@ -16,6 +16,7 @@ from torchliquid.functional.ltc import (
     ltc_time_constants,
     time_constant,
 )
+from torchliquid.functional.resonator import resonator
 from torchliquid.functional.synaptic import synaptic
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ltc",
     "ltc_step",
     "ltc_time_constants",
+    "resonator",
     "synaptic",
     "time_constant",
 ]

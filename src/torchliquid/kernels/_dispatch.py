@@ -19,6 +19,7 @@ from torchliquid.functional._arguments import (
 )
 from torchliquid.functional._projection import project
 from torchliquid.functional.ltc import check_solver, positive_tau
+from torchliquid.functional.resonator import check_resonator, run_over_samples, run_resonator
 from torchliquid.kernels import _fast_path as fast_path
 from torchliquid.kernels import _library as library
 from torchliquid.kernels import (
@@ -33,6 +34,7 @@ from torchliquid.kernels._bindings import synaptic as native_synaptic
 from torchliquid.kernels._torch import gru as torch_gru
 from torchliquid.kernels._torch import lstm as torch_lstm
 from torchliquid.kernels._torch import ltc as torch_ltc
+from torchliquid.kernels._torch import recurrence as torch_recurrence
 
 BACKENDS = ("native", "torch", "reference")
 """Names of the backends, the fastest first."""
@@ -374,3 +376,21 @@ def synaptic(
     if _native(h0.dim() - 2, x, h0, *recurrent, *sensors, *neurons, *maps, times):
         run = native_synaptic.synaptic
     return run(x, h0, *recurrent, *sensors, *neurons, *maps, synapses, sensory, dt, unfolds)
+
+
+def resonator(
+    x: Tensor,
+    h0: Tensor,
+    frequency: Tensor,
+    rate: Tensor,
+    weight_ih: Tensor | None = None,
+    weight_gate: Tensor | None = None,
+    bias_gate: Tensor | None = None,
+    dt: float | Tensor = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """See `torchliquid.functional.resonator`; its coefficients are operations of torch."""
+    weights = (frequency, rate, weight_ih, weight_gate, bias_gate)
+    check_resonator(x, h0, *weights, dt)
+    dt = as_time(dt, x.dtype)
+    run = run_over_samples if _backend() == "reference" else torch_recurrence.run_recurrence
+    return run_resonator(x, h0, *weights, dt, run)

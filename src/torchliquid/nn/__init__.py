@@ -16,6 +16,7 @@ from torchliquid.nn.ltc import LTC
 from torchliquid.nn.missing import fill_missing
 from torchliquid.nn.model import SequenceModel
 from torchliquid.nn.packs.pack import Pack
+from torchliquid.nn.resonator import Resonator
 from torchliquid.nn.timestamps import dt_from_timestamps
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "DecayGRU",
     "LiquidLayer",
     "Pack",
+    "Resonator",
     "Scaling",
     "SequenceModel",
     "dt_from_timestamps",

@@ -5,7 +5,8 @@ A cell registers itself where its layer is defined. A new one is four files: its
 `torchliquid.export.cells`, and a test that inherits the contract class.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -35,12 +36,15 @@ class CellType:
     Args:
         name: what configurations, benchmarks and reports call it.
         layer: its class.
-        is_liquid: whether its time constants depend on the input; it has solvers then.
+        is_liquid: whether its time constants depend on the input, whatever its options.
         takes_dt: whether it takes a time for each sample.
         options: arguments of its constructor that a saved model keeps, and a function that makes
             each from its JSON value; for plain JSON types, the type. A class other than those has
             ``to_json``, and its function is its ``from_json``.
         about: half a line for the reader of a table.
+        variants: options of the constructor by the name that stands for them behind a benchmark's
+            model, as in ``LTC-8-euler``, with half a line for the reader; ``""`` is the plain one.
+        log_frequencies: weights that are logarithms of frequencies.
     """
 
     name: str
@@ -49,6 +53,8 @@ class CellType:
     takes_dt: bool
     options: Options
     about: str
+    variants: Mapping[str, tuple[Options, str]] = field(default_factory=lambda: {"": ({}, "")})
+    log_frequencies: tuple[str, ...] = ()
 
 
 CELLS: dict[str, CellType] = {}

@@ -33,7 +33,7 @@ class Stack:
         dropout: share of the outputs between two layers that is dropped now: 0 in evaluation.
         bidirectional: whether every layer also runs backwards; outputs stand side by side.
         projected: whether outputs, which also feed back, are ``weight_hr`` times the state.
-        kept: ``(D, H)``, 0 for muted neurons and 1 for others; None: all are.
+        kept: ``(D, state_size)``, 0 for muted neurons and 1 for others; None: all are.
     """
 
     num_layers: int = 1

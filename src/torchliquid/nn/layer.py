@@ -145,7 +145,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
 
     @property
     def _kept(self) -> Tensor | None:
-        """0 for neurons that are ablated here and now, 1 for others, ``(D, H)``; None: all are."""
+        """0 for what is ablated here and now, else 1, ``(D, state_size)``; None: nothing is."""
         if not self._ablations:
             return None
         active = _ABLATED.get()
@@ -159,23 +159,37 @@ class LiquidLayer(Watched, nn.Module, ABC):
             shapes = self.shapes(features, self.proj_size or self.hidden_size)
             if self.proj_size:
                 shapes["weight_hr_l0"] = (self.proj_size, self.hidden_size)
-            for name, shape in shapes.items():
-                held = name_at(name, suffix)
-                wanted = self.bias or not name.startswith("bias")
-                parameter = new_parameter(held, shape, device, dtype) if wanted else None
-                self.register_parameter(held, parameter)
+            for name in dict.fromkeys((*self.weight_names, *shapes)):
+                held, shape = name_at(name, suffix), shapes.get(name)
+                if shape is None or (name.startswith("bias") and not self.bias):
+                    self.register_parameter(held, None)
+                else:
+                    self.register_parameter(held, new_parameter(held, shape, device, dtype))
 
     @property
     def output_size(self) -> int:
         """Features that one direction outputs: P where they are projected, else H."""
         return self.proj_size or self.hidden_size
 
+    @property
+    def state_size(self) -> int:
+        """Values of one direction's state: H, but of a cell that keeps more than its neurons."""
+        return self.hidden_size
+
+    def indices_in_state(self, neurons: list[int]) -> list[int]:
+        """Return where these neurons stand in a state ``(state_size,)``: at their own numbers.
+
+        A cell whose state holds more than one value a neuron overrides it.
+        """
+        return neurons
+
     @abstractmethod
     def shapes(self, features: int, recurrent_size: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the weights of one layer in one direction, by the names of the first.
 
         It takes ``features`` inputs, and ``recurrent_size`` of its outputs feed back: H, or P where
-        they are projected. Without ``bias`` those named ``bias...`` are None.
+        they are projected. Without ``bias`` those named ``bias...`` are None, and so is a name of
+        `weight_names` that has no shape here.
         """
 
     @abstractmethod
@@ -272,7 +286,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         return states
 
     def mute(self, weights: Mapping[str, Tensor], kept: Tensor) -> Mapping[str, Tensor]:
-        """Return weights with which neurons whose ``kept (H,)`` is 0 feed nothing back.
+        """Return weights with which neurons whose ``kept (state_size,)`` is 0 feed nothing back.
 
         Here columns of ``weight_hh_l0`` become 0. A cell whose neurons act on each other otherwise
         overrides it.
@@ -321,7 +335,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         """What calls must look like."""
         return Interface(
             self.input_size,
-            (self.hidden_size,),
+            (self.state_size,),
             self.batch_first,
             getattr(self, self.weight_names[0]),
             self.dt,
@@ -513,7 +527,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
         if self.bidirectional or self.proj_size or self.is_ablated:
             return None
         steppers = [self._stepper_of(layer) for layer in range(self.num_layers)]
-        shape = (self.num_layers, *x.shape[:-1], self.hidden_size) if not x.is_nested else ()
+        shape = (self.num_layers, *x.shape[:-1], self.state_size) if not x.is_nested else ()
         return streams.step_through(steppers, shape, x, state, dt, out)
 
     def _stepper_of(self, layer: int) -> kernels.Stepper | None:
@@ -579,8 +593,8 @@ class LiquidLayer(Watched, nn.Module, ABC):
         depth, H = self.interface().depth, self.hidden_size
         layer_index = layer_index if place is None else place
         check_index("layer_index", layer_index, depth)
-        kept = torch.ones(depth, H, device=weight.device, dtype=weight.dtype)
-        kept[layer_index, check_neurons(neurons, H)] = 0
+        kept = torch.ones(depth, self.state_size, device=weight.device, dtype=weight.dtype)
+        kept[layer_index, self.indices_in_state(check_neurons(neurons, H))] = 0
         token = object()
         self._ablations[token] = kept
         _ABLATED.set(_ABLATED.get() | {token})

@@ -261,5 +261,11 @@ register(
         takes_dt=True,
         options=LIQUID_OPTIONS | {"solver": str, "unfolds": int},
         about="liquid time constants",
+        variants={
+            "": ({"solver": "semi_implicit"}, "the paper's semi-implicit step"),
+            "euler": ({"solver": "euler"}, "the article's Euler step"),
+            "exponential": ({"solver": "exponential"}, "exponential step"),
+            "rk4": ({"solver": "rk4"}, "rk4 step"),
+        },
     )
 )

@@ -47,7 +47,7 @@ def test_liquid_models_step_as_named_at_the_tasks_interval(small, name, solver):
 def test_a_solved_readout_changes_how_it_is_trained_alone(small, name):
     (model,), (solved,) = find([name]), find([f"{name}-solved"])
     assert (model.readout, solved.readout) == ("train", "solve")
-    assert (solved.cell, solved.hidden, solved.solver) == (model.cell, model.hidden, model.solver)
+    assert (solved.cell, solved.hidden, solved.variant) == (model.cell, model.hidden, model.variant)
     assert parameters(solved.build(small())) == parameters(model.build(small()))
     assert "solved" in solved.description
 

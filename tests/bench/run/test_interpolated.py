@@ -105,5 +105,5 @@ def test_trained_lanes_are_kept_with_their_scaling(tmp_path, name):
 
 def test_names():
     model = network("LTC-8-euler-solved-interpolated")
-    assert (model.solver, model.readout, model.input) == ("euler", "solve", "interpolated")
+    assert (model.variant, model.readout, model.input) == ("euler", "solve", "interpolated")
     assert network("LSTM-16").input == "samples"

@@ -1,7 +1,8 @@
 """The models a benchmark compares, by name.
 
 Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
-``LSTM-16``, ``GRU-4``, ``CTRNN-8``, ``DecayGRU-4``, and those of
+``Resonator-12``, ``Resonator-12-open`` (with a gate), ``LSTM-16``, ``GRU-4``, ``CTRNN-8``,
+``DecayGRU-4``, and those of
 `torchliquid.bench.models.methods`; any number of neurons may stand there. ``-solved`` behind a
 network's name: its readout is solved in every epoch (`torchliquid.fit`, ``readout="solve"``);
 ``-interpolated``: it is fed interpolated samples (`torchliquid.bench.run.interpolated`).
@@ -13,15 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from torchliquid.bench.models.methods import METHODS, TAKES_DT
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
-from torchliquid.functional import SOLVERS
 from torchliquid.nn import CELLS, Column, Scaling, SequenceModel
 
 DEFAULT = ("LTC-8", "LTC-8-euler", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR", "persistence")
 """Models of a default run, in the order in which tables show them."""
 DEFAULT_OF_TABLES = (*DEFAULT, "mean", "seasonal")
+START = 20.0
+"""Steps in a time constant to start from, of cells with frequencies."""
 REFERENCES = ("persistence", "mean", "seasonal")
 """What skill is measured against: the best of them."""
 
@@ -43,7 +47,7 @@ class Model:
         description: one line for the reader of a table.
         cell: a name of `torchliquid.nn.CELLS`; empty for a classical model.
         hidden: H, neurons; 0 for a classical model.
-        solver: of a liquid model.
+        variant: of the cell, a key of `torchliquid.nn.CellType.variants`.
         readout: ``"train"``, or ``"solve"``: see `torchliquid.fit`.
         input: ``"samples"``, or ``"interpolated"``: windows of samples interpolated onto an even
             grid.
@@ -54,7 +58,7 @@ class Model:
     description: str
     cell: str = ""
     hidden: int = 0
-    solver: str = ""
+    variant: str = ""
     readout: str = "train"
     input: str = "samples"
 
@@ -69,10 +73,22 @@ class Model:
         options: dict[str, Any] = {"batch_first": True}
         if self.takes_dt:
             options["dt"] = task.layer_dt or 1.0
-        if self.solver:
-            options["solver"] = self.solver
-        layer = CELLS[self.cell].layer(inputs.shape[2], self.hidden, **options)
-        return SequenceModel(layer, 1)
+        cell = CELLS[self.cell]
+        options |= cell.variants[self.variant][0]
+        if cell.log_frequencies:
+            options |= self._frequencies(task)
+        return SequenceModel(cell.layer(inputs.shape[2], self.hidden, **options), 1)
+
+    def _frequencies(self, task: Task) -> dict[str, float]:
+        """Where frequencies and time constants start: as far as a training sequence can show."""
+        length = min(task.window or task.train, task.train)
+        gaps = [task.gaps(lane)[: task.train].mean() for lane in range(len(task.inputs))]
+        step = float(np.mean(gaps))
+        return {
+            "slowest": 2 * np.pi / (length * step),
+            "fastest": np.pi / step,
+            "tau": START * step,
+        }
 
     def scaling(self, task: Task) -> Scaling:
         """What the network's inputs and outputs mean on a task."""
@@ -105,25 +121,27 @@ def _find(name: str) -> Model:
         return Model(name, "classical", METHODS[name][0])
     match = re.fullmatch(rf"({'|'.join(CELLS)}){_SIZES}", name)
     if match:
-        cell, size, solver = match[1], int(match[2]), match[3]
+        cell, size, variant = CELLS[match[1]], int(match[2]), match[3] or ""
         readout = "solve" if match[4] else "train"
         how = "readout solved in every epoch" if match[4] else "linear readout"
         fed = "interpolated" if match[5] else "samples"
         how += ", interpolated samples" if match[5] else ""
-        if not CELLS[cell].is_liquid and not solver:
-            text = f"{CELLS[cell].about}, {size} units, {how}"
-            return Model(name, "recurrent", text, cell, size, "", readout, fed)
-        if CELLS[cell].is_liquid and (solver is None or solver in SOLVERS[1:]):
-            solver = solver or SOLVERS[0]
-            step = {"semi_implicit": "the paper's semi-implicit", "euler": "the article's Euler"}
-            text = f"liquid, {size} neurons, {step.get(solver, solver)} step, {how}"
+        if variant in cell.variants:
+            about = "liquid" if cell.is_liquid else cell.about
+            units = f"{size} neurons" if cell.is_liquid else f"{size} units"
+            text = ", ".join(filter(None, (about, units, cell.variants[variant][1], how)))
             # the time constants of a network that is fed windows are not looked at
-            kind = "recurrent" if match[5] else "liquid"
-            return Model(name, kind, text, cell, size, solver, readout, fed)
+            kind = "liquid" if cell.is_liquid and not match[5] else "recurrent"
+            return Model(name, kind, text, cell.name, size, variant, readout, fed)
     sizes = [f"{cell}-n" for cell in CELLS]
     near = difflib.get_close_matches(name, DEFAULT, n=1, cutoff=0.4) or DEFAULT[:1]
     raise TorchliquidError(
         f"model {name!r} is unknown (nearest: {near[0]}): give {', '.join(sizes)}, "
-        f"{', '.join(METHODS)}; LTC-n also with a solver: -euler, -exponential or -rk4; "
-        "networks also with -solved and -interpolated"
+        f"{', '.join(METHODS)}; {_variants()}; networks also with -solved and -interpolated"
     )
+
+
+def _variants() -> str:
+    """What else may stand behind the names of networks, in words."""
+    named = {cell.name: [f"-{v}" for v in cell.variants if v] for cell in CELLS.values()}
+    return "; ".join(f"{cell}-n also {', '.join(more)}" for cell, more in named.items() if more)

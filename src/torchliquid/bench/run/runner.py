@@ -139,7 +139,7 @@ def _run(
 def settings_of(task: Task, protocol: Protocol) -> dict[str, Any]:
     """All that defines the runs of a store, JSON types."""
     facts, default = asdict(protocol), Protocol()
-    for name in ("schedule", "weight_decay", "shifts"):
+    for name in ("schedule", "weight_decay", "shifts", "warm_up"):
         if getattr(protocol, name) == getattr(default, name):
             del facts[name]  # runs of before these came are the same
     if not protocol.shifts:

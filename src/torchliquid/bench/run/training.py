@@ -22,7 +22,7 @@ from torchliquid.bench.run.windows import (
 )
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import LongStepWarning, TorchliquidError, TrainingWarning
-from torchliquid.nn import Pack, SequenceModel
+from torchliquid.nn import CELLS, Pack, SequenceModel
 from torchliquid.training import Options, Trainer, check_schedule
 
 Progress = Callable[[int], None]
@@ -124,7 +124,8 @@ def train(
     seeds = protocol.trial_seeds(len(settings or ())) if tuning else protocol.weight_seeds()
     pack = Pack(lambda seed: model.build(task), seeds)
     windows = training_windows(task, model)
-    trainer = _trainer(pack, windows, protocol, settings, model.readout)
+    _keep_frequencies(pack, model, task)
+    trainer = _trainer(pack, windows, protocol, settings, model.readout, last_only=task.last_only)
     ready = windows.ready(len(pack) * model.hidden)
     keep_at = None
     if settings is not None and not task.valid:
@@ -158,6 +159,8 @@ def _trainer(
     settings: Sequence[Setting] | None,
     readout: str,
     epochs: int | None = None,
+    *,
+    last_only: bool = False,
 ) -> Trainer:
     """The training of a model on windows, with the protocol's settings or each lane's own."""
     lr: float | list[float] = float(protocol.learning_rate)
@@ -177,9 +180,22 @@ def _trainer(
         dt=windows.dt,
         readout=readout,
         penalty=penalty,
+        warm_up=0 if last_only else protocol.warm_up,
         weight=~windows.target.isnan(),
     )
     return Trainer(model, windows.x, windows.target.nan_to_num().unsqueeze(-1), options)
+
+
+@torch.no_grad()
+def _keep_frequencies(pack: Pack, model: Model, task: Task) -> None:
+    """Initial frequencies as they would be at the task's own dt, whatever dt counts as.
+
+    They span what the series can show; another dt is to move the time constants alone.
+    """
+    scale = torch.as_tensor(np.asarray(task.dt_scale, dtype=np.float64)).log()
+    for name in CELLS[model.cell].log_frequencies:
+        weight = pack.get_parameter(f"layer.{name}")
+        weight.sub_(scale.to(weight.dtype).reshape(-1, 1))
 
 
 @torch.no_grad()
@@ -205,7 +221,9 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # said of the pack
         warnings.simplefilter("ignore", TrainingWarning)
-        trainer = _trainer(single, windows, protocol, None, model.readout, epochs=2**30)
+        trainer = _trainer(
+            single, windows, protocol, None, model.readout, 2**30, last_only=task.last_only
+        )
         while len(taken) < 12 and not trainer.ended:
             before = trainer.seconds
             trainer.advance(epochs)

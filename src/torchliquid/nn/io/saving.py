@@ -258,7 +258,8 @@ def _check_config(config: Any) -> str:
         if hasattr(kind, "from_json"):
             continue  # checked where it is made
         if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
-            raise _ConfigError(f"{name} is {short_repr(value)}, not a {kind.__name__}")
+            wanted = getattr(kind, "__name__", str(kind))
+            raise _ConfigError(f"{name} is {short_repr(value)}, not a {wanted}")
     frozen, name = config["frozen"], config["weights"]
     if not isinstance(frozen, list) or not all(isinstance(n, str) for n in frozen):
         raise _ConfigError(f"frozen is {short_repr(frozen)}, not a list of names")
