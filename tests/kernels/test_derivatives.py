@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from torchliquid import LTC, Pack, SequenceModel, functional, kernels
+from torchliquid import LTC, Pack, Resonator, SequenceModel, functional, kernels
 from torchliquid.kernels import _library as library
 from torchliquid.kernels._torch import gru as torch_gru
 from torchliquid.kernels._torch import lstm as torch_lstm
@@ -27,6 +27,7 @@ LAYERS = [
     lambda: LTC(2, 3, solver="exponential", unfolds=3, bias=False, dtype=D),
     lambda: LTC(2, 3, solver="rk4", dtype=D),
 ]
+RESONATORS = [lambda: Resonator(2, 3, gate="open", dt=0.3, dtype=D)]
 PACKS = [
     lambda: Pack(lambda seed: SequenceModel(LTC(2, 3, dtype=D), 1), range(2)),
     lambda: Pack(lambda seed: SequenceModel(nn.LSTM(2, 3, dtype=D), 1), range(2)),
@@ -98,7 +99,7 @@ WAYS = {
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("make", [*LAYERS, *PACKS])
+@pytest.mark.parametrize("make", [*LAYERS, *RESONATORS, *PACKS])
 # torch's own fall-back for operations that its batched gradients do not know
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
 def test_every_way_to_ask(make, way, backend, monkeypatch):

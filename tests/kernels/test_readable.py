@@ -59,6 +59,13 @@ def synaptic_arguments():
     ]
 
 
+def resonator_arguments(*lead):
+    sizes = draw(*lead, B, L, I), draw(*lead, B, 3 * H)
+    weights = draw(*lead, H, I), draw(*lead, H, I), draw(*lead, H)
+    positive = draw(*lead, H).exp(), draw(*lead, H).exp()
+    return [*sizes, *positive, *weights, draw(*lead, B, L).abs()]
+
+
 def ltc_model(*a):
     return kernels.ltc_model(*a[:8], "semi_implicit", 2, *a[8:])
 
@@ -84,6 +91,8 @@ ENTRIES = {
         [draw(S, B, L, I), draw(S, O, I), draw(S, O)],
     ),
     "synaptic": (native_synaptic.synaptic, synaptic_arguments()),
+    "resonator": (kernels.resonator, resonator_arguments()),
+    "pack of resonators": (kernels.resonator, resonator_arguments(S)),
 }
 
 

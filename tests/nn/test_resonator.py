@@ -266,3 +266,42 @@ def test_lanes_train_as_their_models_do(readout):
         tl.fit(alone, x, y, **options)
         for one, other in zip(pack.lane(lane).parameters(), alone.parameters(), strict=True):
             assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.skipif(kernels.backend() != "native", reason="no native kernels")
+@pytest.mark.parametrize("H", [1, 3, 16, 23])
+def test_single_precision_by_the_native_kernel(H, monkeypatch):
+    """Angles from next to nothing to far beyond a turn, times from 0.001 to 1,000."""
+    torch.manual_seed(H)
+    values = [torch.randn(2, 40, 1), torch.randn(2, 3 * H), (2 * torch.randn(H)).exp()]
+    values += [(2 * torch.randn(H)).exp(), torch.randn(H, 1), torch.randn(H, 1), torch.randn(H)]
+    values.append((2.5 * torch.randn(2, 40)).exp())
+    seed = torch.randn(2, 40, 3 * H)
+
+    def errors(backend):
+        monkeypatch.setenv("TORCHLIQUID_BACKEND", backend)
+        found = []
+        for dtype in (torch.float32, torch.float64):
+            given = [v.to(dtype).requires_grad_() for v in values]
+            y = kernels.resonator(*given)[0]
+            found.append([y, *torch.autograd.grad(y, given, seed.to(dtype))])
+        return [(a - b).norm() / b.norm() for a, b in zip(*found, strict=True)]
+
+    for one, other in zip(errors("native"), errors("torch"), strict=True):
+        assert one < max(3 * other, 3e-6)
+
+
+def test_threads_change_no_bit():
+    torch.manual_seed(0)
+    model = tl.Pack(lambda seed: SequenceModel(Resonator(2, 13, gate="open"), 1), range(9))
+    x, dt = torch.randn(9, 300, 3, 2), torch.rand(9, 300, 3)
+    found = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        model.zero_grad()
+        y, h = model(x, dt=dt)
+        (y.square().sum() + h.sum()).backward()
+        found.append([y, h, *(p.grad for p in model.parameters())])
+    torch.set_num_threads(1)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))

@@ -45,6 +45,9 @@ _SMALL_ELSE = (0.25, 6)
 """Below which |lambda dt| the series of I1 is summed, and how many terms."""
 
 
+Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
 class Pair(NamedTuple):
     """Real and imaginary parts of complex values."""
 
@@ -57,6 +60,21 @@ class Recurrence(NamedTuple):
 
     factor: Pair
     drive: Pair
+
+
+class Scan(NamedTuple):
+    """What runs over the samples.
+
+    ``rate`` and ``frequency (*S, H)``; ``gate (*S, B, L, H)``, before its sigmoid, or None;
+    ``dt``, a number or ``(*S, B, L)``; ``drive (*S, B, L, H)``; ``h0 (*S, B, 3 H)``.
+    """
+
+    rate: Tensor
+    gate: Tensor | None
+    frequency: Tensor
+    dt: float | Tensor
+    drive: Tensor
+    h0: Tensor
 
 
 Run = Callable[[Recurrence, Pair], Pair]
@@ -94,9 +112,9 @@ def resonator(
     """
     check_resonator(x, h0, frequency, rate, weight_ih, weight_gate, bias_gate, dt)
     dt = as_time(dt, x.dtype)
-    return run_resonator(
-        x, h0, frequency, rate, weight_ih, weight_gate, bias_gate, dt, run_over_samples
-    )
+    given = scan_of(x, h0, frequency, rate, weight_ih, weight_gate, bias_gate, dt)
+    states = scan_states(given, run_over_samples)
+    return states, states[..., -1, :]
 
 
 def check_resonator(
@@ -134,7 +152,7 @@ def check_resonator(
     check_times(dt, S, B, L, 1)
 
 
-def run_resonator(
+def scan_of(
     x: Tensor,
     h0: Tensor,
     frequency: Tensor,
@@ -143,31 +161,38 @@ def run_resonator(
     weight_gate: Tensor | None,
     bias_gate: Tensor | None,
     dt: float | Tensor,
-    run: Run,
-) -> tuple[Tensor, Tensor]:
-    """`resonator` of checked arguments, its recurrence run by ``run``."""
+    linear: Linear = project,
+) -> Scan:
+    """Gates and drives of checked arguments: all that does not depend on the state.
+
+    ``linear`` maps the input of every step: `torchliquid.functional._projection.project`, or what
+    equals it.
+    """
     H = frequency.shape[-1]
     x = x.to(frequency.dtype).expand(*frequency.shape[:-1], *x.shape[-3:])
-    decay = resonator_decay(x, rate, weight_gate, bias_gate)
+    gate = None if weight_gate is None else linear(x, weight_gate, bias_gate)
     if weight_ih is None:
         drive = x.sum(-1, keepdim=True).expand(*x.shape[:-1], H)
     else:
-        drive = project(x, weight_ih, None)
+        drive = linear(x, weight_ih, None)
+    return Scan(rate, gate, frequency, dt, drive, h0)
+
+
+def scan_states(given: Scan, run: Run) -> Tensor:
+    """States ``(*S, B, L, 3 H)``, their recurrence run by ``run``."""
+    rate, gate, frequency, dt, drive, h0 = given
+    H = frequency.shape[-1]
+    decay = resonator_decay(rate, gate)
     before, drive = _ends_of_intervals(drive, h0[..., 2 * H :], dt)
     recurrence = _coefficients(decay, frequency[..., None, None, :], dt, before, drive)
     z = run(recurrence, Pair(h0[..., :H], h0[..., H : 2 * H]))
-    states = torch.cat([z.real, z.imag, drive], dim=-1)
-    return states, states[..., -1, :]
+    return torch.cat([z.real, z.imag, drive], dim=-1)
 
 
-def resonator_decay(
-    x: Tensor, rate: Tensor, weight_gate: Tensor | None, bias_gate: Tensor | None
-) -> Tensor:
+def resonator_decay(rate: Tensor, gate: Tensor | None) -> Tensor:
     """Compute 1 / tau + f, one over the system time constant: ``(*S, B, L, H)``, or 1 for B, L."""
     decay = rate[..., None, None, :]
-    if weight_gate is None:
-        return decay
-    return decay + torch.sigmoid(project(x, weight_gate, bias_gate))
+    return decay if gate is None else decay + torch.sigmoid(gate)
 
 
 def _ends_of_intervals(drive: Tensor, first: Tensor, dt: float | Tensor) -> tuple[Tensor, Tensor]:

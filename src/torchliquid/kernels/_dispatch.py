@@ -19,7 +19,12 @@ from torchliquid.functional._arguments import (
 )
 from torchliquid.functional._projection import project
 from torchliquid.functional.ltc import check_solver, positive_tau
-from torchliquid.functional.resonator import check_resonator, run_over_samples, run_resonator
+from torchliquid.functional.resonator import (
+    check_resonator,
+    run_over_samples,
+    scan_of,
+    scan_states,
+)
 from torchliquid.kernels import _fast_path as fast_path
 from torchliquid.kernels import _library as library
 from torchliquid.kernels import (
@@ -29,6 +34,7 @@ from torchliquid.kernels._bindings import gated as native_gated
 from torchliquid.kernels._bindings import layers, stages
 from torchliquid.kernels._bindings import linear as native_linear
 from torchliquid.kernels._bindings import ltc as native_ltc
+from torchliquid.kernels._bindings import resonator as native_resonator
 from torchliquid.kernels._bindings import step as native_step
 from torchliquid.kernels._bindings import synaptic as native_synaptic
 from torchliquid.kernels._torch import gru as torch_gru
@@ -392,5 +398,13 @@ def resonator(
     weights = (frequency, rate, weight_ih, weight_gate, bias_gate)
     check_resonator(x, h0, *weights, dt)
     dt = as_time(dt, x.dtype)
-    run = run_over_samples if _backend() == "reference" else torch_recurrence.run_recurrence
-    return run_resonator(x, h0, *weights, dt, run)
+    given = scan_of(x, h0, *weights, dt, linear)
+    times = dt if isinstance(dt, Tensor) else None
+    every = (rate, given.gate, frequency, times, given.drive, h0)
+    if _native(h0.dim() - 2, *every) and library.is_plain(*every):
+        states = native_resonator.scan(given)
+    elif _backend() == "reference":
+        states = scan_states(given, run_over_samples)
+    else:
+        states = scan_states(given, torch_recurrence.run_recurrence)
+    return states, states[..., -1, :]

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
 
-ABI = 5
+ABI = 6
 """TL_ABI of the header this package was written for."""
 ISA = "TORCHLIQUID_ISA"
 """Environment variable that names the instruction set to use."""
-KERNELS = ("ltc", "linear", "gated", "synaptic", "arrivals", "padding", "sum", "fit")
+KERNELS = ("ltc", "linear", "gated", "synaptic", "arrivals", "padding", "resonator", "sum", "fit")
 """In the header's order."""
 ONE_WAY = ("sum", "fit")
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")

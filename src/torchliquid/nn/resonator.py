@@ -197,8 +197,10 @@ class Resonator(LiquidLayer):
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> Tensor:
         """See `LiquidLayer.scan_time_constants`."""
-        rate, gate = weights["log_rate_l0"].exp(), weights.get("weight_gate_l0")
-        tau = 1 / resonator_decay(x, rate, gate, weights.get("bias_gate_l0"))
+        gate = None
+        if self.gate is not None:
+            gate = kernels.linear(x, weights["weight_gate_l0"], weights.get("bias_gate_l0"))
+        tau = 1 / resonator_decay(weights["log_rate_l0"].exp(), gate)
         return tau.expand(*state.shape[:-1], x.shape[-2], self.hidden_size)
 
 

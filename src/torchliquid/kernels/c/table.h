@@ -12,7 +12,8 @@
     X(gated)          \
     X(synaptic)       \
     X(arrivals)       \
-    X(padding)
+    X(padding)        \
+    X(resonator)
 #define TL_ONE_WAY(X) \
     X(sum)            \
     X(fit)

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* Changes whenever a struct below or the meaning of a field does. */
-#define TL_ABI 5
+#define TL_ABI 6
 
 #if defined(_WIN32)
 #define TL_EXPORT __declspec(dllexport)
@@ -218,6 +218,30 @@ typedef struct {
     tl_view grad_fill;
 } tl_padding;
 
+/* A bank of resonators: rates (one over the time constant), gates before their sigmoid, frequencies,
+ * times, drives of H neurons, and a state of 3 H, [real parts, imaginary parts, drive before]. Lanes and
+ * batch are rows; items of y and of all gradients but grad_y follow one another. */
+typedef struct {
+    tl_sizes sizes;
+    double interval; /* dt of every step where `dt` is absent */
+    void *kept; /* for the backward pass: of every row 9 kept_gap reals, or NULL */
+    int64_t kept_gap; /* at least H (where `gate` and `dt` are absent) or L H, and 2 registers more */
+    tl_view rate; /* (H,), positive */
+    tl_view gate; /* (L, H), optional */
+    tl_view frequency; /* (H,), positive */
+    tl_view dt; /* (L,), optional */
+    tl_view drive; /* (L, H) */
+    tl_view h0; /* (3 H,) */
+    tl_view y; /* (L, 3 H): written forward, read backward */
+    tl_view grad_y; /* (L, 3 H) */
+    tl_view grad_rate; /* (H,) of every row, like the next but one */
+    tl_view grad_gate; /* (L, H), where there is a gate */
+    tl_view grad_frequency; /* (H,) */
+    tl_view grad_dt; /* (L,), optional */
+    tl_view grad_drive; /* (L, H) */
+    tl_view grad_h0; /* (3 H,) */
+} tl_resonator;
+
 /* `to` += `from`, sizes.hidden reals. */
 typedef struct {
     tl_sizes sizes;
@@ -322,6 +346,7 @@ TL_DECLARE(gated)
 TL_DECLARE(synaptic)
 TL_DECLARE(arrivals)
 TL_DECLARE(padding)
+TL_DECLARE(resonator)
 TL_EXPORT int tl_sum_forward(const tl_sum *kernel);
 TL_EXPORT int tl_fit_forward(const tl_fit *kernel);
 

@@ -7,6 +7,7 @@
 #include "gated_rows.h"
 #include "linear.h"
 #include "ltc_rows.h"
+#include "resonator.h"
 #include "synapse.h"
 #include "table.h"
 
