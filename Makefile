@@ -5,7 +5,7 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench cores bench-edge bench-irregular bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest test-oldest-bench check lint types architecture docs tests browser clean
+.PHONY: bench cores bench-edge bench-irregular bench-variance bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest test-oldest-bench check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
@@ -18,6 +18,9 @@ bench-growth: $(VENV)/.bench  ## how their cost grows with every size: docs/_sta
 
 bench-edge: $(VENV)/.bench  ## exported models on emulated cores: a table, benchmarks/edge.json
 	$(BIN)/python benchmarks/edge.py $(if $(RTNEURAL),--rtneural $(RTNEURAL)) $(if $(TINYMIND),--tinymind $(TINYMIND))
+
+bench-variance: $(VENV)/.bench  ## where the spread of a test error comes from: benchmarks/variance.json
+	$(BIN)/python benchmarks/variance.py
 
 bench-irregular: $(VENV)/.bench  ## what a time for each sample is worth, DATA=folder: benchmarks/irregular.json
 	$(BIN)/python benchmarks/irregular.py $(DATA)

@@ -101,12 +101,16 @@ class SolvedTraining(TorchTraining):
         states = self._states(x, given)
         states = states if self.batch_first else states.transpose(-3, -2)
         target = data.target.expand(*states.shape[:-1], data.target.shape[-1])
+        weight = data.weight.expand(states.shape[:-1]).unsqueeze(-1)
+        first = _first_that_counts(data.weight)
+        states, target, weight = (t[..., first:, :] for t in (states, target, weight))
         one = torch.ones_like(states[..., :1])
-        rows = torch.cat([states, one, target.to(states.dtype)], dim=-1).double()
-        weight = data.weight.double().expand(states.shape[:-1]).unsqueeze(-1)
-        if not data.weight.all():  # where nothing counts there may be anything
+        rows = torch.cat([states, one, target.to(states.dtype)], dim=-1)
+        if not weight.all():  # where nothing counts there may be anything
             rows = torch.where(weight > 0, rows, 0.0)
-        weighted = rows if (data.weight == 1).all() else rows * weight
+        rows = rows.double()
+        alike = ((weight == 0) | (weight == 1)).all()
+        weighted = rows if alike else rows * weight.double()
         shape = (len(self.penalties), -1, rows.shape[-1])
         return weighted.reshape(shape).mT @ rows.reshape(shape)
 
@@ -116,3 +120,8 @@ class SolvedTraining(TorchTraining):
         layer: Any = self.model.layer
         states: Tensor = layer(x, **(given if isinstance(layer, LiquidLayer) else {}))[0]
         return states
+
+
+def _first_that_counts(weight: Tensor) -> int:
+    """Return how many samples at the start of every row count nowhere."""
+    return int((weight != 0).reshape(-1, weight.shape[-1]).any(dim=0).int().argmax())

@@ -415,3 +415,31 @@ assert "torchliquid.nn.packs.pack" in sys.modules
 assert not {"torch._dynamo", "torch._inductor", "matplotlib"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_a_warm_up_does_not_count(small):
+    task, (model,) = small(), find(["LTC-3-solved"])
+    strange = dataclasses.replace(task, targets=task.targets.copy())
+    strange.targets[:, :12] = 1e6  # within the warm-up
+    protocol = Protocol(lanes=3, epochs=4, warm_up=12)
+    one, other = train(task, model, protocol), train(strange, model, protocol)
+    for p, q in zip(one.pack.parameters(), other.pack.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert np.array_equal(one.curves["curve_train"], other.curves["curve_train"])
+    plain = train(task, model, dataclasses.replace(protocol, warm_up=0))
+    assert not torch.equal(plain.pack.readout.weight, one.pack.readout.weight)
+    with pytest.raises(TorchliquidError, match="warm_up is 40, and a training sequence has 40"):
+        train(task, model, dataclasses.replace(protocol, warm_up=40))
+
+
+def test_a_time_scale_moves_time_constants_and_no_frequency(small):
+    task, (model,) = small(), find(["Resonator-5"])
+    protocol = Protocol(lanes=3, epochs=1, learning_rate=1e-9)
+    layer = train(task, model, protocol).pack.layer
+    scaled = train(dataclasses.replace(task, dt_scale=np.array([0.5, 1.0, 4.0])), model, protocol)
+    shift = torch.tensor([[0.5], [1.0], [4.0]]).log()
+    other = scaled.pack.layer
+    torch.testing.assert_close(other.log_frequency_l0 + shift, layer.log_frequency_l0)
+    torch.testing.assert_close(other.log_rate_l0, layer.log_rate_l0)
+    low, high = layer.log_frequency_l0.detach().exp().aminmax()
+    assert 2 * np.pi / (task.train * task.dt) <= low < high <= np.pi / task.dt

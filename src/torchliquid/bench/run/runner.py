@@ -205,7 +205,7 @@ def compute(
             predictions = predict_windows(series, model, trained.pack, task)
         else:
             predictions = predict(task, model, trained.pack)
-    rows = score(series, *predictions, last=trained.final_error) | trained.curves
+    rows = score(series, *predictions, trained.final_error, protocol.warm_up) | trained.curves
     if np.ndim(task.dt_scale):
         scale = np.asarray(task.dt_scale, dtype=np.float64)
         rows["dt_scale"] = scale

@@ -24,7 +24,7 @@ def mse(prediction: Array, target: Array) -> Errors:
 
 
 def score(
-    task: Task, carry: Array, reset: Array, last: Errors | None = None
+    task: Task, carry: Array, reset: Array, last: Errors | None = None, warm_up: int = 0
 ) -> dict[str, NDArray[np.generic]]:
     """The rows of `Run.arrays` that every model has. Lanes that diverged count as infinitely bad.
 
@@ -34,12 +34,18 @@ def score(
         reset: predictions ``(S, N)`` of the test stretch, state from zero at its first step.
         last: training error ``(S,)`` after the last epoch, where earlier weights may have been
             kept: choosing the epoch must not hide that the training went astray.
+        warm_up: steps at the start of each series that the training error leaves out.
     """
     test = task.steps - task.test
+    counted = np.arange(task.train)
+    if warm_up:
+        counted = np.setdiff1d(
+            counted, np.concatenate([line[:warm_up] for line in task.timelines()])
+        )
     rows: dict[str, Errors] = {}
     kinds = {"": task.targets} | ({"_clean": task.clean} if task.clean is not None else {})
     for suffix, target in kinds.items():
-        rows["train_mse" + suffix] = mse(carry[:, : task.train], target[:, : task.train])
+        rows["train_mse" + suffix] = mse(carry[:, counted], target[:, counted])
         rows["test_mse_reset" + suffix] = mse(reset, target[:, test:])
         rows["test_mse_carry" + suffix] = mse(carry[:, test:], target[:, test:])
     if task.series_id is not None:

@@ -123,9 +123,9 @@ def train(
         settings = list(settings) * (protocol.lanes // len(settings))
     seeds = protocol.trial_seeds(len(settings or ())) if tuning else protocol.weight_seeds()
     pack = Pack(lambda seed: model.build(task), seeds)
-    windows = training_windows(task, model)
+    windows = training_windows(task, model, protocol.warm_up)
     _keep_frequencies(pack, model, task)
-    trainer = _trainer(pack, windows, protocol, settings, model.readout, last_only=task.last_only)
+    trainer = _trainer(pack, windows, protocol, settings, model.readout)
     ready = windows.ready(len(pack) * model.hidden)
     keep_at = None
     if settings is not None and not task.valid:
@@ -159,8 +159,6 @@ def _trainer(
     settings: Sequence[Setting] | None,
     readout: str,
     epochs: int | None = None,
-    *,
-    last_only: bool = False,
 ) -> Trainer:
     """The training of a model on windows, with the protocol's settings or each lane's own."""
     lr: float | list[float] = float(protocol.learning_rate)
@@ -180,7 +178,6 @@ def _trainer(
         dt=windows.dt,
         readout=readout,
         penalty=penalty,
-        warm_up=0 if last_only else protocol.warm_up,
         weight=~windows.target.isnan(),
     )
     return Trainer(model, windows.x, windows.target.nan_to_num().unsqueeze(-1), options)
@@ -212,7 +209,7 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     """What an epoch of one model takes by itself, outside any pack: the median of a few."""
     torch.manual_seed(protocol.weight_seeds()[0])
     single = model.build(task)
-    x, target, dt = training_windows(task, model)
+    x, target, dt = training_windows(task, model, protocol.warm_up)
     if x.dim() == 4:
         x, target = x[0], target[0]
     windows = Windows(x, target, dt[0] if dt is not None and dt.dim() == 3 else dt)
@@ -221,9 +218,7 @@ def seconds_alone(task: Task, model: Model, protocol: Protocol) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LongStepWarning)  # said of the pack
         warnings.simplefilter("ignore", TrainingWarning)
-        trainer = _trainer(
-            single, windows, protocol, None, model.readout, 2**30, last_only=task.last_only
-        )
+        trainer = _trainer(single, windows, protocol, None, model.readout, epochs=2**30)
         while len(taken) < 12 and not trainer.ended:
             before = trainer.seconds
             trainer.advance(epochs)

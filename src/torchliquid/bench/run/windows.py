@@ -9,6 +9,7 @@ from torch import Tensor
 
 from torchliquid.bench.models.registry import Model
 from torchliquid.bench.tasks.task import Array, StepIndex, Task
+from torchliquid.errors import TorchliquidError
 from torchliquid.nn import Pack, SequenceModel
 
 LARGEST = 2**24
@@ -66,13 +67,25 @@ def _squares(
     return error.square().sum(dim=(-2, -1))
 
 
-def training_windows(task: Task, model: Model) -> Windows:
+def training_windows(task: Task, model: Model, warm_up: int = 0) -> Windows:
     """The training stretch as sequences, each from a zero state.
 
     The last one of a series is filled up with steps that do not count, and so are all but the last
-    steps of sliding windows.
+    steps of sliding windows. Of the others the first ``warm_up`` steps do not count either.
+
+    Raises:
+        TorchliquidError: a warm-up that leaves nothing.
     """
-    return _windows(task, model, 0, task.train, 0 if not task.last_only else None)
+    if task.last_only:
+        return _windows(task, model, 0, task.train, None)
+    windows = _windows(task, model, 0, task.train, 0)
+    if warm_up >= windows.target.shape[-1]:
+        raise TorchliquidError(
+            f"warm_up is {warm_up}, and a training sequence has {windows.target.shape[-1]} steps: "
+            "give fewer"
+        )
+    windows.target[..., :warm_up] = torch.nan
+    return windows
 
 
 def later_windows(task: Task, model: Model, start: int, stop: int) -> Windows:
