@@ -5,7 +5,7 @@ import json
 import torch
 from torch import nn
 
-from torchliquid import LTC, SequenceModel
+from torchliquid import LTC, Resonator, SequenceModel
 from torchliquid.export.verify._host import Exported
 from torchliquid.nn import CTRNN, DecayGRU
 
@@ -25,9 +25,11 @@ MODELS = {
     "gru": lambda: SequenceModel(nn.GRU(2, 7), 1),
     "gru-2-no-bias": lambda: SequenceModel(nn.GRU(2, 4, num_layers=2, bias=False), 1),
     "ctrnn": lambda: SequenceModel(CTRNN(2, 5, dt=0.3), 1),
+    "resonator": lambda: SequenceModel(Resonator(1, 12, tau=0.3, dt=0.125), 1),
+    "resonator-3": lambda: SequenceModel(Resonator(3, 5, tau=0.5, dt=0.25), 2),
     "decay-gru": lambda: SequenceModel(DecayGRU(2, 5, dt=0.3), 1),
 }
-TIMED = [name for name in MODELS if "lstm" not in name and not name.startswith("gru")]
+TIMED = [n for n in MODELS if "lstm" not in n and not n.startswith(("gru", "resonator"))]
 
 
 def made(name):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchliquid import LTC, SequenceModel, TorchliquidError
+from torchliquid import LTC, Resonator, SequenceModel, TorchliquidError
 from torchliquid.export import describe, to_c
 from torchliquid.export._samples import by_torch, made_up, rounding
 from torchliquid.export.c._arithmetic import sigmoid_table
@@ -248,3 +248,18 @@ def test_weights_of_other_precisions_become_c_in_single(dtype, tmp_path):
 def test_what_is_no_model_is_said():
     with pytest.raises(TorchliquidError, match="cannot export a Linear"):
         describe(torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "message"),
+    [
+        ({"gate": "open"}, {}, "a Resonator with gate='open' cannot be exported yet"),
+        ({"num_layers": 2}, {}, "a Resonator with several layers cannot be exported yet"),
+        ({}, {"variable_dt": True}, "a Resonator with a dt for each sample cannot be exported yet"),
+        ({}, {"dtype": "q8"}, "Resonator cannot be exported in integers"),
+    ],
+)
+def test_resonators_that_cannot_be_written_yet(options, more, message, tmp_path):
+    model = SequenceModel(Resonator(1, 3, **options), 1)
+    with pytest.raises(TorchliquidError, match=message):
+        to_c(model, tmp_path / "c", **more)

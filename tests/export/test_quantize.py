@@ -20,7 +20,8 @@ from torchliquid.nn import Column, Scaling
 
 from .models import MODELS, made, opened
 
-COUNTED = [name for name in MODELS if name not in ("exponential", "euler-cut")]
+NOT_COUNTED = ("exponential", "euler-cut", "resonator", "resonator-3")
+COUNTED = [name for name in MODELS if name not in NOT_COUNTED]
 
 
 def scaled(description, inputs):

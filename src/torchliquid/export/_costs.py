@@ -16,8 +16,7 @@ def operations(description: Description, dtype: str, *, variable_dt: bool) -> di
     total = {"multiplications": 0, "sigmoids": 0, "divisions": 0}
     for layer in description.layers:
         updates = layer.hidden * layer.unfolds
-        gates, hidden = layer.gates, layer.hidden
-        rows = gates * hidden * layer.inputs + gates * hidden * hidden * layer.unfolds
+        rows = layer.w_in.size + layer.w_rec.size * layer.unfolds
         total["multiplications"] += rows + updates * _products(layer, dtype)
         total["sigmoids"] += updates * (layer.cell.sigmoids + layer.cell.tanhs)
         if dtype not in INT_DTYPES:
@@ -35,6 +34,6 @@ def _products(layer: Layer, dtype: str) -> int:
 def state_bytes(description: Description, counted: IntModel | None) -> int:
     """Bytes of what the network remembers."""
     if counted is None:
-        return sum(4 * x.hidden * len(x.cell.states) for x in description.layers)
+        return sum(4 * sum(x.widths) for x in description.layers)
     sizes = {"int16_t": 2, "int32_t": 4}
     return sum(sizes[kind] * x.of.hidden for x in counted.layers for kind, _ in x.states)

@@ -23,7 +23,7 @@ def states(description: Description, inputs: Numbers) -> list[Numbers]:
 def run_layer(layer: Layer, inputs: Numbers, dt: float) -> Numbers:
     """What a layer outputs ``(T, H)`` of inputs ``(T, I)``, from a state of zero."""
     drive = np.einsum("ghi,ti->tgh", layer.w_in, inputs) + layer.bias
-    h, c = np.zeros(layer.hidden), np.zeros(layer.hidden)
+    h, c = (np.zeros(width) for width in (*layer.widths, layer.hidden)[:2])
     fading = layer.cell.log_decay(layer, dt)
     fades = None if fading is None else np.exp(fading)
     outputs = []

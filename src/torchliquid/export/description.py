@@ -55,7 +55,7 @@ class Description:
     @property
     def outputs(self) -> int:
         """O, values output at each sample."""
-        return self.layers[-1].hidden if self.w_out is None else len(self.w_out)
+        return self.layers[-1].width if self.w_out is None else len(self.w_out)
 
     @property
     def takes_dt(self) -> bool:
@@ -106,7 +106,7 @@ def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Descr
     layers = _layers(name, layer, weights)
     w_out = numbers["readout.weight"] if whole else None
     b_out = numbers.get("readout.bias", np.zeros(len(w_out))) if w_out is not None else None
-    outputs = layers[-1].hidden if w_out is None else len(w_out)
+    outputs = layers[-1].width if w_out is None else len(w_out)
     if dt is None:
         interval = layer.dt if isinstance(layer, LiquidLayer) else 1.0
     else:

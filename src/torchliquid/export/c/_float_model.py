@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from torchliquid.export.c._float_units import LOG2E, unit
-from torchliquid.export.cells.base import Array, FloatLayer, Layer, Numbers
+from torchliquid.export.cells.base import LINEAR_REACH, Array, FloatLayer, Layer, Numbers
 from torchliquid.export.description import Description
 
 LARGEST_T = 94.0
@@ -57,6 +57,8 @@ def _fold(
         Array("w_in", w_in * factor[..., None], "gate, neuron, input"),
         Array("w_rec", layer.w_rec * factor[..., None], "gate, neuron, from"),
     ]
+    if layer.cell.is_linear:
+        arrays = [Array("w_in", w_in, "gate, neuron, input")]
     if layer.cell.split_candidate:
         bias_rec = np.zeros_like(layer.bias) if layer.bias_rec is None else layer.bias_rec
         # of the other gates both are added: only the candidate's stands alone
@@ -92,6 +94,8 @@ def limits(description: Description, *, variable_dt: bool = False) -> tuple[floa
     """
     reach = FARTHEST
     for index, layer in enumerate(description.layers):
+        if layer.cell.is_linear:
+            return LINEAR_REACH, False  # and the only layer
         low, high = layer.state_range()
         positive, negative = np.maximum(layer.w_rec, 0), np.minimum(layer.w_rec, 0)
         least = layer.bias + positive @ low + negative @ high

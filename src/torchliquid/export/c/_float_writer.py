@@ -43,7 +43,9 @@ def float_sources(
         "type": "float",
         "counts": None,
         "states": [
-            f"float {state}[{layer.of.hidden}]" for layer in folded for state in layer.states
+            f"float {state}[{width}]"
+            for layer in folded
+            for state, width in zip(layer.states, layer.of.widths, strict=True)
         ],
         "layers": [_layer(layer, gate_table) for layer in folded],
         "gate_table": gate_table,
@@ -87,7 +89,9 @@ def _layer(layer: FloatLayer, gate_table: bool) -> SimpleNamespace:
     ]
     lines[0] += of.cell.float_about(layer)
     lines += [f"    {line}" for line in of.cell.float_equations[layer.form]]
-    if not gate_table:
+    if of.cell.is_linear:
+        pass
+    elif not gate_table:
         double = " (of tanh: -2 log2(e))" if of.cell.tanh_gates else ""
         lines.append(f"Weights and bias are multiplied by -log2(e){double}, for t.")
     else:
@@ -107,7 +111,8 @@ def _layer(layer: FloatLayer, gate_table: bool) -> SimpleNamespace:
         index=layer.index,
         gates=of.gates,
         split=of.cell.split_candidate,
-        drive=layer.at("bias", ""),
+        linear=of.cell.is_linear,
+        drive="" if of.cell.is_linear else layer.at("bias", ""),
         before=of.cell.float_before(layer),
         update=of.cell.float_update(layer, *_arguments(layer)),
         arrays=arrays,
@@ -120,6 +125,8 @@ def _layer(layer: FloatLayer, gate_table: bool) -> SimpleNamespace:
 def _arguments(layer: FloatLayer) -> tuple[list[str], str]:
     """C for the argument t of each gate of neuron j, and for the state's part of the last one."""
     G, split = layer.of.gates, layer.of.cell.split_candidate
+    if layer.of.cell.is_linear:
+        return ["drive"], ""
     if layer.columns:
         return (["t[j]"] if G == 1 else [f"t[{k}][j]" for k in range(G)]), "again[j]"
     if G == 1:
@@ -132,10 +139,12 @@ def _arguments(layer: FloatLayer) -> tuple[list[str], str]:
 def _used(layers: tuple[FloatLayer, ...], gate_table: bool, bounded: bool) -> dict[str, Any]:
     """Which helpers the file needs, and their constants."""
     used: set[str] = set()
+    gated = not all(layer.of.cell.is_linear for layer in layers)
     for layer in layers:
         used |= layer.of.cell.helpers(layer.form, layer.step)
     return {
-        "quotient": not gate_table or bool(used & {"decay", "quotient"}),
+        "quotient": (gated and not gate_table) or bool(used & {"decay", "quotient"}),
+        "gates": gated,
         "decay": "decay" in used,
         "sigmoid": "sigmoid" in used,
         "tanh": "tanh" in used,

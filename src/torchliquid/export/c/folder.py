@@ -98,6 +98,11 @@ def to_c(
     options: dict[str, Any] = {"dtype": dtype, "variable_dt": variable_dt, "loops": loops}
     counted = None
     if dtype in BITS:
+        if any(layer.cell.is_linear for layer in description.layers):
+            raise TorchliquidError(
+                f"{description.layers[0].cell.name} cannot be exported in integers: its equation "
+                "bounds no state; give float32"
+            )
         _check_counted(variable_dt, loops)
         least = 0.0 if calibrate is not None else MADE_UP_REACH
         samples_seen = _calibration(description, calibrate)

@@ -21,6 +21,9 @@ Weights = Mapping[str, Numbers]
 Pair = tuple[Numbers, Numbers]
 Names = Sequence[str]
 
+LINEAR_REACH = 100.0
+"""Scales that the input of a cell without a gate may be off: nothing else bounds a state."""
+
 NO_COUNTS: Counts = np.zeros(0, dtype=np.int64)
 
 
@@ -71,6 +74,16 @@ class Layer:
     def takes_dt(self) -> bool:
         """Whether time between samples matters."""
         return self.cell.takes_dt
+
+    @property
+    def width(self) -> int:
+        """How many values it outputs: those of its first state."""
+        return self.widths[0]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of the arrays of its state."""
+        return self.cell.widths(self)
 
     def states(self, index: int) -> tuple[str, ...]:
         """Names of the arrays of its state, the output first; ``index`` numbers the layer."""
@@ -220,6 +233,7 @@ class OnnxLayer:
         name: prefix of the layer's constants.
         drive: node of what the input adds, with the bias, ``(B, G H)``.
         h: node of the time of a sub-step; empty where the cell takes none.
+        fixed: the same as a number, where it is no input.
     """
 
     of: Layer
@@ -227,6 +241,7 @@ class OnnxLayer:
     name: str
     drive: str
     h: str
+    fixed: float
 
     def constant(self, name: str, values: Any) -> str:
         """Add a constant of this layer."""
@@ -253,6 +268,8 @@ class CellExport(ABC):
     """Names of the arrays of its state, the output first."""
     split_candidate: ClassVar[bool] = False
     """Whether another gate scales what the state adds to the last gate, as in a GRU."""
+    is_linear: ClassVar[bool] = False
+    """Whether there is no gate at all: neurons see the input alone, and t is their drive."""
     is_blend: ClassVar[bool] = False
     """Whether a sub-step has the form of `Blend` where its solver has; see `blend`."""
     sigmoids: ClassVar[int]
@@ -301,6 +318,10 @@ class CellExport(ABC):
     def state_range(self, layer: Layer) -> tuple[Numbers, Numbers]:
         """Return the least and the largest output of each neuron, ``(H,)``, from a zero state."""
         return -np.ones(layer.hidden), np.ones(layer.hidden)
+
+    def widths(self, layer: Layer) -> tuple[int, ...]:
+        """Return the widths of the arrays of the state: H each."""
+        return (layer.hidden,) * len(self.states)
 
     def log_decay(self, layer: Layer, dt: float) -> Numbers | None:
         """Return the logarithm of what multiplies the state before a sample, ``(H,)``, or None."""

@@ -18,9 +18,9 @@ OPSET = 17
 def state_names(description: Description) -> list[tuple[str, int]]:
     """Names and widths of the state's arrays, as in the C."""
     return [
-        (name, layer.hidden)
+        (name, width)
         for index, layer in enumerate(description.layers)
-        for name in layer.states(index)
+        for name, width in zip(layer.states(index), layer.widths, strict=True)
     ]
 
 
@@ -64,11 +64,13 @@ def _layer(
     w_in = graph.constant(f"{name}.w_in", np.concatenate(list(layer.w_in), axis=0).T)
     drive = graph("Add", graph("MatMul", seen, w_in), bias)
     h = ""
-    if layer.takes_dt:
+    if layer.takes_dt and not layer.cell.is_linear:
         h = dt or graph.number(fixed / layer.unfolds)
         if dt and layer.unfolds > 1:
             h = graph("Div", dt, graph.number(layer.unfolds))
-    nodes, after = OnnxLayer(layer, graph, name, drive, h), states
+    if dt is not None and layer.cell.is_linear:
+        layer.cell.fold(layer, None, False)  # says that it takes no dt
+    nodes, after = OnnxLayer(layer, graph, name, drive, h, fixed / layer.unfolds), states
     for _ in range(layer.unfolds):
         after = layer.cell.onnx(nodes, after)
     return list(after)

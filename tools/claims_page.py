@@ -1,0 +1,284 @@
+"""Write docs/claims.md: claims of the literature, and what the committed suites say of each.
+
+Figures and verdicts are read from ``suites/*.json`` and ``benchmarks/kernels.json``; a test says
+when the page is out of date.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "claims.md"
+WORDS = {
+    "lower": "holds",
+    "higher": "the opposite",
+    "as good as": "no difference",
+    "lower, within the margin": "no difference",
+    "higher, within the margin": "no difference",
+    "inconclusive": "not settled",
+}
+"""What a verdict on first / second says of a claim that the first is lower."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Planned contrasts of one suite: the claim says that the first model's error is lower.
+
+    Args:
+        suite: name of a file in ``suites``.
+        first: model of which the claim speaks.
+        second: its rival.
+        tasks: of the suite; empty: all.
+        shifts: kinds of shifted input, whose growth of the error is compared; empty: none.
+    """
+
+    suite: str
+    first: str
+    second: str
+    tasks: tuple[str, ...] = ()
+    shifts: tuple[str, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of the suite's JSON."""
+        every: list[dict[str, Any]] = load(f"suites/{self.suite}.json")["contrasts"]
+        return [
+            row
+            for row in every
+            if (row["first"], row["second"]) == (self.first, self.second)
+            and (not self.tasks or row["task"] in self.tasks)
+            and ((row["shift"] in self.shifts and row["of"] == "growth") if self.shifts
+                 else row["shift"] is None)
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim in our words.
+
+    Args:
+        name: a few words.
+        says: what is claimed.
+        source: where.
+        settles: what would settle it.
+        evidence: contrasts of suites.
+        remark: what the figures leave open; with ``{...}`` of `kernels`.
+    """
+
+    name: str
+    says: str
+    source: str
+    settles: str
+    evidence: tuple[Evidence, ...] = ()
+    remark: str = ""
+
+
+DROPS = ("dropped", "gaps", "stuck", "late")
+ELSEWHERE = ("drift", "gain", "speed", "offset", "amplitude")
+CLAIMS = (
+    Claim(
+        "105 parameters instead of 1,233",
+        "A liquid network of 105 parameters is a profound alternative to an LSTM of 1,233: its "
+        "test error is lower, or close to it, on a sum of sines.",
+        'Mohapatra, "Deconstructing Liquid Neural Networks", part 3 (first wording)',
+        "Both tuned alike, on many signals of the kind, and on the article's own.",
+        (
+            Evidence("population", "LTC-8", "LSTM-16"),
+            Evidence("long", "LTC-8", "LSTM-16"),
+            Evidence("tuned", "LTC-8", "LSTM-16", ("article", "easy")),
+        ),
+        "With a twelfth of the parameters the error is the same within what 64 signals can show; "
+        "it is surely lower on one easier signal.",
+    ),
+    Claim(
+        "It learnt the generating dynamics",
+        "The network has learnt the dynamics that generated the signal, and so generalises.",
+        "the same page (second, softened wording)",
+        "What generates a sum of sines is a linear recurrence. Who has learnt it has the error of "
+        "a regression on enough lags, also at irregular times, where the dynamics are the same.",
+        (
+            Evidence("population", "LTC-8", "interpolated-AR"),
+            Evidence("population", "LTC-8-solved", "interpolated-AR"),
+        ),
+        "",
+    ),
+    Claim(
+        "The LTC paper's tables",
+        "LTC has less error than LSTM and CT-RNN on half-cheetah, occupancy and others.",
+        "Hasani et al., AAAI 2021; its repository trains LTC at a rate of 0.01 to 0.02 and all "
+        "other models at 0.001",
+        "The same size (32 units) and every model's rate chosen on validation data, by the same "
+        "number of trials. Here: half-cheetah, one column one step on; CO2 of the occupancy set.",
+        (
+            Evidence("claims", "LTC-32", "LSTM-32"),
+            Evidence("claims", "LTC-32", "CTRNN-32"),
+            Evidence("claims", "LTC-32", "GRU-32"),
+            Evidence("real", "LTC-8", "LSTM-16"),
+        ),
+        "Other targets than the paper's, and 12 lanes that share one choice: it says what tuning "
+        "does to the order, and repeats no table.",
+    ),
+    Claim(
+        "CfC is one to five orders of magnitude faster",
+        "Closed-form networks train and infer one to five orders of magnitude faster than those "
+        "based on differential equations.",
+        'Hasani et al., "Closed-form continuous-time neural networks", 2022 (abstract)',
+        "A training step of both in the package that people use, and of an LTC by native kernels.",
+        (),
+        "In `ncps` a CfC's step takes {cfc:.1f} ms where its LTC with six sub-steps takes "
+        "{ltc:.1f}: {faster:.1f} times faster, less than one order. An LTC with one gate a neuron "
+        "by native kernels takes {ours:.2f} ms: the differential equation is {beyond:.0f} times "
+        "faster than the closed form. (B 32, L 32, I 8, H 32, one thread.) **Does not hold** as a "
+        "sentence about equations: the order is one of implementations.",
+    ),
+    Claim(
+        "Robust to samples that drop out",
+        "Liquid networks keep their accuracy when samples are dropped, where an LSTM loses it.",
+        "arXiv 2605.27467 (2026), on CfC; repeated of LTC in posts",
+        "How much the error grows when trained models meet dropped, stuck, late samples and gaps.",
+        (
+            Evidence("full", "LTC-8", "LSTM-16", shifts=DROPS),
+            Evidence("real", "LTC-8", "LSTM-16", shifts=DROPS),
+        ),
+        "Of LTC; CfC is not here yet.",
+    ),
+    Claim(
+        "Better out of distribution",
+        "Liquid networks generalise better to input unlike that of training.",
+        "arXiv 2510.07578 (review), and the LTC papers",
+        "How much the error grows under drift, other gains, speeds and offsets.",
+        (
+            Evidence("full", "LTC-8", "LSTM-16", shifts=ELSEWHERE),
+            Evidence("real", "LTC-8", "LSTM-16", shifts=ELSEWHERE),
+        ),
+        "",
+    ),
+    Claim(
+        "A time constant that follows the input is worth something",
+        "What is liquid about a liquid network, the input in its time constant, lowers the error.",
+        "the idea of LTC; Liquid-S4 (2209.12951) and LrcSSM (2505.21717) of state spaces",
+        "The same cell without it: CT-RNN for LTC, resonators without a gate for those with one.",
+        (
+            Evidence("gates", "Resonator-12-open-solved", "Resonator-12-solved"),
+            Evidence("gates", "Resonator-12-open-solved", "Resonator-18-solved"),
+            Evidence("resonators", "Resonator-12-open-solved", "Resonator-12-solved"),
+            Evidence("gates", "LTC-8-solved", "CTRNN-8-solved"),
+            Evidence("chaos", "LTC-8", "CTRNN-8"),
+            Evidence("population", "LTC-8", "CTRNN-8"),
+        ),
+        "",
+    ),
+    Claim(
+        "Time in the equation",
+        "A cell that takes the time between samples handles irregular series by itself.",
+        'Hasani et al. 2021, 2022; Lechner and Hasani, "Learning long-term dependencies in '
+        'irregularly-sampled time series", 2020',
+        "The same cell fed samples interpolated onto an even grid, which know no time.",
+        (
+            Evidence("interpolated", "LTC-8", "GRU-4-interpolated"),
+            Evidence("population", "LTC-8", "interpolated-AR", ("irregular",)),
+        ),
+        "Interpolation first is better on this kind; a filter that follows the gaps is better "
+        "still ([results](results.md)).",
+    ),
+    Claim(
+        "Learnt damping helps",
+        "A learnt damping of oscillators (D-LinOSS) beats a fixed one (LinOSS).",
+        "Boyer et al., arXiv 2505.12171, 2025",
+        "Resonators whose time constants are frozen where they start, tuned alike.",
+        (),
+        "**Cannot be settled here yet**: benchmarks do not freeze single weights.",
+    ),
+    Claim(
+        "The time constant explains what the network does",
+        "tau_sys falls when the input jumps: the network reacts faster, and one can see it.",
+        "the article, part 1 and 3; interpretability claims of LTC and NCP papers",
+        "The mean response of tau_sys to jumps up and down, against a control without a jump.",
+        (),
+        "**Does not hold** for LTC-8: tau_sys follows the level of the input, down after jumps up, "
+        "up after jumps down ([the claims of the article](results.md)).",
+    ),
+    Claim(
+        "CfC on irregular series, LRC, NCP in driving",
+        "CfC leads on person activity and Walker2D; LRC is far more accurate at one unfold; NCPs "
+        "drive with 19 neurons.",
+        "arXiv 2106.13898; 2403.08791; Lechner et al. 2020",
+        "The cells, and the data.",
+        (),
+        "**Cannot be settled here**: the cells are not in the library yet, nor the data at hand.",
+    ),
+)
+
+
+@cache
+def load(path: str) -> dict[str, Any]:
+    """A JSON file of the repository."""
+    content: dict[str, Any] = json.loads((ROOT / path).read_text(encoding="utf-8"))
+    return content
+
+
+def kernels() -> dict[str, float]:
+    """Milliseconds of training steps, by processor time."""
+    cases = {case["id"]: case for case in load("benchmarks/kernels.json")["cases"]}
+    cfc, ours = cases["K8b"]["other_ms"], cases["K8b"]["ours_ms"]
+    ltc = cases["K8a"]["other_ms"]
+    return {"cfc": cfc, "ltc": ltc, "ours": ours, "faster": ltc / cfc, "beyond": cfc / ours}
+
+
+def verdict_of(rows: list[dict[str, Any]]) -> str:
+    """How often a claim holds, in words."""
+    counts = Counter(WORDS[row["verdict"]] for row in rows)
+    order = dict.fromkeys(WORDS.values())
+    return ", ".join(f"{word} {counts[word]}" for word in order if counts[word])
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of a table."""
+    low, high = (("-" if v is None else f"{v:.3g}") for v in row["interval"])
+    task = row["task"] + (f", {row['shift']}" if row["shift"] else "")
+    models = f"{row['first']} / {row['second']}"
+    return f"| {task} | {models} | {row['ratio']:.3g} [{low}, {high}] | {WORDS[row['verdict']]} |"
+
+
+def section(claim: Claim) -> str:
+    """A claim, its figures and its verdict."""
+    parts = [f"## {claim.name}", f"{claim.says} *{claim.source}.*"]
+    parts.append(f"**What would settle it.** {claim.settles}")
+    every = []
+    for evidence in claim.evidence:
+        rows = evidence.rows()
+        every += rows
+        of = "growth of the test error" if evidence.shifts else "test MSE"
+        head = f"`suites/{evidence.suite}.toml`, {of}, first / second: {verdict_of(rows)}."
+        if evidence.shifts:
+            parts.append(head)
+        else:
+            table = ["| task | models | ratio [95 %] | the claim |", "| --- | --- | --- | --- |"]
+            parts.append(head + "\n\n" + "\n".join([*table, *map(line, rows)]))
+    if every:
+        parts.append(f"**Verdict**, of {len(every)} planned rows: {verdict_of(every)}.")
+    if claim.remark:
+        parts.append(claim.remark.format(**kernels()))
+    return "\n\n".join(parts)
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [
+        "# Claims of the literature",
+        "Claims that are made of liquid networks, in our words, each with what would settle it and "
+        "what the suites of this repository say. Tables and verdicts are computed from "
+        "`suites/*.json` by `python tools/claims_page.py`. A claim is read as \"the first model's "
+        'error is lower": *holds* where the planned contrast says lower, *the opposite* where it '
+        "says higher, *no difference* where the interval lies within a tenth of 1, *not settled* "
+        "where it is inconclusive ([how verdicts are reached](method.md)).",
+        *map(section, CLAIMS),
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
