@@ -30,6 +30,21 @@ LIQUID_OPTIONS: Options = TORCH_OPTIONS | {"proj_size": int, "dt": float}
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One of several forms of a cell in benchmarks.
+
+    Args:
+        options: of the constructor.
+        about: half a line for the reader of a table.
+        frozen: weights that are not trained.
+    """
+
+    options: Options
+    about: str
+    frozen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CellType:
     """A kind of recurrent layer.
 
@@ -42,8 +57,8 @@ class CellType:
             each from its JSON value; for plain JSON types, the type. A class other than those has
             ``to_json``, and its function is its ``from_json``.
         about: half a line for the reader of a table.
-        variants: options of the constructor by the name that stands for them behind a benchmark's
-            model, as in ``LTC-8-euler``, with half a line for the reader; ``""`` is the plain one.
+        variants: by the name that stands for them behind a benchmark's model, as in
+            ``LTC-8-euler``; ``""`` is the plain one.
         log_frequencies: weights that are logarithms of frequencies.
     """
 
@@ -53,7 +68,7 @@ class CellType:
     takes_dt: bool
     options: Options
     about: str
-    variants: Mapping[str, tuple[Options, str]] = field(default_factory=lambda: {"": ({}, "")})
+    variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant({}, "")})
     log_frequencies: tuple[str, ...] = ()
 
 

@@ -13,7 +13,7 @@ from torchliquid._checks import check_unfolds
 from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.functional.ltc import RK4_LIMIT, positive_tau
 from torchliquid.messages import short_repr
-from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
+from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, Variant, register
 from torchliquid.nn._stack import name_at
 from torchliquid.nn.layer import LiquidLayer
 
@@ -262,10 +262,10 @@ register(
         options=LIQUID_OPTIONS | {"solver": str, "unfolds": int},
         about="liquid time constants",
         variants={
-            "": ({"solver": "semi_implicit"}, "the paper's semi-implicit step"),
-            "euler": ({"solver": "euler"}, "the article's Euler step"),
-            "exponential": ({"solver": "exponential"}, "exponential step"),
-            "rk4": ({"solver": "rk4"}, "rk4 step"),
+            "": Variant({"solver": "semi_implicit"}, "the paper's semi-implicit step"),
+            "euler": Variant({"solver": "euler"}, "the article's Euler step"),
+            "exponential": Variant({"solver": "exponential"}, "exponential step"),
+            "rk4": Variant({"solver": "rk4"}, "rk4 step"),
         },
     )
 )

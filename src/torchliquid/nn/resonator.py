@@ -11,7 +11,7 @@ from torchliquid._checks import check_positive, check_proj_size, check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional.resonator import resonator_decay
 from torchliquid.messages import short_repr
-from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
+from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, Variant, register
 from torchliquid.nn.layer import LiquidLayer
 
 GATES = {"closed": (-3.0, 0.3), "open": (0.0, 1.0)}
@@ -215,8 +215,9 @@ register(
         | dict.fromkeys(("slowest", "fastest", "tau"), float | None),
         about="damped resonators",
         variants={
-            "": ({"gate": None}, "no gate"),
-            **{name: ({"gate": name}, f"a gate that starts {name}") for name in GATES},
+            "": Variant({"gate": None}, "no gate"),
+            **{name: Variant({"gate": name}, f"a gate that starts {name}") for name in GATES},
+            "fixed": Variant({"gate": None}, "time constants as they start", ("log_rate_l0",)),
         },
         log_frequencies=("log_frequency_l0",),
     )

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from torchliquid.bench.config import Protocol
 from torchliquid.bench.models.registry import DEFAULT, find
+from torchliquid.bench.run.training import train
 from torchliquid.errors import TorchliquidError
 from torchliquid.nn import LTC, Pack
 
@@ -113,3 +115,18 @@ def test_named_twice_or_not_at_all():
         find(["LSTM-4", "LTC-8", "LSTM-4"])
     with pytest.raises(TorchliquidError, match="no model was named"):
         find([])
+
+
+def test_variants_are_options_and_frozen_weights(small):
+    task = small()
+    opened, fixed = (find([f"Resonator-4-{v}"])[0].build(task).layer for v in ("open", "fixed"))
+    assert opened.gate == "open"
+    assert not fixed.log_rate_l0.requires_grad
+    assert fixed.log_frequency_l0.requires_grad
+    (model,) = find(["Resonator-4-fixed-solved"])
+    trained = train(task, model, Protocol(lanes=3, epochs=3)).pack.layer
+    before = train(task, model, Protocol(lanes=3, epochs=1, learning_rate=1e-12)).pack.layer
+    assert torch.equal(trained.log_rate_l0, before.log_rate_l0)
+    assert not torch.equal(trained.log_frequency_l0, before.log_frequency_l0)
+    with pytest.raises(TorchliquidError, match="Resonator-n also -closed, -open, -fixed"):
+        find(["Resonator-4-ajar"])

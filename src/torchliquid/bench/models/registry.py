@@ -74,10 +74,14 @@ class Model:
         if self.takes_dt:
             options["dt"] = task.layer_dt or 1.0
         cell = CELLS[self.cell]
-        options |= cell.variants[self.variant][0]
+        variant = cell.variants[self.variant]
+        options |= variant.options
         if cell.log_frequencies:
             options |= self._frequencies(task)
-        return SequenceModel(cell.layer(inputs.shape[2], self.hidden, **options), 1)
+        layer = cell.layer(inputs.shape[2], self.hidden, **options)
+        for name in variant.frozen:
+            layer.get_parameter(name).requires_grad_(False)
+        return SequenceModel(layer, 1)
 
     def _frequencies(self, task: Task) -> dict[str, float]:
         """Where frequencies and time constants start: as far as a training sequence can show."""
@@ -129,7 +133,7 @@ def _find(name: str) -> Model:
         if variant in cell.variants:
             about = "liquid" if cell.is_liquid else cell.about
             units = f"{size} neurons" if cell.is_liquid else f"{size} units"
-            text = ", ".join(filter(None, (about, units, cell.variants[variant][1], how)))
+            text = ", ".join(filter(None, (about, units, cell.variants[variant].about, how)))
             # the time constants of a network that is fed windows are not looked at
             kind = "liquid" if cell.is_liquid and not match[5] else "recurrent"
             return Model(name, kind, text, cell.name, size, variant, readout, fed)
