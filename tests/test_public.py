@@ -50,7 +50,7 @@ SIGNATURES = {
     "Pack": "(make_model, seeds)",
     "Resonator": "(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, "
     "dropout=0.0, bidirectional=False, proj_size=0, *, gate=None, slowest=None, fastest=None, "
-    "tau=None, dt=1.0, device=None, dtype=None)",
+    "initial_tau=None, dt=1.0, device=None, dtype=None)",
     "SequenceModel": "(layer, output_size)",
     "dt_from_timestamps": "(t, first=None, *, unit=None, dim=-1, dtype=None)",
     "fill_missing": "(x, observed=None, *, indicator=False, batch_first=False)",

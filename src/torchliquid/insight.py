@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchliquid._checks import check_index, check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.install import install_command
-from torchliquid.nn import LTC, LiquidLayer, Pack, SequenceModel
+from torchliquid.nn import LTC, LiquidLayer, Pack, Resonator, SequenceModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +78,7 @@ def plot_time_constants(
     map shows movement; the neuron that moves most is on top.
 
     Args:
-        layer: an `LTC`, or a model over one.
+        layer: an `LTC` or a `Resonator` with a gate, or a model over one.
         x: one sequence as the layer takes it, ``(L, I)`` or a batch of one.
         h0: initial state; zeros if None.
         dt: time before each sample, as in the layer's call.
@@ -97,10 +97,11 @@ def plot_time_constants(
     """
     tau_sys = time_constants(layer, x, h0, dt)
     inner = layer.layer if isinstance(layer, SequenceModel) else layer
-    if not isinstance(inner, LTC):
+    resonates = isinstance(inner, Resonator)
+    if not isinstance(inner, LTC | Resonator) or (resonates and inner.gate is None):
         raise TorchliquidError(
-            f"plot_time_constants was given a {type(inner).__name__}: only an LTC has a tau that "
-            "tau_sys stays below"
+            f"plot_time_constants was given a {type(inner).__name__} without a gate: its time "
+            "constants do not move; give an LTC, or a Resonator with one"
         )
     if x.dim() == 3:
         batch = 0 if inner.batch_first else 1

@@ -25,8 +25,8 @@ MODELS = {
     "gru": lambda: SequenceModel(nn.GRU(2, 7), 1),
     "gru-2-no-bias": lambda: SequenceModel(nn.GRU(2, 4, num_layers=2, bias=False), 1),
     "ctrnn": lambda: SequenceModel(CTRNN(2, 5, dt=0.3), 1),
-    "resonator": lambda: SequenceModel(Resonator(1, 12, tau=0.3, dt=0.125), 1),
-    "resonator-3": lambda: SequenceModel(Resonator(3, 5, tau=0.5, dt=0.25), 2),
+    "resonator": lambda: SequenceModel(Resonator(1, 12, initial_tau=0.3, dt=0.125), 1),
+    "resonator-3": lambda: SequenceModel(Resonator(3, 5, initial_tau=0.5, dt=0.25), 2),
     "decay-gru": lambda: SequenceModel(DecayGRU(2, 5, dt=0.3), 1),
 }
 TIMED = [n for n in MODELS if "lstm" not in n and not n.startswith(("gru", "resonator"))]

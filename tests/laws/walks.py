@@ -269,12 +269,18 @@ def walks(folder: Path) -> dict[str, Walk]:
         "solver": solver, "unfolds": unfolds, "dt": positive_time, "device": device, "dtype": dtype,
     }  # fmt: skip
     resonator = {n: v for n, v in constructor.items() if n not in ("solver", "unfolds")}
-    resonator |= {"proj_size": 0, "gate": "open", "slowest": 0.1, "fastest": 2.0, "tau": 3.0}
+    resonator |= {
+        "proj_size": 0,
+        "gate": "open",
+        "slowest": 0.1,
+        "fastest": 2.0,
+        "initial_tau": 3.0,
+    }
     resonates: dict[str, Fine] = {n: makes[n] for n in resonator if n in makes}
     resonates |= {
         "proj_size": lambda v, base: projection(v, base) and v == 0, "hidden_size": size,
         "gate": lambda v, base: v is None or (isinstance(v, str) and v in ("closed", "open")),
-        "slowest": at_most(2.0), "tau": at_most(1e299),
+        "slowest": at_most(2.0), "initial_tau": at_most(1e299),
         "fastest": lambda v, base: v is None or (at_most(1e299)(v, base) and v >= 0.1),
     }  # fmt: skip
     step = {

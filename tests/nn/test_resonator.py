@@ -173,7 +173,7 @@ def test_it_recovers_the_frequency_of_a_sine():
     # as much noise as signal: without any, every frequency answers a sine by that sine
     x = torch.sin(2.5 * time).unsqueeze(-1) + torch.randn(1, 1000, 1)
     y = torch.sin(2.5 * (time + 0.1)).unsqueeze(-1)
-    layer = Resonator(1, 1, slowest=2.0, fastest=2.0, tau=4.0, batch_first=True)
+    layer = Resonator(1, 1, slowest=2.0, fastest=2.0, initial_tau=4.0, batch_first=True)
     weight = (time > 5).float()  # the start is no steady state
     fitted = SequenceModel(layer, 1)
     tl.fit(fitted, x, y, dt=dt, epochs=400, lr=0.01, readout="solve", weight=weight)
@@ -213,7 +213,7 @@ def test_saved_and_loaded(tmp_path):
     [
         ({"gate": "ajar"}, "gate is 'ajar': expected None, 'closed', 'open'"),
         ({"gate": True}, "gate is True"),
-        ({"tau": 0}, "tau is 0: give a finite number above 0"),
+        ({"initial_tau": 0}, "initial_tau is 0: give a finite number above 0"),
         ({"slowest": "2"}, "slowest is '2'"),
         ({"slowest": 3, "fastest": 2}, "slowest is 3, fastest 2: give the lower"),
         ({"proj_size": 2}, "proj_size is 2: resonators feed nothing back"),
@@ -305,3 +305,16 @@ def test_threads_change_no_bit():
     torch.set_num_threads(1)
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_its_time_constants_are_drawn_where_they_move():
+    layer = Resonator(1, 6, 2, gate="open", batch_first=True)
+    assert layer.tau.shape == layer.frequency.shape == (2, 6)
+    figure = tl.plot_time_constants(layer, torch.randn(1, 40, 1), layer_index=1)
+    assert figure.axes[1].get_title() == "Mean tau_sys over 6 neurons"
+    with pytest.raises(TorchliquidError, match="a Resonator without a gate: its time constants"):
+        tl.plot_time_constants(Resonator(1, 6), torch.randn(40, 1))
+    with tl.watch(SequenceModel(layer, 1)) as watching:
+        watching._watched["layer"](torch.randn(3, 9, 1))
+    assert [r["place"] for r in watching.records] == ["l0", "l1"]
+    assert all(r["max"] < layer.tau.max() for r in watching.records)

@@ -12,6 +12,7 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.functional.resonator import resonator_decay
 from torchliquid.messages import short_repr
 from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, Variant, register
+from torchliquid.nn._stack import name_at
 from torchliquid.nn.layer import LiquidLayer
 
 GATES = {"closed": (-3.0, 0.3), "open": (0.0, 1.0)}
@@ -44,7 +45,7 @@ class Resonator(LiquidLayer):
         slowest: the lowest frequency to start from, in radians per unit of dt; None: one turn in
             200 samples of ``dt``.
         fastest: the highest one; None: half a turn a sample of ``dt`` (Nyquist).
-        tau: the time constant to start from, in the unit of dt; None: 20 samples of ``dt``.
+        initial_tau: the time constant to start from, in the unit of dt; None: 20 samples of ``dt``.
         dt: time between samples where a call gives none.
         device: where the parameters live.
         dtype: the parameters' type.
@@ -88,7 +89,7 @@ class Resonator(LiquidLayer):
         gate: str | None = None,
         slowest: float | None = None,
         fastest: float | None = None,
-        tau: float | None = None,
+        initial_tau: float | None = None,
         dt: float = 1.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -106,7 +107,9 @@ class Resonator(LiquidLayer):
         self.gate = gate
         self.slowest = None if slowest is None else check_positive("slowest", slowest)
         self.fastest = None if fastest is None else check_positive("fastest", fastest)
-        self.tau = None if tau is None else check_positive("tau", tau)
+        self.initial_tau = None
+        if initial_tau is not None:
+            self.initial_tau = check_positive("initial_tau", initial_tau)
         if self.slowest and self.fastest and self.slowest > self.fastest:
             raise TorchliquidError(
                 f"slowest is {self.slowest:g}, fastest {self.fastest:g}: give the lower frequency "
@@ -153,7 +156,7 @@ class Resonator(LiquidLayer):
     def draw(self, weights: Mapping[str, Tensor]) -> None:
         """See `LiquidLayer.draw`."""
         H, dt = self.hidden_size, self.dt
-        slowest, fastest, tau = self.slowest, self.fastest, self.tau
+        slowest, fastest, tau = self.slowest, self.fastest, self.initial_tau
         high = math.log(fastest or max(math.pi / dt, slowest or 0.0))
         low = math.log(slowest or min(2 * math.pi / (SPAN * dt), math.exp(high)))
         spread = weights["log_frequency_l0"]
@@ -169,6 +172,21 @@ class Resonator(LiquidLayer):
             nn.init.normal_(gate, 0.0, deviation * gate.shape[1] ** -0.5)
             if "bias_gate_l0" in weights:
                 nn.init.constant_(weights["bias_gate_l0"], bias)
+
+    @property
+    def tau(self) -> Tensor:
+        """Time constants without the gate, in the unit of dt, ``(H,)``, or ``(D, H)``."""
+        return (-self._by_layer("log_rate_l0")).exp()
+
+    @property
+    def frequency(self) -> Tensor:
+        """Frequencies in radians per unit of dt, ``(H,)``, or ``(D, H)``."""
+        return self._by_layer("log_frequency_l0").exp()
+
+    def _by_layer(self, name: str) -> Tensor:
+        held = self.weights()
+        values = [held[name_at(name, suffix)] for suffix in self.stack(False).suffixes()]
+        return values[0] if len(values) == 1 else torch.stack(values)
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
@@ -212,7 +230,7 @@ register(
         takes_dt=True,
         options=LIQUID_OPTIONS
         | {"gate": str | None}
-        | dict.fromkeys(("slowest", "fastest", "tau"), float | None),
+        | dict.fromkeys(("slowest", "fastest", "initial_tau"), float | None),
         about="damped resonators",
         variants={
             "": Variant({"gate": None}, "no gate"),

@@ -91,7 +91,7 @@ class Model:
         return {
             "slowest": 2 * np.pi / (length * step),
             "fastest": np.pi / step,
-            "tau": START * step,
+            "initial_tau": START * step,
         }
 
     def scaling(self, task: Task) -> Scaling:
