@@ -11,7 +11,7 @@ from torchliquid.kernels._sequence import grad_with_graph
 from torchliquid.kernels._torch.recurrence import run_recurrence
 
 _HEAD, _INPUTS, _GRADIENTS = f"{library.SIZES}dqq", 7, 7
-_PARTS = 9
+_PARTS = 11
 
 
 def scan(given: Scan) -> Tensor:

@@ -29,9 +29,9 @@
 #define SMALL_TURN ((real)0.5)
 #define FORGOTTEN 128
 
-/* What a step multiplies by: a, I0, I1 and dI1/dlambda, real and imaginary, and the gate, `gap` reals
- * apart. */
-enum { GATE = 8, TURN_PARTS = 9 };
+/* What a step multiplies by: a, I0, I1, dI0/dlambda and dI1/dlambda, real and imaginary, and the gate,
+ * `gap` reals apart. */
+enum { GATE = 10, TURN_PARTS = 11 };
 enum { CHUNK = 2048 };
 
 typedef struct {
@@ -103,6 +103,7 @@ static void fill_turns(int64_t n, int gated, const real *rates, const real *freq
         vec far = choose(small, splat(1), h);
         vec_pair i0 = pair_times((vec_pair){a.re - 1, a.im}, inverse);
         vec_pair i1 = pair_times((vec_pair){i0.re / far - 1, i0.im / far}, inverse);
+        vec_pair d0 = pair_times((vec_pair){h * a.re - i0.re, h * a.im - i0.im}, inverse);
         vec_pair d1 = pair_times((vec_pair){i0.re - 2 * i1.re, i0.im - 2 * i1.im}, inverse);
         /* downwards */
         vec close = choose(small, h, splat(0));
@@ -120,9 +121,12 @@ static void fill_turns(int64_t n, int gated, const real *rates, const real *freq
         vec h2 = close * close;
         i0 = (vec_pair){choose(small, close * phi1.re, i0.re), choose(small, close * phi1.im, i0.im)};
         i1 = (vec_pair){choose(small, close * phi2.re, i1.re), choose(small, close * phi2.im, i1.im)};
+        d0 = (vec_pair){choose(small, h2 * (phi1.re - phi2.re), d0.re),
+                        choose(small, h2 * (phi1.im - phi2.im), d0.im)};
         d1 = (vec_pair){choose(small, h2 * (phi2.re - 2 * phi3.re), d1.re),
                         choose(small, h2 * (phi2.im - 2 * phi3.im), d1.im)};
-        vec parts[TURN_PARTS] = {a.re, a.im, i0.re, i0.im, i1.re, i1.im, d1.re, d1.im, f};
+        vec parts[TURN_PARTS] = {a.re,  a.im,  i0.re, i0.im, i1.re, i1.im,
+                                 d0.re, d0.im, d1.re, d1.im, f};
         for (int part = 0; part < TURN_PARTS; part++) store(turns + part * gap + k, parts[part]);
     }
 }
@@ -134,7 +138,7 @@ typedef struct {
     real *flat; /* 3 (CHUNK + H + WIDTH) */
     real *turns; /* of the whole row where they are kept, else of a chunk */
     int64_t gap;
-    real *state; /* 3 H, and 6 H more on the way back */
+    real *state; /* 3 H, and what a way needs besides, 9 H */
 } resonator_row;
 
 INLINE const real *row_at(const tl_view *v, const resonator_row *r, int64_t t) {
@@ -159,7 +163,7 @@ static size_t resonator_take(const tl_resonator *p, char *base, resonator_row *r
     r->gap = most;
     at += p->kept ? 0 : TURN_PARTS * most;
     r->state = at;
-    at += 9 * H + WIDTH;
+    at += 12 * H + WIDTH;
     return (size_t)((char *)at - base + 63) / 64 * 64;
 }
 
@@ -201,25 +205,28 @@ static void resonator_forward_job(const void *kernel, int64_t job, char *base) {
     resonator_row row, *r = &row;
     row_begins(p, job, base, r);
     int64_t H = r->H, L = p->sizes.steps, chunk = chunk_of(H), gap = r->gap;
-    real *re = r->state, *im = re + H, *before = im + H;
+    real *restrict re = r->state, *restrict im = re + H, *restrict before = im + H;
+    real *restrict now = before + H;
     if (r->alike) turns_of(r, 0, 1, r->turns);
     for (int64_t from = 0; from < L; from += chunk) {
         int64_t steps = from + chunk < L ? chunk : L - from;
         real *turns = r->turns + (p->kept && !r->alike ? from * H : 0);
         if (!r->alike) turns_of(r, from, steps, turns);
         for (int64_t t = 0; t < steps; t++) {
-            const real *c = turns + (r->alike ? 0 : t * H);
+            const real *restrict c = turns + (r->alike ? 0 : t * H);
             const real *drive = row_at(&p->drive, r, from + t);
-            real *y = (real *)row_at(&p->y, r, from + t);
-            int64_t item = p->drive.item, moves = time_at(r, from + t) > 0;
+            int64_t item = p->drive.item;
+            if (time_at(r, from + t) > 0)
+                for (int64_t j = 0; j < H; j++) now[j] = drive[j * item];
+            else
+                memcpy(now, before, (size_t)H * sizeof *now);
             for (int64_t j = 0; j < H; j++) {
-                real q = moves ? drive[j * item] : before[j], up = q - before[j];
-                real a = re[j], b = im[j];
-                re[j] = c[j] * a - c[gap + j] * b + (c[2 * gap + j] * before[j] + c[4 * gap + j] * up);
-                im[j] = c[j] * b + c[gap + j] * a + (c[3 * gap + j] * before[j] + c[5 * gap + j] * up);
-                before[j] = q;
+                real q = before[j], up = now[j] - q, x = re[j], y = im[j];
+                re[j] = c[j] * x - c[gap + j] * y + (c[2 * gap + j] * q + c[4 * gap + j] * up);
+                im[j] = c[j] * y + c[gap + j] * x + (c[3 * gap + j] * q + c[5 * gap + j] * up);
+                before[j] = now[j];
             }
-            memcpy(y, r->state, (size_t)(3 * H) * sizeof *y);
+            memcpy((real *)row_at(&p->y, r, from + t), r->state, (size_t)(3 * H) * sizeof *re);
         }
     }
 }
@@ -229,53 +236,63 @@ static void resonator_backward_job(const void *kernel, int64_t job, char *base) 
     resonator_row row, *r = &row;
     row_begins(p, job, base, r);
     int64_t H = r->H, L = p->sizes.steps, gap = r->gap;
-    real *first = r->state, *g_re = first + 3 * H, *g_im = g_re + H, *g_before = g_im + H;
-    real *g_rate = g_before + H, *g_frequency = g_rate + H;
+    const real *first = r->state;
+    real *restrict g_re = r->state + 3 * H, *restrict g_im = g_re + H, *restrict g_before = g_im + H;
+    real *restrict g_rate = g_before + H, *restrict g_frequency = g_rate + H;
+    real *restrict decay = g_frequency + H, *restrict w = decay + H;
+    real *restrict slopes = w + H, *restrict leaks = slopes + H;
     memset(g_re, 0, (size_t)(5 * H) * sizeof *g_re);
     const real *frequency = row_at(&p->frequency, r, 0), *rate = row_at(&p->rate, r, 0);
-    int64_t w_item = p->frequency.item, d_item = p->rate.item, g_item = p->grad_y.item;
+    for (int64_t j = 0; j < H; j++) {
+        decay[j] = rate[j * p->rate.item];
+        w[j] = frequency[j * p->frequency.item];
+    }
     for (int64_t t = L - 1; t >= 0; t--) {
-        const real *c = r->turns + (r->alike ? 0 : t * H);
-        const real *gradient = row_at(&p->grad_y, r, t), *after = row_at(&p->y, r, t);
-        const real *prior = t ? row_at(&p->y, r, t - 1) : first;
-        real *drive = (real *)row_at(&p->grad_drive, r, t);
-        real *to_gate = p->gate.data ? (real *)row_at(&p->grad_gate, r, t) : NULL;
-        real h = time_at(r, t), slope = 0, moves = h > 0, per = moves ? 1 / h : 0;
+        const real *restrict c = r->turns + (r->alike ? 0 : t * H);
+        const real *gradient = row_at(&p->grad_y, r, t);
+        const real *restrict after = row_at(&p->y, r, t);
+        const real *restrict prior = t ? row_at(&p->y, r, t - 1) : first;
+        real *restrict drive = (real *)row_at(&p->grad_drive, r, t);
+        real *restrict to_gate = p->gate.data ? (real *)row_at(&p->grad_gate, r, t) : NULL;
+        real h = time_at(r, t), moves = h > 0, per = moves ? 1 / h : 0;
+        int64_t item = p->grad_y.item;
         for (int64_t j = 0; j < H; j++) {
-            real G = g_re[j] + gradient[j * g_item], K = g_im[j] + gradient[(H + j) * g_item];
-            real up_to = g_before[j] + gradient[(2 * H + j) * g_item];
+            g_re[j] += gradient[j * item];
+            g_im[j] += gradient[(H + j) * item];
+            g_before[j] += gradient[(2 * H + j) * item];
+        }
+        for (int64_t j = 0; j < H; j++) {
+            real G = g_re[j], K = g_im[j], up_to = g_before[j];
             real a = c[j], b = c[gap + j], i0 = c[2 * gap + j], k0 = c[3 * gap + j];
-            real i1 = c[4 * gap + j], k1 = c[5 * gap + j], d1 = c[6 * gap + j], e1 = c[7 * gap + j];
+            real i1 = c[4 * gap + j], k1 = c[5 * gap + j], d0 = c[6 * gap + j], e0 = c[7 * gap + j];
+            real d1 = c[8 * gap + j], e1 = c[9 * gap + j], leak = decay[j] + c[GATE * gap + j];
             real q = prior[2 * H + j], up = after[2 * H + j] - q, x = prior[j], y = prior[H + j];
-            real f = c[GATE * gap + j], decay = rate[j * d_item] + f, w = frequency[j * w_item];
-            /* of a, and of lambda through it */
+            /* of a, and of lambda through it and through I0 and I1 */
             real ga = G * x + K * y, ka = K * x - G * y;
-            real gl = h * (a * ga + b * ka), kl = h * (a * ka - b * ga);
-            /* dI0 / dlambda = h (I0 - I1), or (h a - I0) / lambda */
-            real square = decay * decay + w * w, top = h * a - i0, bottom = h * b - k0;
-            real largest = decay > w ? decay : w, d0, e0;
-            if (largest * h < SMALL_TURN) {
-                d0 = h * (i0 - i1);
-                e0 = h * (k0 - k1);
-            } else {
-                d0 = (w * bottom - decay * top) / square;
-                e0 = -(w * top + decay * bottom) / square;
-            }
-            gl += q * (d0 * G + e0 * K) + up * (d1 * G + e1 * K);
-            kl += q * (d0 * K - e0 * G) + up * (d1 * K - e1 * G);
+            real gl = h * (a * ga + b * ka) + q * (d0 * G + e0 * K) + up * (d1 * G + e1 * K);
+            real kl = h * (a * ka - b * ga) + q * (d0 * K - e0 * G) + up * (d1 * K - e1 * G);
             real through0 = i0 * G + k0 * K, through1 = i1 * G + k1 * K;
             real rising = moves ? (through0 - through1) * per : (real)0.5 * G;
-            slope += (-decay * a - w * b) * ga + (w * a - decay * b) * ka + q * (a * G + b * K) +
-                     up * rising;
+            slopes[j] = (w[j] * a - leak * b) * ka - (leak * a + w[j] * b) * ga + q * (a * G + b * K) +
+                        up * rising;
+            leaks[j] = -gl;
             g_rate[j] -= gl;
-            if (to_gate) to_gate[j] = -gl * f * (1 - f);
             g_frequency[j] += kl;
             drive[j] = moves * (up_to + through1);
             g_before[j] = (1 - moves) * up_to + (through0 - through1);
             g_re[j] = a * G + b * K;
             g_im[j] = a * K - b * G;
         }
-        if (p->grad_dt.data) *(real *)row_at(&p->grad_dt, r, t) = slope;
+        if (to_gate)
+            for (int64_t j = 0; j < H; j++) {
+                real f = c[GATE * gap + j];
+                to_gate[j] = leaks[j] * f * (1 - f);
+            }
+        if (p->grad_dt.data) {
+            real slope = 0;
+            for (int64_t j = 0; j < H; j++) slope += slopes[j];
+            *(real *)row_at(&p->grad_dt, r, t) = slope;
+        }
     }
     real *to = (real *)row_at(&p->grad_h0, r, 0);
     for (int64_t j = 0; j < H; j++) {

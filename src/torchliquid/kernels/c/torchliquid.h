@@ -224,7 +224,7 @@ typedef struct {
 typedef struct {
     tl_sizes sizes;
     double interval; /* dt of every step where `dt` is absent */
-    void *kept; /* for the backward pass: of every row 9 kept_gap reals, or NULL */
+    void *kept; /* for the backward pass: of every row 11 kept_gap reals, or NULL */
     int64_t kept_gap; /* at least H (where `gate` and `dt` are absent) or L H, and 2 registers more */
     tl_view rate; /* (H,), positive */
     tl_view gate; /* (L, H), optional */
