@@ -64,7 +64,7 @@ sanitize: $(VENV)/.dev  ## the C kernels, with their own checks, under sanitizer
 		$(BIN)/python setup.py -q build --build-base build/sanitized --build-lib build/sanitized/lib
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized/lib \
-		$(BIN)/pytest -p no:cacheprovider tests/kernels/test_dispatch.py tests/kernels/test_synaptic.py tests/kernels/test_fuzz.py tests/kernels/test_readable.py tests/kernels/test_layers.py tests/nn/test_streams.py tests/nn/test_resonator.py tests/training/test_equality.py
+		$(BIN)/pytest -p no:cacheprovider tests/kernels/test_dispatch.py tests/kernels/test_synaptic.py tests/kernels/test_fuzz.py tests/kernels/test_readable.py tests/kernels/test_layers.py tests/nn/test_streams.py tests/nn/test_resonator.py tests/functional/test_oscillator_filter.py tests/training/test_equality.py
 
 test-oldest:  ## layers and kernels on the oldest torch that pyproject.toml admits
 	@test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from torchliquid import kernels
 from torchliquid.functional._oscillator_filter import oscillator_filter, oscillator_forecast
 
 B, K, L = 2, 3, 40
@@ -120,3 +121,43 @@ def test_a_series_does_not_see_the_others():
     whole = oscillator_filter(**given)
     alone = oscillator_filter(**{name: value[1:] for name, value in given.items()})
     torch.testing.assert_close(alone.states, whole.states[1:], atol=1e-12, rtol=0)
+
+
+@pytest.mark.skipif(kernels.backend() != "native", reason="no native kernels")
+@pytest.mark.parametrize(("size", "dtype"), [(1, "float64"), (6, "float64"), (6, "float32")])
+def test_the_kernel_equals_the_loop_in_values_and_every_gradient(size, dtype):
+    rng = np.random.default_rng(1)
+    given = case(missing=0.3)
+    for name, low, high in (("frequency", 0.1, 5), ("decay", 0.001, 1), ("spread", 0.1, 2)):
+        given[name] = torch.from_numpy(rng.uniform(low, high, (B, size)))
+    given = {
+        n: t if t.dtype == torch.bool else t.to(getattr(torch, dtype)) for n, t in given.items()
+    }
+    names = ("frequency", "decay", "spread", "noise")
+    for name in names:
+        given[name].requires_grad_()
+    seeds = [torch.from_numpy(rng.standard_normal((B, L))).to(given["x"]) for _ in range(2)]
+    loop = oscillator_filter(**given)
+    expected = [loop.errors, loop.variances]
+    found = list(kernels.filter_likelihoods(**given))
+    for values in (expected, found):
+        loss = sum((value * seed).sum() for value, seed in zip(values, seeds, strict=True))
+        values += torch.autograd.grad(loss, [given[name] for name in names])
+    close = {"rtol": 1e-9, "atol": 1e-10} if dtype == "float64" else {"rtol": 2e-3, "atol": 2e-4}
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, **close)
+    with torch.no_grad():
+        again = kernels.filter_likelihoods(**given)
+    assert all(torch.equal(a, b) for a, b in zip(again, found, strict=False))
+
+
+def test_gradients_of_samples_and_of_second_order_run_the_loop():
+    given = {n: t[:1, :6] if n in ("x", "dt", "observed") else t[:1] for n, t in case().items()}
+    names = [name for name in given if name != "observed"]
+
+    def run(*values):
+        return kernels.filter_likelihoods(**given | dict(zip(names, values, strict=True)))
+
+    values = [given[name].clone().requires_grad_() for name in names]
+    assert torch.autograd.gradcheck(run, values)
+    assert torch.autograd.gradgradcheck(run, values)

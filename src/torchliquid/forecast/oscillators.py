@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from torchliquid import kernels
 from torchliquid.forecast.regressors import Values
 from torchliquid.functional._oscillator_filter import oscillator_filter, oscillator_forecast
 
@@ -104,8 +105,7 @@ def fit_oscillators(
     kept = [log.detach().clone() for log in logs]
     optimiser = torch.optim.Adam(logs, betas=(0.9, 0.99))
     for epoch in range(epochs + 1):
-        run = oscillator_filter(values, times, seen, *_values(logs))
-        errors, variances = run.errors, run.variances
+        errors, variances = kernels.filter_likelihoods(values, times, seen, *_values(logs))
         surprise = ((variances.log() + errors**2 / variances) * counts).sum(1) / 2
         better = surprise.detach() < best
         best = torch.where(better, surprise.detach(), best)

@@ -17,6 +17,7 @@ from torchliquid.functional._arguments import (
     check_shapes,
     check_synaptic,
 )
+from torchliquid.functional._oscillator_filter import oscillator_filter
 from torchliquid.functional._projection import project
 from torchliquid.functional.ltc import check_solver, positive_tau
 from torchliquid.functional.resonator import (
@@ -30,6 +31,7 @@ from torchliquid.kernels import _library as library
 from torchliquid.kernels import (
     _ltc_operator as _ltc_operator,  # registers what _bindings.ltc calls
 )
+from torchliquid.kernels._bindings import filter as native_filter
 from torchliquid.kernels._bindings import gated as native_gated
 from torchliquid.kernels._bindings import layers, stages
 from torchliquid.kernels._bindings import linear as native_linear
@@ -408,3 +410,32 @@ def resonator(
     else:
         states = scan_states(given, torch_recurrence.run_recurrence)
     return states, states[..., -1, :]
+
+
+def filter_likelihoods(
+    x: Tensor,
+    dt: Tensor,
+    observed: Tensor,
+    frequency: Tensor,
+    decay: Tensor,
+    spread: Tensor,
+    noise: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Errors and their variances ``(B, L)`` of oscillators that correct themselves.
+
+    The likelihood of B series, each with K oscillators of its own.
+
+    Args:
+        x: samples ``(B, L)``.
+        dt: time before each ``(B, L)``.
+        observed: which were observed ``(B, L)``, booleans.
+        frequency: ``(B, K)``, like the next two.
+        decay: see `torchliquid.functional._oscillator_filter`.
+        spread: see there.
+        noise: ``(B,)``.
+    """
+    values = (frequency, decay, spread, noise)
+    if _native(0, x, dt, *values) and library.is_plain(x, dt, observed, *values):
+        return native_filter.likelihoods(x, dt, observed.to(x.dtype), *values)
+    run = oscillator_filter(x, dt, observed, *values)
+    return run.errors, run.variances

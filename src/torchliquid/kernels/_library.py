@@ -24,7 +24,18 @@ ABI = 6
 """TL_ABI of the header this package was written for."""
 ISA = "TORCHLIQUID_ISA"
 """Environment variable that names the instruction set to use."""
-KERNELS = ("ltc", "linear", "gated", "synaptic", "arrivals", "padding", "resonator", "sum", "fit")
+KERNELS = (
+    "ltc",
+    "linear",
+    "gated",
+    "synaptic",
+    "arrivals",
+    "padding",
+    "resonator",
+    "filter",
+    "sum",
+    "fit",
+)
 """In the header's order."""
 ONE_WAY = ("sum", "fit")
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from torchliquid.functional.resonator import Scan, scan_states
 from torchliquid.kernels import _library as library
+from torchliquid.kernels._buffers import SavedBuffer
 from torchliquid.kernels._sequence import grad_with_graph
 from torchliquid.kernels._torch.recurrence import run_recurrence
 
@@ -47,18 +48,21 @@ def _forward(
     h0: Tensor,
     *,
     keep: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """States, and what the backward pass reads beside them."""
+) -> tuple[Tensor, SavedBuffer | None, int]:
+    """States, what the backward pass reads beside them, and how far apart its parts lie."""
     *rows, L, H = drive.shape
-    y, kept = drive.new_empty(*rows, L, 3 * H), None
+    y, kept, gap = drive.new_empty(*rows, L, 3 * H), None, 0
     if keep:
         steps = 1 if dt is None and gate is None else L
         count = y.numel() // (3 * H * L)
-        kept = drive.new_empty(count, _PARTS, steps * H + 2 * library.loaded().width[y.itemsize])
+        gap = steps * H + 2 * library.loaded().width[y.itemsize]
+        kept = SavedBuffer(drive, count * _PARTS * gap)
     views = _views(rate, gate, frequency, dt, drive, h0, y)
-    packed = library.arguments(_HEAD, _numbers(interval, drive, kept), views, _INPUTS + _GRADIENTS)
+    packed = library.arguments(
+        _HEAD, _numbers(interval, drive, kept, gap), views, _INPUTS + _GRADIENTS
+    )
     library.loaded().call("resonator_forward", packed)
-    return y, kept
+    return y, kept, gap
 
 
 def _backward(
@@ -71,7 +75,8 @@ def _backward(
     drive: Tensor,
     h0: Tensor,
     y: Tensor,
-    kept: Tensor,
+    kept: SavedBuffer,
+    gap: int,
     *,
     wants_dt: bool,
 ) -> list[Tensor | None]:
@@ -90,7 +95,9 @@ def _backward(
         _sequence(grad_drive),
         _state(grad_h0),
     ]
-    packed = library.arguments(_HEAD, _numbers(interval, drive, kept), views, _INPUTS + _GRADIENTS)
+    packed = library.arguments(
+        _HEAD, _numbers(interval, drive, kept, gap), views, _INPUTS + _GRADIENTS
+    )
     library.loaded().call("resonator_backward", packed)
     return [
         grad_rate.sum(-2),
@@ -102,10 +109,10 @@ def _backward(
     ]
 
 
-def _numbers(interval: float, drive: Tensor, kept: Tensor | None) -> tuple[Any, ...]:
+def _numbers(interval: float, drive: Tensor, kept: SavedBuffer | None, gap: int) -> tuple[Any, ...]:
     *lanes, B, L, H = drive.shape
     sizes = (drive.itemsize, torch.get_num_threads(), 0, *(lanes or [1]), B, L, 1, H, 1)
-    return (*sizes, interval, *((0, 0) if kept is None else (kept.data_ptr(), kept.shape[-1])))
+    return (*sizes, interval, 0 if kept is None else kept.tensor.data_ptr(), gap)
 
 
 def _views(
@@ -151,17 +158,20 @@ def _strides(t: Tensor, dims: int) -> list[int]:
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, interval: float, *tensors: Tensor | None) -> Tensor:
-        y, kept = _forward(interval, *library.readable(*tensors), keep=True)
+        y, ctx.kept, ctx.gap = _forward(interval, *library.readable(*tensors), keep=True)
         ctx.interval = interval
-        library.save_for_backward(ctx, *tensors, y, kept)
+        library.save_for_backward(ctx, *tensors, y)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        rate, gate, frequency, dt, drive, h0, y, kept = library.saved_for_backward(ctx)
+        rate, gate, frequency, dt, drive, h0, y = library.saved_for_backward(ctx)
         given = (rate, gate, frequency, dt, drive, h0)
         if not library.reads_gradients(grad):
             needs = ctx.needs_input_grad
             return tuple(grad_with_graph(_in_torch, (ctx.interval, *given), needs, [grad]))
-        grad, *read = library.readable(grad, *given, y, kept)
-        return None, *_backward(grad, ctx.interval, *read, wants_dt=ctx.needs_input_grad[4])
+        grad, rate, gate, frequency, dt, drive, h0, y = library.readable(grad, *given, y)
+        return None, *_backward(
+            grad, ctx.interval, rate, gate, frequency, dt, drive, h0, y, ctx.kept, ctx.gap,
+            wants_dt=ctx.needs_input_grad[4],
+        )  # fmt: skip

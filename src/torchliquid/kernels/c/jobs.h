@@ -74,4 +74,22 @@ static int run_jobs(const tl_sizes *sizes, const void *kernel, size_t bytes, job
     return TL_OK;
 }
 
+/* Jobs that are rows of a batch of every lane, and share nothing. */
+static int share_rows(const void *kernel, const tl_sizes *sizes, size_t bytes, double work,
+                      job_function run) {
+    int64_t jobs = sizes->lanes * sizes->batch;
+    int64_t threads = sizes->threads < jobs ? sizes->threads : jobs;
+    if (threads > MOST_THREADS) threads = MOST_THREADS;
+    if (work < WORTH_THREADS) threads = 1;
+    char *scratch = aligned_bytes(bytes * (size_t)threads);
+    if (!scratch) return TL_NO_MEMORY;
+    job_share shares[MOST_THREADS];
+    for (int64_t k = 0; k < threads; k++)
+        shares[k] = (job_share){kernel, run, NULL, scratch + bytes * (size_t)k, 0, k * jobs / threads,
+                                (k + 1) * jobs / threads, 0};
+    tl_call_each(run_share, shares, sizeof *shares, (int)threads, (int)sizes->threads);
+    free_aligned(scratch);
+    return TL_OK;
+}
+
 #endif

@@ -307,19 +307,8 @@ static void resonator_backward_job(const void *kernel, int64_t job, char *base) 
 static int run_rows(const tl_resonator *p, job_function run) {
     resonator_row none;
     size_t bytes = resonator_take(p, NULL, &none);
-    int64_t jobs = p->sizes.lanes * p->sizes.batch;
-    int64_t threads = p->sizes.threads < jobs ? p->sizes.threads : jobs;
-    if (threads > MOST_THREADS) threads = MOST_THREADS;
-    if ((double)jobs * (double)p->sizes.steps * (double)p->sizes.hidden * 16 < WORTH_THREADS) threads = 1;
-    char *scratch = aligned_bytes(bytes * (size_t)threads);
-    if (!scratch) return TL_NO_MEMORY;
-    job_share shares[MOST_THREADS];
-    for (int64_t k = 0; k < threads; k++)
-        shares[k] = (job_share){p, run, NULL, scratch + bytes * (size_t)k, 0, k * jobs / threads,
-                                (k + 1) * jobs / threads, 0};
-    tl_call_each(run_share, shares, sizeof *shares, (int)threads, (int)p->sizes.threads);
-    free_aligned(scratch);
-    return TL_OK;
+    double work = (double)(p->sizes.lanes * p->sizes.batch * p->sizes.steps * p->sizes.hidden) * 16;
+    return share_rows(p, &p->sizes, bytes, work, run);
 }
 
 static int resonator_forward(const tl_resonator *p) { return run_rows(p, resonator_forward_job); }

@@ -13,7 +13,8 @@
     X(synaptic)       \
     X(arrivals)       \
     X(padding)        \
-    X(resonator)
+    X(resonator)      \
+    X(filter)
 #define TL_ONE_WAY(X) \
     X(sum)            \
     X(fit)

@@ -242,6 +242,28 @@ typedef struct {
     tl_view grad_h0; /* (3 H,) */
 } tl_resonator;
 
+/* Likelihoods of oscillators that correct themselves: B rows of K = sizes.hidden oscillators each, one
+ * lane. Items of gradients follow one another. */
+typedef struct {
+    tl_sizes sizes;
+    void *kept; /* for the backward pass: 4 K K + 6 K reals of every row and step, or NULL */
+    tl_view x; /* (L,), of samples that were observed */
+    tl_view dt; /* (L,) */
+    tl_view observed; /* (L,) reals, 1 or 0 */
+    tl_view frequency; /* (K,), like the next two */
+    tl_view decay;
+    tl_view spread;
+    tl_view noise; /* one number */
+    tl_view errors; /* (L,), written forward, read backward, like the next */
+    tl_view variances;
+    tl_view grad_errors; /* (L,), like the next */
+    tl_view grad_variances;
+    tl_view grad_frequency; /* (K,), like the next two */
+    tl_view grad_decay;
+    tl_view grad_spread;
+    tl_view grad_noise; /* one number */
+} tl_filter;
+
 /* `to` += `from`, sizes.hidden reals. */
 typedef struct {
     tl_sizes sizes;
@@ -347,6 +369,7 @@ TL_DECLARE(synaptic)
 TL_DECLARE(arrivals)
 TL_DECLARE(padding)
 TL_DECLARE(resonator)
+TL_DECLARE(filter)
 TL_EXPORT int tl_sum_forward(const tl_sum *kernel);
 TL_EXPORT int tl_fit_forward(const tl_fit *kernel);
 
