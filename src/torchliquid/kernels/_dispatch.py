@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from torchliquid import functional
+from torchliquid._checks import check_tensor
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional._arguments import (
     as_time,
     check_gated,
     check_ltc,
+    check_same_dtype_device,
     check_shapes,
     check_synaptic,
 )
@@ -433,8 +435,24 @@ def filter_likelihoods(
         decay: see `torchliquid.functional._oscillator_filter`.
         spread: see there.
         noise: ``(B,)``.
+
+    Raises:
+        TorchliquidError: shapes, dtypes or devices that do not fit.
     """
     values = (frequency, decay, spread, noise)
+    named = {"frequency": frequency, "decay": decay, "spread": spread, "noise": noise}
+    check_same_dtype_device({"x": x, "dt": dt, **named}, {})
+    check_tensor("observed", observed, "booleans like x")
+    if x.dim() != 2 or frequency.dim() != 2 or observed.dtype != torch.bool or not x.numel():
+        raise TorchliquidError(
+            f"x has shape {tuple(x.shape)}, frequency {tuple(frequency.shape)}, observed is "
+            f"{observed.dtype}: expected (B, L), (B, K) and booleans"
+        )
+    B, K = len(x), frequency.shape[1]
+    shapes: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
+        name: (value, (B,) if name == "noise" else (B, K)) for name, value in named.items()
+    }
+    check_shapes({**shapes, "dt": (dt, (B, x.shape[1])), "observed": (observed, (B, x.shape[1]))})
     if _native(0, x, dt, *values) and library.is_plain(x, dt, observed, *values):
         return native_filter.likelihoods(x, dt, observed.to(x.dtype), *values)
     run = oscillator_filter(x, dt, observed, *values)
