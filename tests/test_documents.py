@@ -1,6 +1,7 @@
 """Documents say what is so: commands, releases, order, links."""
 
 import argparse
+import importlib
 import re
 import shlex
 import subprocess
@@ -86,3 +87,9 @@ def test_commands_can_be_parsed(path):
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_the_page_of_claims_says_what_the_suites_say(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    machinery = importlib.import_module("claims_page")
+    assert machinery.PAGE.read_text() == machinery.page(), "run python tools/claims_page.py"
