@@ -170,7 +170,9 @@ CLAIMS = (
             Evidence("chaos", "LTC-8", "CTRNN-8"),
             Evidence("population", "LTC-8", "CTRNN-8"),
         ),
-        "",
+        "In a linear bank in chaos the gate is decisive, but it is the bank's only nonlinearity; "
+        "on sines it is worth nothing. In the LTC, which has another, it earns a third at "
+        "irregular times in two chaotic systems, with solved readouts, and nothing sure elsewhere.",
     ),
     Claim(
         "Time in the equation",

@@ -40,8 +40,8 @@ class Resonator(LiquidLayer):
         bidirectional: whether every layer also runs backwards, with weights of its own.
         proj_size: 0; resonators feed nothing back that could be projected.
         gate: None; ``"closed"``, a gate that starts closed, with bias -3 and weights of deviation
-            0.3; or ``"open"``, with bias 0 and deviation 1. Sums of sines need none. In chaos, and
-            where amplitudes change, an open one helps most.
+            0.3 / sqrt(I); or ``"open"``, with bias 0 and 1 / sqrt(I). Sums of sines need none; in
+            chaos either is decisive.
         slowest: the lowest frequency to start from, in radians per unit of dt; None: one turn in
             200 samples of ``dt``.
         fastest: the highest one; None: half a turn a sample of ``dt`` (Nyquist).
