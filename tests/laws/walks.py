@@ -309,6 +309,11 @@ def walks(folder: Path) -> dict[str, Walk]:
         "Resonator.forward": layer_walk(
             torchliquid.Resonator(I, H, batch_first=True), width=3 * H
         ),
+        "Resonator.step": Walk(
+            torchliquid.Resonator(I, H, batch_first=True).step,
+            {"x": draw(B, I), "state": draw(B, 3 * H), "dt": 0.3, "out": torch.empty(B, 3 * H)},
+            {"x": same, "state": same_or_none, "dt": one_time, "out": same_or_none},
+        ),
         "LTC.forward": layer_walk(ltc),
         "LTC.forward-both": layer_walk(both, D=4),
         "LTC.time_constants": layer_walk(ltc.time_constants),
@@ -432,6 +437,7 @@ NAMES = (
     *("Pack.lane", "Pack.clip_grad_norm_"),
     *("functional.ltc_step", "functional.ltc_time_constants", "functional.time_constant"),
     *("functional.ctrnn", "functional.decay_gru", "Resonator", "Resonator.forward"),
+    "Resonator.step",
     *("functional.resonator", "kernels.resonator", "kernels.filter_likelihoods"),
     *("functional.ltc", "functional.lstm", "functional.gru", "functional.synaptic"),
     *("kernels.ltc", "kernels.lstm", "kernels.gru", "kernels.synaptic"),

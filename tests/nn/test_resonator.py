@@ -249,6 +249,26 @@ def test_steps_are_the_sequence(options):
         assert_close(state, last.detach().view(state.shape))
 
 
+@pytest.mark.parametrize("options", [{}, {"gate": "open"}, {"gate": "closed", "bias": False}])
+@pytest.mark.parametrize("features", [1, 3])
+def test_a_step_by_the_kernel_is_that_of_the_sequence(options, features, monkeypatch):
+    layer = Resonator(features, 5, **options)
+    for rows in ((), (4,)):
+        x, state = torch.randn(*rows, features), torch.randn(*rows, 15)
+        fast = layer.step(x, state, 0.3)
+        assert not fast.requires_grad
+        monkeypatch.setattr(Resonator, "_try_fast_step", lambda *arguments: None)
+        assert_close(layer.step(x, state, 0.3), fast)
+        first = layer.step(x, None, 0.3)
+        monkeypatch.undo()
+        assert_close(layer.step(x, None, 0.3), first)
+        assert layer.step(x, state, 0.3, out=state) is state
+        assert torch.equal(state, fast)
+        with torch.no_grad():
+            layer.log_rate_l0 += 0.1
+        assert not torch.equal(layer.step(x, None, 0.3), first)  # it reads weights as they are
+
+
 @pytest.mark.parametrize("readout", ["train", "solve"])
 def test_lanes_train_as_their_models_do(readout):
     def make(seed):

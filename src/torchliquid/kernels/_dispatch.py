@@ -23,6 +23,7 @@ from torchliquid.functional._oscillator_filter import oscillator_filter
 from torchliquid.functional._projection import project
 from torchliquid.functional.ltc import check_solver, positive_tau
 from torchliquid.functional.resonator import (
+    Scan,
     check_resonator,
     run_over_samples,
     scan_of,
@@ -412,6 +413,34 @@ def resonator(
     else:
         states = scan_states(given, torch_recurrence.run_recurrence)
     return states, states[..., -1, :]
+
+
+def resonator_step(
+    x: Tensor, state: Tensor, weights: tuple[Tensor | None, ...], dt: float
+) -> Tensor | None:
+    """One sample of B streams, without autograd: the states after it; None where nothing native is.
+
+    Args:
+        x: ``(B, I)``.
+        state: ``(B, 3 H)``.
+        weights: of a layer: logarithms of frequency and rate, then as of `resonator`.
+        dt: a valid time.
+    """
+    log_frequency, log_rate, weight_ih, weight_gate, bias_gate = weights
+    if not (_native(0, x, state, *weights) and library.is_plain(x, state, *weights)):
+        return None
+    if log_frequency is None or log_rate is None:
+        return None
+    sample = x.unsqueeze(1)
+    if weight_ih is None:
+        drive = sample.expand(-1, -1, len(log_rate))
+    else:
+        drive = torch.nn.functional.linear(sample, weight_ih)
+    gate = None
+    if weight_gate is not None:
+        gate = torch.nn.functional.linear(sample, weight_gate, bias_gate)
+    given = Scan(log_rate.exp(), gate, log_frequency.exp(), dt, drive, state)
+    return native_resonator.scan(given).squeeze(1)
 
 
 def filter_likelihoods(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -202,6 +203,34 @@ class Resonator(LiquidLayer):
             weights.get("bias_gate_l0"),
             dt,
         )
+
+    def _try_fast_step(
+        self, x: Tensor, state: Tensor | None, dt: Any, out: Tensor | None
+    ) -> Tensor | None:
+        """`step` by the kernel; None where an argument is not quite what it takes."""
+        own = self._parameters
+        if not self._is_plain or any(name not in own for name in self.weight_names):
+            return None
+        for t in (x, state, out):
+            dense = isinstance(t, Tensor) and t.is_cpu and t.layout == torch.strided
+            if t is not None and (not dense or t.is_nested or t.dtype != x.dtype):
+                return None
+        if type(dt) is not float or not 1e-30 < dt < 1e30 or x.dim() not in (1, 2):
+            return None
+        shape = (*x.shape[:-1], self.state_size)
+        if x.shape[-1] != self.input_size or not x.numel():
+            return None
+        if any(t is not None and t.shape != shape for t in (state, out)):
+            return None
+        with torch.no_grad():
+            before = x.new_zeros(shape) if state is None else state
+            weights = tuple(map(own.get, self.weight_names))
+            rows = (x, before) if x.dim() == 2 else (x.unsqueeze(0), before.unsqueeze(0))
+            after = kernels.resonator_step(*rows, weights, dt)
+            if after is None:
+                return None
+            after = after.view(shape)
+            return after if out is None else out.copy_(after)
 
     def emit(self, weights: Mapping[str, Tensor], states: Tensor) -> Tensor:
         """See `LiquidLayer.emit`: without the drive before."""
