@@ -129,6 +129,8 @@ def test_what_is_missing_or_meant_for_c_is_said(tmp_path, monkeypatch, capsys):
     assert "C identifier" in capsys.readouterr().err
     with pytest.raises(TorchliquidError, match="no layer of the model takes a time"):
         to_onnx(made("lstm"), tmp_path / "o", variable_dt=True)
+    with pytest.raises(TorchliquidError, match="a Resonator with a dt for each sample cannot be"):
+        to_onnx(made("resonator"), tmp_path / "o", variable_dt=True)
     with pytest.raises(TorchliquidError, match="no closed step"):
         to_onnx(SequenceModel(LTC(1, 2, solver="rk4"), 1), tmp_path / "o")
     with pytest.raises(TorchliquidError, match="at most 100"):

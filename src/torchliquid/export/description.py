@@ -70,12 +70,18 @@ class Description:
 
 
 def check_times(description: Description, *, variable_dt: bool) -> None:
-    """That a time with each sample means something to the model."""
+    """That the model takes a time with each sample, and its export too."""
     if variable_dt and not description.takes_dt:
         raise TorchliquidError(
             "variable_dt is True, but no layer of the model takes a time between samples: leave it "
             "out, or export an LTC"
         )
+    for layer in description.layers:
+        if variable_dt and layer.cell.is_linear:
+            raise TorchliquidError(
+                f"a {layer.cell.name} with a dt for each sample cannot be exported yet: leave "
+                "variable_dt out"
+            )
 
 
 def describe(model: SequenceModel | Recurrent, dt: float | None = None) -> Description:

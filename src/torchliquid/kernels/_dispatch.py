@@ -399,7 +399,7 @@ def resonator(
     bias_gate: Tensor | None = None,
     dt: float | Tensor = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """See `torchliquid.functional.resonator`; its coefficients are operations of torch."""
+    """See `torchliquid.functional.resonator`."""
     weights = (frequency, rate, weight_ih, weight_gate, bias_gate)
     check_resonator(x, h0, *weights, dt)
     dt = as_time(dt, x.dtype)
@@ -431,6 +431,7 @@ def resonator_step(
         return None
     if log_frequency is None or log_rate is None:
         return None
+    # what `scan_of` does, in fewer operations: with it a step takes a tenth longer
     sample = x.unsqueeze(1)
     if weight_ih is None:
         drive = sample.expand(-1, -1, len(log_rate))

@@ -331,6 +331,12 @@ class LiquidLayer(Watched, nn.Module, ABC):
             )
         return {n: w for n in names if (w := getattr(self, n)) is not None}
 
+    def _by_layer(self, name: str) -> Tensor:
+        """One weight of every layer and direction, ``(D, H)``, or ``(H,)`` of a single one."""
+        held = self.weights()
+        values = [held[name_at(name, suffix)] for suffix in self.stack(False).suffixes()]
+        return values[0] if len(values) == 1 else torch.stack(values)
+
     def interface(self) -> Interface:
         """What calls must look like."""
         return Interface(

@@ -14,7 +14,6 @@ from torchliquid.errors import LongStepWarning, TorchliquidError
 from torchliquid.functional.ltc import RK4_LIMIT, positive_tau
 from torchliquid.messages import short_repr
 from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, Variant, register
-from torchliquid.nn._stack import name_at
 from torchliquid.nn.layer import LiquidLayer
 
 _STABLE = {"euler": 2.0, "rk4": RK4_LIMIT}
@@ -154,10 +153,7 @@ class LTC(LiquidLayer):
     @property
     def tau(self) -> Tensor:
         """Leak time constants in the unit of dt, ``(H,)``, or ``(D, H)``."""
-        held = self.weights()
-        raw = [held[name_at("raw_tau_l0", suffix)] for suffix in self.stack(False).suffixes()]
-        taus = positive_tau(torch.stack(raw))
-        return taus.squeeze(0) if len(taus) == 1 else taus
+        return positive_tau(self._by_layer("raw_tau_l0"))
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor

@@ -13,7 +13,6 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.functional.resonator import resonator_decay
 from torchliquid.messages import short_repr
 from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, Variant, register
-from torchliquid.nn._stack import name_at
 from torchliquid.nn.layer import LiquidLayer
 
 GATES = {"closed": (-3.0, 0.3), "open": (0.0, 1.0)}
@@ -183,11 +182,6 @@ class Resonator(LiquidLayer):
     def frequency(self) -> Tensor:
         """Frequencies in radians per unit of dt, ``(H,)``, or ``(D, H)``."""
         return self._by_layer("log_frequency_l0").exp()
-
-    def _by_layer(self, name: str) -> Tensor:
-        held = self.weights()
-        values = [held[name_at(name, suffix)] for suffix in self.stack(False).suffixes()]
-        return values[0] if len(values) == 1 else torch.stack(values)
 
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor

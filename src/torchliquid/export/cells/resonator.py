@@ -80,7 +80,7 @@ class ResonatorExport(CellExport):
         most = LINEAR_REACH * require(layer.tau) * np.abs(layer.w_in[0]).sum(axis=1)
         return -np.tile(most, 2), np.tile(most, 2)
 
-    def coefficients(self, layer: Layer, h: float) -> "tuple[Complex, Complex, Complex]":
+    def coefficients(self, layer: Layer, h: float) -> tuple[Complex, Complex, Complex]:
         """Return a, b and c of a step, complex, as the equation itself gives them."""
         H = layer.hidden
         given = torch.from_numpy(require(layer.target)), torch.from_numpy(1 / require(layer.tau))
@@ -95,6 +95,15 @@ class ResonatorExport(CellExport):
             found.append(values[:H] + 1j * values[H : 2 * H])
         return found[0], found[1], found[2]
 
+    def _parts(self, layer: Layer, h: float) -> dict[str, Numbers]:
+        """Name the real and imaginary parts of the coefficients, as exports hold them."""
+        named = zip(("turn", "past", "now"), self.coefficients(layer, h), strict=True)
+        return {
+            f"{name}_{part}": getattr(values, part)
+            for name, values in named
+            for part in ("real", "imag")
+        }
+
     def sample(self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float) -> Pair:
         """See `CellExport.sample`."""
         H = layer.hidden
@@ -105,16 +114,8 @@ class ResonatorExport(CellExport):
     def fold(self, layer: Layer, h: float | None, gate_table: bool) -> Folded:
         """See `CellExport.fold`."""
         if h is None:
-            raise TorchliquidError(
-                "a Resonator with a dt for each sample cannot be exported yet: leave variable_dt "
-                "out"
-            )
-        parts = zip(("turn", "past", "now"), self.coefficients(layer, h), strict=True)
-        arrays = [
-            Array(f"{name}_{part}", getattr(values, part), "neuron")
-            for name, values in parts
-            for part in ("real", "imag")
-        ]
+            raise ValueError("refused before by `check_times`")
+        arrays = [Array(name, values, "neuron") for name, values in self._parts(layer, h).items()]
         return self.name, arrays, 0.0
 
     def helpers(self, form: str, step: float | None) -> set[str]:
@@ -124,7 +125,6 @@ class ResonatorExport(CellExport):
     def float_update(self, layer: FloatLayer, t: Names, again: str) -> str:
         """See `CellExport.float_update`: of a linear cell t is the drive."""
         (z, before), at, H = layer.states, layer.at, layer.of.hidden
-
         turn = f"AT({at('turn_real')})", f"AT({at('turn_imag')})"
         driven = {
             kind: f"(AT({at(f'past_{kind}')}) * {before}[j] + AT({at(f'now_{kind}')}) * {t[0]})"
@@ -153,19 +153,15 @@ class ResonatorExport(CellExport):
     def onnx(self, layer: OnnxLayer, states: Names) -> Names:
         """See `CellExport.onnx`."""
         graph, (z, before) = layer.graph, states
-        parts = {}
-        for name, values in zip(
-            ("turn", "past", "now"), self.coefficients(layer.of, layer.fixed), strict=True
-        ):
-            for part in ("real", "imag"):
-                parts[name, part] = layer.constant(f"{name}_{part}", getattr(values, part))
+        parts = self._parts(layer.of, layer.fixed)
+        at = {name: layer.constant(name, values) for name, values in parts.items()}
         real, imag = graph.split(z, 2)
 
         def driven(part: str) -> str:
-            past = graph("Mul", before, parts["past", part])
-            return graph("Add", past, graph("Mul", layer.drive, parts["now", part]))
+            past = graph("Mul", before, at[f"past_{part}"])
+            return graph("Add", past, graph("Mul", layer.drive, at[f"now_{part}"]))
 
-        turn = parts["turn", "real"], parts["turn", "imag"]
+        turn = at["turn_real"], at["turn_imag"]
         new_real = graph("Sub", graph("Mul", real, turn[0]), graph("Mul", imag, turn[1]))
         new_imag = graph("Add", graph("Mul", imag, turn[0]), graph("Mul", real, turn[1]))
         ends = graph("Add", new_real, driven("real")), graph("Add", new_imag, driven("imag"))

@@ -68,8 +68,6 @@ def _layer(
         h = dt or graph.number(fixed / layer.unfolds)
         if dt and layer.unfolds > 1:
             h = graph("Div", dt, graph.number(layer.unfolds))
-    if dt is not None and layer.cell.is_linear:
-        layer.cell.fold(layer, None, False)  # says that it takes no dt
     nodes, after = OnnxLayer(layer, graph, name, drive, h, fixed / layer.unfolds), states
     for _ in range(layer.unfolds):
         after = layer.cell.onnx(nodes, after)

@@ -11,7 +11,7 @@ from torchliquid.kernels._buffers import SavedBuffer
 from torchliquid.kernels._sequence import grad_with_graph
 from torchliquid.kernels._torch.recurrence import run_recurrence
 
-_HEAD, _INPUTS, _GRADIENTS = f"{library.SIZES}dqq", 7, 7
+_HEAD, _VIEWS = f"{library.SIZES}dqq", 14
 _PARTS = 11
 
 
@@ -58,10 +58,7 @@ def _forward(
         gap = steps * H + 2 * library.loaded().width[y.itemsize]
         kept = SavedBuffer(drive, count * _PARTS * gap)
     views = _views(rate, gate, frequency, dt, drive, h0, y)
-    packed = library.arguments(
-        _HEAD, _numbers(interval, drive, kept, gap), views, _INPUTS + _GRADIENTS
-    )
-    library.loaded().call("resonator_forward", packed)
+    _call("resonator_forward", interval, drive, kept, gap, views)
     return y, kept, gap
 
 
@@ -95,10 +92,7 @@ def _backward(
         _sequence(grad_drive),
         _state(grad_h0),
     ]
-    packed = library.arguments(
-        _HEAD, _numbers(interval, drive, kept, gap), views, _INPUTS + _GRADIENTS
-    )
-    library.loaded().call("resonator_backward", packed)
+    _call("resonator_backward", interval, drive, kept, gap, views)
     return [
         grad_rate.sum(-2),
         grad_gate,
@@ -109,10 +103,18 @@ def _backward(
     ]
 
 
-def _numbers(interval: float, drive: Tensor, kept: SavedBuffer | None, gap: int) -> tuple[Any, ...]:
+def _call(
+    name: str,
+    interval: float,
+    drive: Tensor,
+    kept: SavedBuffer | None,
+    gap: int,
+    views: list[library.View],
+) -> None:
     *lanes, B, L, H = drive.shape
     sizes = (drive.itemsize, torch.get_num_threads(), 0, *(lanes or [1]), B, L, 1, H, 1)
-    return (*sizes, interval, 0 if kept is None else kept.tensor.data_ptr(), gap)
+    numbers = (*sizes, interval, 0 if kept is None else kept.tensor.data_ptr(), gap)
+    library.loaded().call(name, library.arguments(_HEAD, numbers, views, _VIEWS))
 
 
 def _views(

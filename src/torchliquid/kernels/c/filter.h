@@ -19,8 +19,7 @@
 typedef struct {
     const tl_filter *p;
     int64_t row, K, stride;
-    real *kept; /* of every step: C and R after it, real and imaginary, z, g and a */
-    real *now; /* the same of a step at work, and its adjoints */
+    real *now; /* of a step at work: C and R after it, real and imaginary, z, g and a; its adjoints */
 } filter_row;
 
 /* Where the parts of a step lie: matrices K x K, vectors K. */
@@ -36,8 +35,6 @@ INLINE filter_parts parts_at(real *at, int64_t K) {
                           v + K,    v + 2 * K, v + 3 * K,  v + 4 * K,  v + 5 * K};
 }
 
-INLINE int64_t filter_stride(int64_t K) { return 4 * K * K + 6 * K; }
-
 INLINE const real *filter_at(const tl_view *v, int64_t row, int64_t t) {
     return (const real *)v->data + row * v->batch + t * v->row;
 }
@@ -46,7 +43,7 @@ static size_t filter_take(const tl_filter *p, char *base, filter_row *r) {
     int64_t K = p->sizes.hidden;
     r->p = p;
     r->K = K;
-    r->stride = filter_stride(K);
+    r->stride = 4 * K * K + 6 * K;
     r->now = (real *)base;
     return (size_t)(3 * r->stride + 4 * K) * sizeof(real) / 64 * 64 + 64;
 }

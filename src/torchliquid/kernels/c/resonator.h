@@ -135,7 +135,7 @@ static void fill_turns(int64_t n, int gated, const real *rates, const real *freq
 typedef struct {
     const tl_resonator *p;
     int64_t lane, batch, H, alike; /* alike: all steps multiply by the same */
-    real *flat; /* 3 (CHUNK + H + WIDTH) */
+    real *flat; /* 3 chunk_room(H): rates, frequencies and times of a chunk */
     real *turns; /* of the whole row where they are kept, else of a chunk */
     int64_t gap;
     real *state; /* 3 H, and what a way needs besides, 9 H */
@@ -151,8 +151,11 @@ INLINE real time_at(const resonator_row *r, int64_t t) {
 
 INLINE int64_t chunk_of(int64_t H) { return H < CHUNK ? CHUNK / H : 1; }
 
+/* Reals of one value of every step and neuron of a chunk, padded to whole registers. */
+INLINE int64_t chunk_room(int64_t H) { return chunk_of(H) * H + 2 * WIDTH; }
+
 static size_t resonator_take(const tl_resonator *p, char *base, resonator_row *r) {
-    int64_t H = p->sizes.hidden, most = chunk_of(H) * H + 2 * WIDTH;
+    int64_t H = p->sizes.hidden, most = chunk_room(H);
     real *at = (real *)base;
     r->p = p;
     r->H = H;
@@ -181,7 +184,7 @@ static void row_begins(const tl_resonator *p, int64_t job, char *base, resonator
 
 /* Fill the turns of `steps` steps from `from` on at `to`. */
 static void turns_of(const resonator_row *r, int64_t from, int64_t steps, real *to) {
-    int64_t H = r->H, n = steps * H, most = chunk_of(H) * H + 2 * WIDTH;
+    int64_t H = r->H, n = steps * H, most = chunk_room(H);
     const tl_view *g = &r->p->gate;
     real *rates = r->flat, *frequencies = rates + most, *times = frequencies + most;
     real *gates = to + GATE * r->gap;
