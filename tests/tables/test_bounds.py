@@ -41,7 +41,7 @@ def test_a_sheet_whose_end_is_only_formatted_is_read(tmp_path):
         book.active.append(row)
     book.active["A5000"].number_format = "0.00"
     book.save(tmp_path / "t.xlsx")
-    assert [list(cells) for _, cells in read_columns(tmp_path / "t.xlsx")] == [[1, 3], [2, 4]]
+    assert [list(column.cells) for column in read_columns(tmp_path / "t.xlsx")] == [[1, 3], [2, 4]]
 
 
 @pytest.mark.parametrize("kind", ["says so", "lies"])

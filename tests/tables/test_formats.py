@@ -116,6 +116,11 @@ def test_dates_in_excel(tmp_path):
         (["-3°C", "2°C", "?"], [-3, 2, NAN], "the sign '°C'"),
         (["1 000", "2 500.5", "7"], [1000, 2500.5, 7], "thousands are in groups, as in '2 500.5'"),
         (['"1,000.5"', "7", '"2,000,000"'], [1000.5, 7, 2e6], "thousands are in groups"),
+        (["1'000", "2\u2019500.5", "7"], [1000, 2500.5, 7], "thousands are in groups"),
+        (["1\u00a0000", "\u22122\u202f500.5", "7"], [1000, -2500.5, 7], "thousands are in groups"),
+        (["20-", "1.5-", "3 -"], [-20, -1.5, -3], "'20-' is read as a negative number"),
+        (["(20)", "( 1.5 )", "(3)"], [-20, -1.5, -3], "'(20)' is read as a negative number"),
+        (["5:32", "0:30", "1:00:00"], [332, 30, 3600], "'5:32' is read as a duration, in seconds"),
     ],
 )
 def test_cells_by_a_rule_that_is_said(write, cells, wanted, note):
@@ -132,7 +137,11 @@ def test_cells_by_a_rule_that_is_said(write, cells, wanted, note):
         (["$1", "€2", "$3"], "'$1'"),
         (["room 1", "room 2", "room 3"], "'room 1'"),
         (["1.2.3", "1.2.4", "1.2.5"], "'1.2.3'"),
-        (["12:30", "12:31", "12:32"], "'12:30'"),
+        (["12:30", "12:61", "12:32"], "'12:30'"),
+        (["(1)", "2", "(3)"], "'(1)'"),  # a sign, or a mark of doubt
+        (["1-", "2", "3-"], "'1-'"),
+        (["1.5K", "1.2M", "3K"], "'1.5K'"),
+        (["1'00", "2'500", "7"], '"1\'00"'),
         (['"1,000"', '"2,000"', "7"], "'1,000'"),  # thousands or decimals
         (["1 00", "2 500", "7"], "'1 00'"),
         (["yes", "maybe", "no"], "'yes'"),
@@ -151,7 +160,7 @@ def test_a_feature_of_few_words_is_a_column_for_each(write):
     series = read_table(write(f"t,y,wind\n{lines}\n"), "y", ["wind"])
     assert series.columns == ("y", "wind=N", "wind=NE", "wind=S")
     for k, word in enumerate(("N", "NE", "S"), start=1):
-        wanted = [NAN if wind == "" else float(wind == word) for wind in winds]
+        wanted = [float(wind == word) for wind in winds]  # an empty cell is none of the words
         np.testing.assert_array_equal(column(series, k), wanted)
     assert "counts as 3 columns" in series.notes[0]
     with pytest.raises(TorchliquidError, match="target 'wind' holds 'N'"):
@@ -183,7 +192,7 @@ LONG = "t,y\n" + "".join(f"{k},{k % 7}\n" for k in range(60))
         (LONG.encode("utf-16-le"), "give `encoding=utf-16-le`"),
         (
             "Station;Foo\nHeight;3\nt;y;z\n1;2;3\n",
-            "the first lines are no table, give `skip_rows`",
+            "the first lines are no table, give `skip_rows=2`",
         ),
         (bytes(range(256)) * 20, "is not text in UTF-8"),
     ],

@@ -381,7 +381,7 @@ def test_npz_under_a_false_name(write):
     [
         (pd.date_range("2020", periods=2), "2020-01-01 00:00:00 in data row 1"),
         ([[1, 2], [3]], "in data row 1"),
-        (["1", ""], "'' in data row 2"),
+        (["1", "x"], "'x' in data row 2"),
     ],
 )
 def test_parquet_columns_that_are_no_numbers(tmp_path, column, said):
@@ -495,9 +495,21 @@ def test_encodings(write):
     )
 
 
-@pytest.mark.parametrize("line", ["1,10", "0.5,3", "-1,1e5"])
+@pytest.mark.parametrize(
+    "line", ["1,10", "0.5,3", "-1,1e5", "1/13/1998,0.8", "2020-01-01 10:00,?", "12:30,NA", "nan,3"]
+)
 def test_a_first_line_of_numbers_is_no_header(write, line):
-    assert "numbers in its first line" in error_of(write(f"{line}\n2,11\n3,12\n"), "1")
+    assert "no word in its first line" in error_of(write(f"{line}\n2,11\n3,12\n"), "1")
+
+
+def test_a_table_without_a_header(write):
+    path = write("1/13/1998,0.8,1.8\n1/14/1998,2.8,3.2\n1/15/1998,2.9,?\n")
+    series = read_table(path, "2", ["3"], "1", dialect=CsvDialect(no_header=True))
+    np.testing.assert_array_equal(series.values, [[0.8, 1.8], [2.8, 3.2], [2.9, NAN]])
+    assert series.columns == ("2", "3")
+    assert np.diff(series.times).tolist() == [86400, 86400]
+    mixed = write("IBM,2020-01-01,1.5\nIBM,2020-01-02,1.6\n", "named.csv")
+    assert "Names of columns look like values" in read_table(mixed, "1.5").notes[0]
 
 
 def test_columns_counted_by_pandas_are_a_header(write):

@@ -43,13 +43,21 @@ class SeveralSeries(Split):
         "how several series are split: each in time, or by whole series (%(default)s)",
         choices=("time", "series"),
     )
+    scale: str = option(
+        "auto",
+        "what several series are scaled by: each by its own rows, or by those of all (auto: by its "
+        "own where sizes differ ten times)",
+        choices=("auto", "series", "all"),
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
     """How a table file is read; see `torchliquid.tables.read_table`."""
 
-    target: str = option(REQUIRED, "column to predict", metavar="COLUMN")
+    target: str = option(
+        REQUIRED, "column to predict: its name, a pattern, or its number", metavar="COLUMN"
+    )
     features: tuple[str, ...] = option(
         (),
         "further columns to see: names, patterns such as 'temp*', or all; may be repeated",
@@ -64,8 +72,20 @@ class Reading:
     time_zone: str | None = option(
         None, "time zone of times without one, such as Europe/Berlin (UTC)", metavar="NAME"
     )
+    time_unit: str | None = option(
+        None,
+        "unit of times that are numbers since 1970: s, ms, us, ns, min, h or D; or excel",
+        metavar="UNIT",
+    )
+    clock_change: str = option(
+        "ask",
+        "an hour that clocks show twice, and the table once: first, last or drop (%(default)s)",
+        metavar="WHICH",
+    )
     every: str | None = option(
-        None, "resample to the mean of each interval, such as 1h", metavar="WIDTH"
+        None,
+        "resample to the mean of each interval: 1h, 1D, W-MON (weeks), MS (months)",
+        metavar="WIDTH",
     )
     calendar: tuple[str, ...] = option(
         (), "calendar features of the time that is predicted: hour,weekday,month", metavar="KINDS"
@@ -98,6 +118,8 @@ class Reading:
     comment: str | None = option(None, "mark from which a line is ignored", metavar="MARK")
     skip_rows: int = option(0, "lines to skip above the header", metavar="N")
     skip_footer: int = option(0, "lines to skip below the table", metavar="N")
+    no_header: bool = option(False, "the first line is a row: columns are called 1, 2, 3 ...")
+    sheet: str | None = option(None, "sheet of a workbook: its name or number", metavar="NAME")
     encoding: str | None = option(None, "encoding of the text (UTF-8, or UTF-16 with its mark)")
 
 

@@ -1,6 +1,7 @@
 """People's tables, read: numbers, times and notes, knowing nothing of models."""
 
 from torchliquid.tables._rows import Rows, missing_notes, sentinel_notes, still_note
+from torchliquid.tables._scaling import check_scale, copies_notes, wild_notes
 from torchliquid.tables.dialect import CsvDialect
 from torchliquid.tables.inputs import read_inputs
 from torchliquid.tables.reader import Series, read_table
@@ -11,6 +12,8 @@ __all__ = [
     "Recipe",
     "Rows",
     "Series",
+    "check_scale",
+    "copies_notes",
     "learn",
     "missing_notes",
     "open_rows",
@@ -18,4 +21,5 @@ __all__ = [
     "read_table",
     "sentinel_notes",
     "still_note",
+    "wild_notes",
 ]

@@ -2,6 +2,8 @@
 
 from torchliquid.errors import TorchliquidError
 
+LARGEST_FILE = 2**31
+"""Bytes that a table may have, unpacked: more does not fit beside what is made of it."""
 WIDEST = 100_000
 """Columns of a table."""
 LARGEST_TABLE = 10**8

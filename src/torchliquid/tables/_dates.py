@@ -4,80 +4,127 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
+from torchliquid.tables._columns import Notify
+from torchliquid.tables._zones import Stamps, in_utc, to_local
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Stamps = NDArray[np.datetime64]
 _COMPACT = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _CLOCKS = (
     "", "%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p",
     "%I %p", "%H.%M.%S", "%H.%M",
 )  # fmt: skip
 _SLASHED = re.compile(r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4})(?:[ T,]+(.*))?")
-_YEAR_FIRST = re.compile(r"(\d{4})([/.\-])(\d{1,2})\2(\d{1,2})(?:[ T,]+(.*))?")
+_YEAR_FIRST = re.compile(r"(\d{4})([/.\- ])(\d{1,2})\2(\d{1,2})(?:[ T,]+(.*))?")
+_DAY_AND_HOUR = re.compile(r"\d{8}[ T](\d{1,2}|\d{4}|\d{1,2}:\d{2}(?::\d{2})?)")
 _QUARTER = r"(\d{4})[ \-]?[Qq]([1-4])"
+_QUARTER_FIRST = r"[Qq]([1-4])[ \-/]?(\d{4})"
+_WEEK = r"(\d{4})-?W(\d{2})"
+_BLANK_DAY = r"\d{4} \d{1,2} \d{1,2}"
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _OFFSET = r"(?:Z|[+-]\d{2}:?\d{2})$"
+_INTERVALS = (r"^(.*\d{4}.*?) [-\u2013] (.*\d{4}.*)$", r"^(\d{4}-[^/]*)/(\d{4}-[^/]*)$")
+_DAY = r"(?:\d{8}|\d{4}[/.\-]\d{1,2}[/.\-]\d{1,2}|\d{1,2}[/.\-]\d{1,2}[/.\-]\d{4})"
+_END_OF_DAY = re.compile(rf"({_DAY}[ T])24((?::?00){{0,2}}(?:\.0+)?(?:Z|[+-]\d{{2}}:?\d{{2}})?)")
+_GUESSES = (
+    "%m/%d/%y %H:%M", "%d/%m/%y %H:%M", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d.%m.%y %H:%M",
+    "%d-%b-%y", "%d-%b-%y %H:%M", "%b-%y", "%d %b %y", "%Y%m%d:%H%M", "%Y%m%d-%H%M%S",
+    "%Y%m%d_%H%M%S", "%d/%b/%Y:%H:%M:%S %z", "%a %b %d %H:%M:%S {zone} %Y",
+    "%Y-%m-%d %H:%M:%S {zone}", "%Y-%m-%d %H:%M {zone}", "%Y-%m-%d {zone}",
+    "%m/%d/%Y %H:%M {zone}", "%d.%m.%Y %H:%M {zone}",
+)  # fmt: skip
+_ZONE_NAME = re.compile(r"\b(?!AM\b|PM\b)[A-Z]{3,5}\b")
 
 
-def as_dates(cells: pd.Series, zone: str | None = None) -> Stamps:
+def as_dates(
+    cells: pd.Series,
+    zone: str | None = None,
+    clock_change: str = "ask",
+    notify: Notify = lambda text: None,
+) -> Stamps:
     """Moments in UTC, NaT where a cell is none.
 
-    Forms: dates of pandas and Parquet; integers such as 20201231; ISO 8601; quarters
-    (``1970Q1``); months by name (``Jan 1 2000``, ``1991 Jul``); ``2020/1/31``; ``31/1/2020`` and
-    ``1/31/2020``, where some day of the column is above 12; each with a time of day, also by AM and
-    PM.
+    Forms: dates of pandas and Parquet; integers such as 20201231, also with an hour behind; ISO
+    8601; quarters (``1970Q1``, ``Q1 1970``) and weeks (``2019-W02``) by their first day; months by
+    name (``Jan 1 2000``, ``1991 Jul``); ``2020/1/31``; ``31/1/2020`` and ``1/31/2020``, where some
+    day of the column is above 12; each with a time of day, also by AM and PM. 24:00 is the midnight
+    after, a date alone among dates with a time of day is the midnight before, and an interval
+    (``2020-01-06/2020-01-12``) counts by its beginning: those are said.
 
     Args:
         cells: of one column.
         zone: where clocks show the times of cells without a zone of their own; None: UTC.
+        clock_change: see `torchliquid.tables._zones.in_utc`.
+        notify: gets what was said.
 
     Raises:
-        TorchliquidError: day and month may change places; the zone is unknown, or its clocks never
-            showed such a time.
+        TorchliquidError: day and month may change places; the zone is unknown, or its clocks
+            showed a time never, or twice.
     """
     import pandas as pd
 
-    none = np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
-    if pd.api.types.is_integer_dtype(cells.dtype):
-        compact = _compact(cells)
-        return none if compact is None else _in_utc(pd.Series(compact), zone)
     if pd.api.types.is_float_dtype(cells.dtype):
-        return none
+        return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
-        return _in_utc(cells, zone)
+        return in_utc(cells, zone, clock_change)
     texts = cells.astype(str).str.strip()
-    named = texts.str.fullmatch(r".* (UTC|GMT)").all()
-    if named:
+    if texts.str.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?").all():
+        compact = _compact(texts)
+        if compact is None:
+            return np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[s]")
+        return in_utc(pd.Series(compact), zone, clock_change)
+    texts, late = _plain(texts, notify)
+    if texts.str.fullmatch(r".* (UTC|GMT)").all():
         texts, zone = texts.str.slice(stop=-4), None
     if zone is None or texts.str.contains(_OFFSET, regex=True).any():
-        return _in_utc(_parsed(texts, utc=True), None)
-    return _in_utc(_parsed(texts, utc=False), zone)
+        return in_utc(_parsed(texts, utc=True) + late, None)
+    return in_utc(_parsed(texts, utc=False) + late, zone, clock_change)
 
 
-def _in_utc(stamps: pd.Series, zone: str | None) -> Stamps:
+def beginnings(texts: pd.Series, notify: Notify) -> pd.Series:
+    """Intervals, as ``2020-01-06/2020-01-12``, by their beginnings; other words as they are."""
+    for pattern in _INTERVALS:
+        if not len(texts) or not re.match(pattern, texts.iloc[0]):
+            continue
+        halves = texts.str.extract(pattern)
+        if (halves[0].str.len() == halves[1].str.len()).all():
+            notify(f"Times are intervals ({texts.iloc[0]!r}): each counts by its beginning.")
+            return halves[0]
+    return texts
+
+
+def _plain(texts: pd.Series, notify: Notify) -> tuple[pd.Series, pd.Series]:
+    """The words as dates with a time of day that clocks show, and what is to be added to each."""
     import pandas as pd
 
-    if stamps.dt.tz is not None:
-        return np.asarray(stamps.dt.tz_convert("UTC").dt.tz_localize(None))
-    if zone is None:
-        return np.asarray(stamps)
-    try:
-        local = pd.DatetimeIndex(stamps).tz_localize(zone, ambiguous="infer")
-    except (ValueError, KeyError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise TorchliquidError(
-            f"times cannot be read by the clocks of {zone!r} ({reason}): give `time_zone` a name "
-            "such as Europe/Berlin, or times with their offset"
-        ) from error
-    return np.asarray(local.tz_convert("UTC").tz_localize(None))
+    texts = beginnings(texts, notify)
+    late = texts.str.contains(r"[ T]24", regex=True).astype(bool)
+    if late.any():
+        late = texts.str.fullmatch(_END_OF_DAY.pattern).astype(bool)
+    if late.any():
+        notify(f"Times such as {texts[late].iloc[0]!r} are the midnight at the end of that day.")
+        texts = texts.str.replace(f"^{_END_OF_DAY.pattern}$", r"\g<1>00\g<2>", regex=True)
+    alone = texts.str.fullmatch(_DAY).astype(bool)
+    if alone.any() and not alone.all() and not texts[alone].str.fullmatch(r"\d{8}").any():
+        reference = texts[~alone].iloc[0]
+        behind = re.fullmatch(rf"{_DAY}([ T,]+.*)", reference)
+        if behind:
+            notify(
+                f"Dates without a time of day ({texts[alone].iloc[0]!r}, {int(alone.sum())} rows) "
+                "are midnights, as spreadsheets write them."
+            )
+            clock = re.sub(r"\d", "0", re.sub(r"\d{1,2}(.*[AP]M)", r"12\1", behind[1]))
+            clock = clock.replace("PM", "AM").replace("00:", "12:", 1) if "M" in clock else clock
+            texts = texts.where(~alone, texts + clock)
+    return texts, pd.to_timedelta(late.astype(int), unit="D")
 
 
 def _parsed(texts: pd.Series, *, utc: bool) -> pd.Series:
@@ -85,22 +132,34 @@ def _parsed(texts: pd.Series, *, utc: bool) -> pd.Series:
     import pandas as pd
 
     first = texts.iloc[0] if len(texts) else ""
+    day_and_hour = _DAY_AND_HOUR.fullmatch(first)  # pandas would take the hour for minutes
+    if day_and_hour:
+        between = first[8]
+        return _by_clock(texts, f"%Y%m%d{between}", day_and_hour[1], utc=utc)
     if not pd.isna(pd.to_datetime(first, format="ISO8601", errors="coerce")):
         return pd.to_datetime(texts, format="ISO8601", utc=utc, errors="coerce")
-    if re.fullmatch(_QUARTER, first):
-        quarter = texts.str.extract(f"^{_QUARTER}$")
-        months = 3 * pd.to_numeric(quarter[1], errors="coerce") - 2
-        dates = quarter[0] + "-" + months.map(lambda m: "" if np.isnan(m) else f"{int(m):02d}")
-        return pd.to_datetime(dates, format="%Y-%m", utc=utc, errors="coerce")
+    for quarters, year, quarter in ((_QUARTER, 0, 1), (_QUARTER_FIRST, 1, 0)):
+        if re.fullmatch(quarters, first):
+            parts = texts.str.extract(f"^{quarters}$")
+            months = 3 * pd.to_numeric(parts[quarter], errors="coerce") - 2
+            words = months.map(lambda m: "" if np.isnan(m) else f"{int(m):02d}")
+            dates = parts[year] + "-" + words
+            return pd.to_datetime(dates, format="%Y-%m", utc=utc, errors="coerce")
+    if re.fullmatch(_WEEK, first):
+        parts = texts.str.extract(f"^{_WEEK}$")
+        days = parts[0] + parts[1] + "1"  # its Monday
+        return pd.to_datetime(days, format="%G%V%u", utc=utc, errors="coerce")
     for pattern, order in ((_YEAR_FIRST, ("%Y", "%m", "%d")), (_SLASHED, None)):
         match = pattern.fullmatch(first)
         if match:
             mark, clock = match[2], match[5] or ""
-            parts = order or _day_and_month(texts)
+            parts_of_day = order or _day_and_month(texts, clock)
             # from the back: what stands between date and clock is one blank or T
             between = first[len(first) - len(clock) - 1] if clock else ""
-            return _by_clock(texts, mark.join(parts) + between, clock, utc=utc)
+            return _by_clock(texts, mark.join(parts_of_day) + between, clock, utc=utc)
     if re.search(_MONTHS, first, re.IGNORECASE) and re.search(r"\d{4}", first):
+        if _ZONE_NAME.search(first):  # pandas would take the clocks of a zone for those of UTC
+            return pd.Series(pd.NaT, index=texts.index, dtype="datetime64[s]")
         return pd.to_datetime(texts, format="mixed", utc=utc, errors="coerce")
     return pd.to_datetime(texts, format="ISO8601", utc=utc, errors="coerce")
 
@@ -109,14 +168,26 @@ def _by_clock(texts: pd.Series, day: str, clock: str, *, utc: bool) -> pd.Series
     """Dates of this form, with a time of day of the form that reads the first."""
     import pandas as pd
 
-    forms = [form for form in _CLOCKS if bool(form) == bool(clock)]
+    if clock.replace(" ", "").isdigit() and " " in clock:  # hour and minute, apart
+        texts = texts.str.replace(rf"^({_BLANK_DAY} \d+) (\d+)", r"\1:\2", regex=True)
+        texts = texts.str.replace(r"(:\d+) (\d+)$", r"\1:\2", regex=True)
+    elif clock.isdigit() and len(clock) < 3:
+        texts = texts.str.replace(r"([ T])(\d)$", r"\g<1>0\2", regex=True)
+    forms = _clocks(clock)
     first = texts.iloc[0]
     fits = (f for f in forms if not pd.isna(pd.to_datetime(first, format=day + f, errors="coerce")))
     form = next(fits, forms[0])
     return pd.to_datetime(texts, format=day + form, utc=utc, errors="coerce")
 
 
-def _day_and_month(texts: pd.Series) -> tuple[str, str, str]:
+def _clocks(clock: str) -> list[str]:
+    """Forms that a time of day like this one may have; of digits alone by their number."""
+    if clock.isdigit():
+        return [{4: "%H%M", 6: "%H%M%S"}.get(len(clock), "%H")]
+    return [form for form in _CLOCKS if bool(form) == bool(clock)]
+
+
+def _day_and_month(texts: pd.Series, clock: str) -> tuple[str, str, str]:
     """The order of day, month and year, where a number above 12 gives it away."""
     import pandas as pd
 
@@ -127,20 +198,99 @@ def _day_and_month(texts: pd.Series) -> tuple[str, str, str]:
     if other > 12 >= one:
         return "%m", "%d", "%Y"
     first, mark = texts.iloc[0], parts[1].iloc[0]
+    forms = _clocks(clock)
+    behind = next((f for f in forms if _reads(pd.Series([clock]), f)), "") if clock else ""
+    behind = f" {behind}" if behind else ""
     raise TorchliquidError(
-        f"{first!r} may name the day or the month first: give `time_format`, beginning with "
-        f"%d{mark}%m{mark}%Y or %m{mark}%d{mark}%Y"
+        f"{first!r} may name the day or the month first: give `time_format`, "
+        f"%d{mark}%m{mark}%Y{behind} or %m{mark}%d{mark}%Y{behind}"
     )
 
 
-def _compact(cells: pd.Series) -> NDArray[Any] | None:
+def _reads(texts: pd.Series, form: str) -> bool:
+    import pandas as pd
+
+    try:
+        return bool(pd.to_datetime(texts, format=form, errors="coerce").notna().all())
+    except ValueError:
+        return False
+
+
+def fitting_formats(texts: pd.Series) -> list[str]:
+    """Forms, in `strptime`'s codes, that read all these words as dates."""
+    from pandas.tseries.api import guess_datetime_format
+
+    first = texts.iloc[0]
+    zone = _ZONE_NAME.search(first)
+    own = [form.replace("{zone}", zone[0] if zone else "?") for form in _GUESSES]
+    guesses = [] if zone else [guess_datetime_format(first, dayfirst=day) for day in (False, True)]
+    wanted = [form for form in dict.fromkeys([*own, *guesses]) if form]
+    return [form for form in wanted if _reads(texts, form)]
+
+
+def of_format(texts: pd.Series, form: str, notify: Notify) -> pd.Series:
+    """Words of a given form as dates, NaT where one is of another; 24 hours are a midnight.
+
+    Years of two digits are those of the hundred years in which the times rise.
+
+    Raises:
+        TorchliquidError: the form is none.
+    """
+    import pandas as pd
+
+    def read(words: pd.Series) -> pd.Series:
+        try:
+            return pd.to_datetime(words, format=form, errors="coerce")
+        except ValueError as error:
+            raise TorchliquidError(f"time format {form!r} is none: {error}") from error
+
+    stamps = read(texts)
+    wrong = stamps.isna()
+    if wrong.any() and "%H" in form:
+        midnight = texts[wrong].str.replace(r"(?<!\d)24((?:\D?00){0,2}\D*)$", r"00\1", regex=True)
+        found = read(midnight)
+        hit = found.notna()
+        if hit.any():
+            notify(f"Times such as {texts[wrong][hit].iloc[0]!r} are the midnight at the end of "
+                   "that day.")  # fmt: skip
+            stamps = stamps.where(~wrong, (found + pd.Timedelta(1, "D")).reindex(texts.index))
+    if "%y" in form and stamps.dt.tz is None:
+        stamps = _of_rising_years(stamps, notify)
+    return stamps
+
+
+def _of_rising_years(stamps: pd.Series, notify: Notify) -> pd.Series:
+    """Dates whose century was not written, in the hundred years in which fewest run back."""
+    import pandas as pd
+
+    years = stamps.dt.year.to_numpy()
+    if not len(years) or stamps.isna().any():
+        return stamps
+    newest = datetime.now(UTC).year + 10
+    within = stamps.dt.day_of_year.to_numpy() / 400
+
+    def of_last(last: int) -> NDArray[Any]:
+        return np.asarray(last - (last - years) % 100)
+
+    lasts = sorted(range(newest - 100, newest + 1), reverse=True)
+    back = [int((np.diff(of_last(last) + within) < 0).sum()) for last in lasts]
+    chosen = of_last(lasts[int(np.argmin(back))])
+    if (chosen == years).all():
+        return stamps
+    notify(f"Years of two digits are those from {chosen.min()} to {chosen.max()}.")
+    parts = {
+        name: getattr(stamps.dt, name) for name in ("month", "day", "hour", "minute", "second")
+    }
+    return pd.to_datetime(pd.DataFrame({"year": chosen} | parts), errors="coerce")
+
+
+def _compact(texts: pd.Series) -> NDArray[Any] | None:
     """Integers such as 202012, 20201231 or 2020123123 as dates, where all of them are.
 
     In years from 1800 to 2200: other numbers are counters.
     """
     import pandas as pd
 
-    texts = cells.astype(str)
     form = _COMPACT.get(len(texts.iloc[0])) if len(texts) else None
     if (
         form is None
@@ -193,9 +343,11 @@ def calendar_columns(
         if kind not in CALENDAR:
             raise TorchliquidError(f"calendar is {kind!r}: give some of {', '.join(CALENDAR)}")
     if dates is None:
-        raise TorchliquidError("`calendar` needs dates: give the column that holds them, `time`")
-    local = pd.to_datetime(dates, unit="s", utc=True)
-    local = local if zone is None else local.tz_convert(zone)
+        raise TorchliquidError(
+            "`calendar` needs dates: give the column that holds them, `time`, and, where they are "
+            "numbers, their unit, `time_unit`"
+        )
+    local = to_local(pd.to_datetime(dates, unit="s").to_numpy(), zone)
     hours = local.hour + local.minute / 60 + local.second / 3600
     shares = {
         "hour": hours / 24,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import functools
 import gzip
-import importlib
 import io
 import zipfile
 import zlib
@@ -17,13 +16,11 @@ import numpy as np
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import read_file
-from torchliquid.tables._bounds import check_size
-from torchliquid.tables._text_file import Columns, read_text
-from torchliquid.tables._values import Notify
+from torchliquid.tables._bounds import LARGEST_FILE, check_size
+from torchliquid.tables._columns import Column, Columns, Marks, Notify
+from torchliquid.tables._text_file import read_text
+from torchliquid.tables._workbook import read_workbook
 from torchliquid.tables.dialect import CsvDialect
-
-LARGEST_FILE = 2**31
-"""Bytes that a table may have, unpacked: more does not fit beside what is made of it."""
 
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".asc")
 SUFFIXES = (
@@ -35,26 +32,28 @@ SUFFIXES = (
 def read_columns(
     path: Path, dialect: CsvDialect | None = None, notify: Notify = lambda text: None
 ) -> Columns:
-    """All columns of a table file, in order, as pairs of name and cells.
+    """All columns of a table file, in order.
 
     - ``.csv``, ``.tsv``, ``.txt``, ``.dat``, ``.data``, ``.asc``: text in UTF-8 whose first line
       names the columns, separated by comma, semicolon, tab, ``|`` or blanks. Left out, and said:
-      lines above that begin with ``#`` (or ``sep=``), a line of units below the names, a line of
-      one word at the end. Where every row has one cell more than the header, as R writes tables,
-      the first cell is the row's name. Without commas between cells, a column of numbers may have
-      decimal commas; one that can be read in two ways says so in ``attrs["ambiguous"]``.
+      lines above that begin with ``#`` (or ``sep=``; one with a name for every cell of the rows is
+      the header), a line of units below the names, a line of one word at the end. Where every row
+      has one cell more than the header, as R writes tables, the first cell is the row's name.
+      Cells are text. Without commas between cells, a column of numbers may have decimal commas.
     - ``.parquet``, ``.pq``, ``.feather``.
-    - ``.jsonl``: an object a line. ``.xlsx``: the first sheet (needs ``openpyxl``).
+    - ``.jsonl``: an object a line. ``.xlsx``: a sheet of a workbook (needs ``openpyxl``).
     - ``.npy``: a two-dimensional array of numbers, one row a step; the columns are x0, x1, ...
     - any of them packed: ``table.csv.gz``, or the one file in a ``.zip``.
 
     Raises:
         TorchliquidError: the file cannot be read, is empty, or is none of these.
     """
-    text = functools.partial(read_text, dialect=dialect or CsvDialect(), notify=notify)
+    dialect = dialect or CsvDialect()
+    text = functools.partial(read_text, dialect=dialect, notify=notify)
+    workbook = functools.partial(read_workbook, dialect=dialect, notify=notify)
     readers: dict[str, Callable[[bytes], Columns]] = dict.fromkeys(TEXT, text)
     readers |= dict.fromkeys((".parquet", ".pq"), _read_parquet) | {".npy": _read_numpy}
-    readers |= {".feather": _read_feather, ".jsonl": _read_lines, ".xlsx": _read_excel}
+    readers |= {".feather": _read_feather, ".jsonl": _read_lines, ".xlsx": workbook}
     try:
         if path.is_dir():
             raise TorchliquidError(f"{path} is a folder: give one table file in it ({SUFFIXES})")
@@ -74,6 +73,7 @@ def read_columns(
     if not content.removeprefix(codecs.BOM_UTF8).strip():
         raise TorchliquidError(f"{path} is empty: give a table with a header and rows")
     try:
+        dialect.check(suffix, text=suffix in TEXT)
         columns = reader(content)
     except TorchliquidError as error:
         raise TorchliquidError(f"{path} {error}") from error
@@ -88,9 +88,10 @@ def read_columns(
         raise TorchliquidError(
             f"{path} cannot be read as {suffix} ({reason}): fix the file or write it again"
         ) from error
-    if not columns or not len(columns[0][1]):
+    if not columns or not len(columns[0].cells):
         raise TorchliquidError(f"{path} holds no rows: give a table with at least one row")
-    return columns
+    marks = Marks(dialect.decimal, dialect.thousands)
+    return columns if suffix in TEXT else [column._replace(marks=marks) for column in columns]
 
 
 def _unpacked(content: bytes, path: Path) -> tuple[bytes, str]:
@@ -156,7 +157,7 @@ def _read_feather(content: bytes) -> Columns:
 def _of_arrow(table: Any) -> Columns:
     # Column by column: several may bear the same name, and pandas' index is a column here.
     return [
-        (name, column.to_pandas())
+        Column(name, column.to_pandas())
         for name, column in zip(table.column_names, table.columns, strict=True)
     ]
 
@@ -165,39 +166,7 @@ def _read_lines(content: bytes) -> Columns:
     import pandas as pd
 
     table = pd.read_json(io.BytesIO(content), lines=True, dtype=False)
-    return [(str(name), table[name]) for name in table.columns]
-
-
-def _read_excel(content: bytes) -> Columns:
-    import pandas as pd
-
-    openpyxl = importlib.import_module("openpyxl")  # where it is missing pandas does not name ours
-    _check_sheet(openpyxl, content)
-    table = pd.read_excel(io.BytesIO(content), header=None, engine="openpyxl")
-    names = ["" if pd.isna(name) else str(name).strip() for name in table.iloc[0]]
-    cells = table.iloc[1:].reset_index(drop=True).dropna(how="all").infer_objects()
-    return [(name, cells[k]) for k, name in enumerate(names)]
-
-
-def _check_sheet(openpyxl: Any, content: bytes) -> None:
-    """That the first sheet can be held; a stray cell at its end makes it 17 thousand million."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        unpacked = sum(part.file_size for part in archive.infolist())
-    if unpacked > LARGEST_FILE:
-        raise TorchliquidError(f"unpacks to {unpacked:,} bytes: give a part of it")
-    book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
-    try:
-        sheet = book.worksheets[0] if book.worksheets else None
-        if sheet is None:
-            return
-        # what a sheet says of its size may be wrong: its rows are walked, each as far as it goes
-        sheet.reset_dimensions()
-        rows = columns = 0
-        for row in sheet.iter_rows(values_only=True):
-            rows, columns = rows + 1, max(columns, len(row))
-            check_size(rows, columns)
-    finally:
-        book.close()
+    return [Column(str(name), table[name]) for name in table.columns]
 
 
 def _read_numpy(content: bytes) -> Columns:
@@ -210,4 +179,4 @@ def _read_numpy(content: bytes) -> Columns:
             f"holds {described[0]} of {described[1]}: give a two-dimensional array of "
             "real numbers, one row a step"
         )
-    return [(f"x{k}", pd.Series(array[:, k])) for k in range(array.shape[1])]
+    return [Column(f"x{k}", pd.Series(array[:, k])) for k in range(array.shape[1])]

@@ -1,6 +1,7 @@
 """Rules for the rows of a table: gaps, missing values, spacing, and what is said of them."""
 
 import math
+import re
 from numbers import Integral
 from typing import NamedTuple
 
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.messages import plural
-from torchliquid.tables._times import Numbers
+from torchliquid.tables._grid import WEEKLY
+from torchliquid.tables._values import Numbers
 from torchliquid.tables.reader import Series
 
 FILLED = 0.1
@@ -123,25 +125,50 @@ def rows_ahead(horizon: int | str, series: Series, parts: list[Rows]) -> int:
 def _rows_of_time(horizon: str, series: Series, parts: list[Rows]) -> int:
     import pandas as pd
 
+    gaps = np.concatenate([part.gaps() for part in parts])
+    months = re.fullmatch(r"(\d+)MS?", horizon)
+    if months and series.time_unit == "months":
+        return _whole(int(months[1]) / float(np.median(gaps)), horizon, gaps, "months")
     try:
         seconds = pd.Timedelta(horizon).total_seconds()
     except ValueError as error:
+        hint = " (a month has no fixed length, and m is a minute)" if months else ""
         raise TorchliquidError(
-            f"horizon is {horizon!r}: give an integer of rows, at least 1, or a time such as 6h"
+            f"horizon is {horizon!r}: give an integer of rows, at least 1, or a time such as 6h or "
+            f"30D{hint}"
         ) from error
-    gaps = np.concatenate([part.gaps() for part in parts])
+    if series.time_unit == WEEKLY and series.dates is not None:
+        return _whole(_calendar_rows(seconds, series.dates), horizon, gaps, series.time_unit)
     if series.time_unit != "seconds" or np.abs(gaps / np.median(gaps) - 1).max() >= REGULAR:
         raise TorchliquidError(
-            f"horizon is {horizon}, but the rows are not evenly spaced dates (`time`): give rows, "
-            "or resample with `every`"
+            f"horizon is {horizon}, but the rows are not evenly spaced dates (`time`; of numbers "
+            "that are dates, `time_unit`): give rows, or resample with `every`"
         )
-    rows = seconds / float(np.median(gaps))
+    return _whole(seconds / float(np.median(gaps)), horizon, gaps, "seconds")
+
+
+def _whole(rows: float, horizon: str, gaps: Numbers, unit: str) -> int:
+    """The rows, if they are an integer."""
     if round(rows) < 1 or abs(rows - round(rows)) > REGULAR:
         raise TorchliquidError(
-            f"horizon is {horizon}, which is {rows:.3g} rows of {np.median(gaps):g} seconds: give "
+            f"horizon is {horizon}, which is {rows:.3g} rows of {np.median(gaps):g} {unit}: give "
             "an integer of rows"
         )
     return round(rows)
+
+
+def _calendar_rows(seconds: float, dates: Numbers) -> float:
+    """How many rows a time is, in a calendar of the same rows every week: days count as its days.
+
+    A day of a calendar of business days is one row; an hour of opening hours is one, too.
+    """
+    day = 86_400
+    gaps = np.diff(dates)
+    gap = float(np.median(gaps))
+    if seconds < day or gap >= day:
+        return seconds / gap
+    runs = np.diff(np.flatnonzero(gaps > 1.5 * gap))  # from one closing to the next
+    return seconds / day * min(float(np.median(runs)), day / gap)
 
 
 def known_beforehand(rows: Rows, columns: list[int], horizon: int) -> Rows:

@@ -1,4 +1,4 @@
-"""Text files as named columns of cells: what separates them, what stands above and below them."""
+"""Text files as named columns of text: what separates cells, what stands above and below them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ import functools
 import io
 import re
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.tables._bounds import check_size
-from torchliquid.tables._values import MISSING, Notify
+from torchliquid.tables._columns import Column, Columns, Marks, Notify
+from torchliquid.tables._header import (
+    check_names,
+    check_width,
+    fit_names,
+    is_units,
+    is_value,
+)
 from torchliquid.tables.dialect import CsvDialect
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Columns = list[tuple[str, "pd.Series"]]
 SEPARATORS = ",;\t|"
 BLANKS = r"\s+"
 SAMPLED_ROWS = 20
@@ -30,51 +36,78 @@ def read_text(content: bytes, dialect: CsvDialect, notify: Notify) -> Columns:
     """All columns of a text file, in order; see `torchliquid.tables._formats.read_columns`.
 
     Raises:
-        TorchliquidError: the text cannot be decoded, or its rows have more cells than its header.
+        TorchliquidError: the text cannot be decoded, has no header, or its rows have more or fewer
+            cells than its header.
     """
-    import pandas as pd
-
     text, separator = _head(_decoded(content, dialect), dialect, notify)
     separator = separator or _separator(text)
     if separator != BLANKS:
         check_size(1, text.partition("\n")[0].count(separator) + 1)
     header, *rows = _first_rows(text, separator)
-    names = _fit_names([name.strip() for name in header], rows, separator)
-    _check_header(names)
-    if _is_units(rows):
-        units = ", ".join(filter(None, (cell.strip() for cell in rows[0])))
-        notify(f"The line below the names ({units}) holds no numbers: it was taken as their units.")
-        first, _, following = text.partition("\n")
-        text = "\n".join([first, following.partition("\n")[2]])
-    read: Any = functools.partial(
-        pd.read_csv,
-        sep=separator,
-        header=0,
-        # Places instead of names: pandas would rename columns that bear the same name.
-        names=list(range(len(names))),
-        skipinitialspace=True,
-        # Only where there is one column can an empty line be a missing value.
-        skip_blank_lines=len(names) > 1,
-        comment=dialect.comment,
-        low_memory=False,
+    if dialect.no_header:
+        rows = [header, *rows]
+        names = [str(k + 1) for k in range(max(map(len, rows)))]
+    else:
+        names = fit_names([name.strip() for name in header], rows, separator)
+        odd = check_names(names)
+        if odd:
+            notify(odd)
+        if is_units(rows):
+            units = ", ".join(filter(None, (cell.strip() for cell in rows[0])))
+            notify(
+                f"The line below the names ({units}) holds no numbers: it was taken as their units."
+            )
+            text = "\n".join([text.partition("\n")[0], text.split("\n", 2)[2]])
+            rows = rows[1:]
+    cells = _cells_of(text, names, separator, dialect)
+    if names and len(cells) and cells[cells.columns[-1]].isna().all():
+        check_width(names, rows, separator)
+    cells = _without_foot(cells, notify)
+    marks = Marks(
+        dialect.decimal,
+        dialect.thousands,
+        commas=separator != ",",
+        points=functools.cache(lambda: _has_points(cells)),
     )
-    has_marks = dialect.decimal is not None or dialect.thousands is not None
+    return [Column(name, cells[k], marks) for k, name in enumerate(names)]
+
+
+def _cells_of(text: str, names: list[str], separator: str, dialect: CsvDialect) -> pd.DataFrame:
+    """All cells as text, in columns called 0, 1, ...; NaN where a cell is empty.
+
+    Text, for what it means depends on the column: ``007`` is a name or a number, ``None`` a word
+    or a missing value.
+    """
+    import pandas as pd
+
     try:
-        table = read(io.StringIO(text), decimal=dialect.decimal or ".", thousands=dialect.thousands)
+        return pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            header=None if dialect.no_header else 0,
+            # Places instead of names: pandas would rename columns that bear the same name.
+            names=list(range(len(names))),
+            index_col=False,
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            skipinitialspace=True,
+            # Only where there is one column can an empty line be a missing value.
+            skip_blank_lines=len(names) > 1,
+            comment=dialect.comment,
+        )
     except pd.errors.ParserError as error:
         raise TorchliquidError(_in_our_words(str(error), separator)) from error
-    table = _without_foot(table, notify)
-    columns = [table[column] for column in range(len(names))]
-    if separator != "," and not has_marks:
-        numeric = [cells for cells in columns if pd.api.types.is_float_dtype(cells.dtype)]
-        points = any((cells.dropna() % 1 != 0).any() for cells in numeric)
-        commas = [_with_decimal_commas(cells, points) for cells in columns]
-        if re.search(r"\d\.\d{3}(?!\d)", text):
-            written = read(io.StringIO(text), dtype=str).iloc[: len(table)]
-            columns = [_or_ambiguous(cells, written[k], ".") for k, cells in enumerate(commas)]
-        else:
-            columns = commas
-    return list(zip(names, columns, strict=True))
+
+
+def _has_points(cells: pd.DataFrame) -> bool:
+    """Whether some column is one of numbers with decimal points."""
+    for column in cells:
+        texts = cells[column].dropna()
+        pointed = texts.str.contains(".", regex=False)
+        if pointed.any() and texts.str.fullmatch(r"[+-]?(\d+|\d*\.\d+)([eE][+-]?\d+)?").all():
+            return True
+    return False
 
 
 def _in_our_words(error: str, separator: str) -> str:
@@ -122,23 +155,35 @@ def _head(text: str, dialect: CsvDialect, notify: Notify) -> tuple[str, str | No
     named = re.match(r"sep=(.)\n", text)
     if named:
         separator, text = separator or named[1], text[named.end() :]
+    if separator is not None and not separator.strip(" "):
+        separator = BLANKS
     mark = dialect.comment or "#"
     above: list[str] = []
     while text.startswith(mark):
         line, _, text = text.partition("\n")
         above.append(line.lstrip(mark).strip())
     if above:
-        rows = [
-            _cells(line, separator or _separator(text))
-            for line in (above[-1], text.partition("\n")[0])
-        ]
-        if len(rows[0]) == len(rows[1]) and all(map(is_number, rows[1])):
-            text = f"{above[-1]}\n{text}"  # as numpy.savetxt writes it
-        else:
-            notify(
-                f"The first line or lines begin with {mark!r}: they were left out ({len(above)})."
-            )
-    return text, BLANKS if separator is not None and not separator.strip(" ") else separator
+        header = None if dialect.no_header else _header_above(above, text, separator)
+        left = len(above) - (header is not None)
+        if header is not None:
+            text = f"{header}\n{text}"
+        if left:
+            notify(f"Lines above the table that begin with {mark!r} were left out ({left}).")
+    return text, separator
+
+
+def _header_above(above: list[str], text: str, separator: str | None) -> str | None:
+    """The comment that names the columns: the first with as many cells as the first row.
+
+    So numpy.savetxt and buoys (NDBC) write them; where the first line that is no comment holds
+    words alone, it is the header.
+    """
+    mark = separator or _separator(text)
+    row = [cell for cell in _cells(text.partition("\n")[0], mark) if cell.strip()]
+    if not any(map(is_value, row)):
+        return None
+    fitting = [line for line in above if len(_cells(line, mark)) == len(row)]
+    return next((line for line in fitting if not any(map(is_value, _cells(line, mark)))), None)
 
 
 def _separator(text: str) -> str:
@@ -150,18 +195,16 @@ def _separator(text: str) -> str:
     split_lines = [
         line.split() for line in islice(filter(str.strip, io.StringIO(text)), SAMPLED_ROWS)
     ]
-    even = (
-        len(split_lines) > 1
-        and len({len(row) for row in split_lines}) == 1
-        and len(split_lines[0]) > 1
-    )
+    # a header with a blank in a name is longer than the rows, and refused later
+    widths = [len(row) for row in split_lines]
+    even = len(widths) > 1 and len(set(widths[1:])) == 1 and widths[0] >= widths[1] > 1
     return BLANKS if even else best
 
 
 def _cells(line: str, separator: str) -> list[str]:
     if separator == BLANKS:
         return line.split()
-    return next(csv.reader([line], delimiter=separator), [])
+    return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
 
 
 def _first_rows(text: str, separator: str) -> list[list[str]]:
@@ -177,33 +220,6 @@ def _first_rows(text: str, separator: str) -> list[list[str]]:
         csv.field_size_limit(before)
 
 
-def _check_header(names: list[str]) -> None:
-    """A first line of numbers is a row of values, unless it counts the columns as pandas does."""
-    named = [name for name in names if name]
-    counted = named == [str(k) for k in range(len(named))]
-    if named and not counted and all(map(is_number, named)):
-        raise TorchliquidError(
-            f"has numbers in its first line ({', '.join(named[:3])}): name the columns there"
-        )
-
-
-def _is_units(rows: list[list[str]]) -> bool:
-    """Whether the first row holds words where those below it hold numbers."""
-    if len(rows) < 3 or any(map(is_number, rows[0])):
-        return False
-    first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
-    numeric = [
-        k
-        for k in range(len(first))
-        if below and all(is_number(r[k]) for r in below if r[k].strip())
-    ]
-    cells = [first[k].strip() for k in numeric]
-    return any(word and word not in MISSING and word.lower() not in _NA for word in cells)
-
-
-_NA = frozenset(["na", "nan", "n/a", "null", "none", ""])
-
-
 def _without_foot(table: pd.DataFrame, notify: Notify) -> pd.DataFrame:
     """The table without lines of separators alone, and a line of one word, at its end."""
     filled = table.notna()
@@ -212,76 +228,8 @@ def _without_foot(table: pd.DataFrame, notify: Notify) -> pd.DataFrame:
         return table
     table = table.iloc[: rows[-1] + 1]  # lines of separators alone end many exports
     last = table.iloc[-1]
-    alone = last.notna().sum() == 1 and isinstance(last.iloc[0], str)
+    alone = last.notna().sum() == 1 and isinstance(last.iloc[0], str) and not is_value(last.iloc[0])
     if alone and len(table) > 1 and filled.iloc[rows[-1] - 1].sum() > 1:
         notify(f"The last line ({last.iloc[0]!r}) holds one word: it was left out.")
         table = table.iloc[:-1]
     return table
-
-
-_DECIMAL_COMMA = r"[+-]?(\d+|\d*,\d+|\d{1,3}(\.\d{3})+(,\d+)?)([eE][+-]?\d+)?"
-
-
-def _with_decimal_commas(cells: pd.Series, points: bool) -> pd.Series:
-    """The column as numbers, where it is one of numbers with decimal commas; else as it is.
-
-    ``points``: another column has decimal points.
-    """
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(cells.dtype):
-        return cells
-    texts = cells.dropna().astype(str).str.strip()
-    if not texts.str.contains(",").any() or not texts.str.fullmatch(_DECIMAL_COMMA).all():
-        return cells
-    plain = cells.astype(str).str.strip().str.replace(".", "").str.replace(",", ".")
-    numbers = pd.to_numeric(plain.where(cells.notna()), errors="coerce")
-    return _or_ambiguous(numbers, cells, ",", points)
-
-
-def _or_ambiguous(
-    cells: pd.Series, written: pd.Series, mark: str, other_mark: bool = False
-) -> pd.Series:
-    """The column, marked where ``1,000`` beside ``999`` may be a thousand as well as one.
-
-    So it may where another column has another decimal mark, whatever is beside it.
-    """
-    texts = written.dropna().astype(str).str.strip()
-    marked = texts.str.contains(mark, regex=False)
-    groups = texts[marked].str.fullmatch(rf"[+-]?[1-9]\d{{0,2}}(\{mark}\d{{3}})+")
-    plain = texts[~marked].str.fullmatch(r"[+-]?\d+")
-    beside = len(plain) and plain.all()
-    if marked.any() and groups.all() and (beside or other_mark):
-        cells.attrs["ambiguous"] = (
-            f"holds {texts[marked].iloc[0]!r} and "
-            + (repr(texts[~marked].iloc[0]) if beside else "another column decimal points")
-            + f": thousands or decimals? Give `thousands={mark}` or `decimal={mark}`"
-        )
-    return cells
-
-
-def is_number(word: str) -> bool:
-    """Whether Python reads the word as a number."""
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _fit_names(header: list[str], rows: list[list[str]], separator: str) -> list[str]:
-    """Names for all cells of a row, of which the header may name all but one."""
-    widths = {len(row) for row in rows}
-    if max(widths, default=0) <= len(header):
-        return header
-    if widths == {len(header) + 1}:
-        if not any(row[-1] for row in rows):  # every row ends in a separator
-            return [*header, ""]
-        if len(header) > 1:
-            return ["", *header]
-    number, row = next((i, row) for i, row in enumerate(rows, 1) if len(row) > len(header))
-    raise TorchliquidError(
-        f"has {len(row)} cells in data row {number}, but its header names {len(header)}: name every"
-        f" column in the first line, and quote cells that hold {separator!r}; where the first "
-        "lines are no table, give `skip_rows`"
-    )

@@ -25,7 +25,7 @@ def read_inputs(
     Raises:
         TorchliquidError: a column is missing, or holds no numbers.
     """
-    columns = dict(read_columns(path))
+    columns = {column.name: column for column in read_columns(path)}
     times = None
     if dt:
         if "dt" not in columns:

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.messages import escape_control
-from torchliquid.tables._dates import CLOCK_COLUMNS, as_dates, calendar_columns, of_numbers
+from torchliquid.messages import escape_control, plural
+from torchliquid.tables._columns import Column, Columns, Notify, find, named
+from torchliquid.tables._dates import CLOCK_COLUMNS, calendar_columns, of_numbers
 from torchliquid.tables._formats import read_columns
-from torchliquid.tables._text_file import Columns, is_number
-from torchliquid.tables._times import (
-    Numbers,
-    check_order,
-    elapsed,
-    late_rows,
-    merged,
-    moments,
-    resampled,
-)
-from torchliquid.tables._values import Notify, categories, numbers
+from torchliquid.tables._grid import WEEKLY, elapsed
+from torchliquid.tables._header import is_date
+from torchliquid.tables._times import check_order, late_rows, merged, moments, resampled
+from torchliquid.tables._unused import apart_hint, backwards, several_series
+from torchliquid.tables._values import Numbers, is_number, numbers, to_numbers
+from torchliquid.tables._words import tell_alike, words_of
+from torchliquid.tables._zones import CLOCK_CHANGES
 from torchliquid.tables.dialect import CsvDialect
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LISTED_NAMES = 20
 DUPLICATES = ("refuse", "first", "last", "mean")
-LEAST_RUN = 10
-"""Rows that a series in a table of several has at least, on average."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +74,8 @@ def read_table(
     dialect: CsvDialect | None = None,
     time_format: str | None = None,
     time_zone: str | None = None,
+    time_unit: str | None = None,
+    clock_change: str = "ask",
     sort: bool = False,
     duplicates: str = "refuse",
     every: str | None = None,
@@ -91,40 +85,51 @@ def read_table(
 ) -> Series:
     """Read the columns of a table file that a model is to see.
 
-    Cells that are empty, NA or NaN are missing values; true and false count as 1 and 0. Messages
-    count data rows from 1, not counting the header.
+    Cells that are empty, NA or NaN are missing values; true and false count as 1 and 0. A feature
+    of words is a column of 0 and 1 for each word, and there NA is a word. Messages count data rows
+    from 1, not counting the header.
 
     Times are numbers, durations (``12:30:00``), or dates in any form that can be read in one way
     (see `torchliquid.tables._dates.as_dates`; UTC without a zone). Dates become seconds since the
-    first row, or, if all are the same moment of a month (monthly, quarterly, yearly tables), months
-    since the first row, so that the unequal lengths of months and years do not count as irregular
-    spacing.
+    first row, by the clocks of ``time_zone`` where all are the same time of day. Where a calendar
+    makes them even they are counted by it (`torchliquid.tables._grid`): in months, if all are the
+    same moment, or one of the ends, of a month; in rows, if they have the same times every week,
+    such as business days.
 
     Args:
         path: ``.csv``, ``.tsv``, ``.txt``, ``.parquet``, ``.pq`` or ``.npy``; see
             `torchliquid.tables._formats.read_columns`.
-        target: name of the column to predict.
+        target: name of the column to predict; where no column has that name, a pattern, or its
+            number, counted from 1. So with every column that is asked for.
         features: names of further columns that the model sees, patterns such as ``"temp*"``, or
             ``"all"``: every other column of numbers.
         time: name of the column of time stamps, or several names with commas between, whose cells
             are joined by a blank; None: rows in order, equally spaced.
         missing: further cells of target and features that stand for a missing value, such as
             ``"-200"`` or ``"?"``; a number means all cells of its value.
-        dialect: how a text file is written, where it can be read in two ways.
+        dialect: how the file is written, where it can be read in two ways.
         time_format: how times are written, in `strptime`'s codes, such as ``"%d/%m/%Y %H.%M"``;
             None: found.
         time_zone: where clocks show the times that name no zone, as ``"Europe/Berlin"``: an hour
-            that comes twice as clocks are put back is two hours. None: UTC.
+            that comes twice as clocks are put back is two hours. An offset such as ``"+01:00"`` is
+            a clock without changes. None: UTC.
+        time_unit: of times that are numbers, if they are dates: ``"s"``, ``"ms"``, ``"us"``,
+            ``"ns"``, ``"min"``, ``"h"`` or ``"D"`` since 1970, or ``"excel"``, days as spreadsheets
+            count them. None: numbers stay numbers.
+        clock_change: what a row is whose hour clocks showed twice, as they were put back, where the
+            table shows it once: the ``"first"`` or the ``"last"`` of the two; ``"drop"`` leaves
+            such rows out, and those of hours that clocks never showed; ``"ask"``: an error.
         sort: put the rows in the order of their times; else times that run back are refused.
         duplicates: of several rows with the same time (after sorting) keep the ``"first"``, the
             ``"last"`` or their ``"mean"``; ``"refuse"``: an error says how many there are.
-        every: resample to one row an interval, such as ``"1h"`` (for times that are numbers a
-            number), with the mean of its values.
+        every: resample to one row an interval, with the mean of its values: ``"1h"``, ``"1D"``,
+            ``"W-MON"`` (weeks from Mondays) or ``"MS"`` (months), by the clocks of ``time_zone``;
+            for times that are numbers a number.
         future: features whose value at the time to be predicted is known beforehand.
         calendar: "hour", "weekday" or "month": of the time to be predicted, each as a sine and a
             cosine; dates only.
-        series: name of a column that identifies several series, wherever their rows are; None:
-            the table is one.
+        series: name of a column that identifies several series by its text, wherever their rows
+            are; None: the table is one.
 
     Returns:
         The series; its name is the file's, without the suffix.
@@ -135,55 +140,62 @@ def read_table(
             not come after the one before it.
     """
     path = Path(path)
-    said_notes: list[str] = []
-    columns = read_columns(path, dialect, said_notes.append)
-    timed = _parts(columns, time)
-    features = _named(columns, features, {target, *timed, *([series] if series else [])})
-    _check_roles(target, features, timed)
-    if series in {target, *features, *timed}:
-        raise TorchliquidError(
-            f"{series!r} identifies series: it cannot be target, feature or time"
-        )
-    names, values = [], []
-    for role, name in (("target", target), *(("feature", feature) for feature in features)):
-        column = _find(columns, name, path)
-        if "ambiguous" in column.attrs:
-            raise TorchliquidError(f"column {name!r} {column.attrs['ambiguous']}")
-        numeric = _values(_blanked(column, missing), role, name, said_notes.append)
-        names += list(numeric)
-        values += list(numeric.values())
-    wanted = (target, *features)
-    stamps = _joined({name: _find(columns, name, path) for name in timed}) if timed else None
-    table = np.stack(values, axis=1)
     if duplicates not in DUPLICATES:
         raise TorchliquidError(f"duplicates is {duplicates!r}: give {', '.join(DUPLICATES)}")
+    if clock_change not in CLOCK_CHANGES:
+        raise TorchliquidError(f"clock change is {clock_change!r}: give {', '.join(CLOCK_CHANGES)}")
+    notes: list[str] = []
+    columns = read_columns(path, dialect, notes.append)
+    roles = _roles(columns, path, target, features, time, series, missing)
+    names, values = [], []
+    for role, column in (("target", roles.target), *(("feature", c) for c in roles.features)):
+        numeric = _values(_blanked(column, missing), role, notes.append)
+        names += list(numeric)
+        values += list(numeric.values())
+    table = np.stack(values, axis=1)
+    stamps = _joined(roles.time) if roles.time else None
     series_id: NDArray[np.int64] | None = None
     series_names: tuple[str, ...] = ()
-    if series is not None:
-        series_id, series_names, order = _told_apart(_find(columns, series, path), series)
+    if roles.series is not None:
+        series_id, series_names, order = _told_apart(roles.series, notes.append)
         table, stamps = table[order], None if stamps is None else stamps.iloc[order]
-    unused = [column for column in columns if column[0] not in {*wanted, *timed, series}]
     times, unit, dates = None, None, None
     if stamps is not None:
-        ordered = moments(stamps, f"time column {time!r}", time_format, time_zone)
+        what = f"time column {time!r}"
+        ordered = moments(
+            stamps,
+            what,
+            time_format,
+            time_zone,
+            time_unit=time_unit,
+            clock_change=clock_change,
+            notify=notes.append,
+        )
+        left = ordered == ordered  # NaT, of hours that a change of clocks leaves out, is not
+        if not left.all():
+            notes.append(f"{plural(int((~left).sum()), 'row')} of a change of clocks left out.")
+            ordered, table, stamps = ordered[left], table[left], stamps[left]
+            series_id = None if series_id is None else series_id[left]
         rows, kept = [], []
         for k, part in enumerate(_rows_of(series_id, len(ordered))):
             ordered_rows = part[np.argsort(ordered[part], kind="stable")] if sort else part
             if duplicates == "refuse":
-                of = "" if series_id is None else f" of {series} {series_names[k]!r}"
-                apart = _apart_hint(unused, late_rows(ordered), series)
-                check_order(
-                    ordered[ordered_rows],
-                    stamps.iloc[ordered_rows],
-                    f"time column {time!r}{of}",
-                    apart,
-                )
+                of = "" if series is None else f" of {series} {series_names[k]!r}"
+                apart = apart_hint(roles.unused, late_rows(ordered), series)
+                check_order(ordered[ordered_rows], stamps.iloc[ordered_rows], f"{what}{of}", apart)
             single = merged(ordered[ordered_rows], table[ordered_rows], duplicates)
-            rows.append(single if every is None else resampled(*single, every))
+            rows.append(single if every is None else resampled(*single, every, time_zone))
             kept.append(np.full(len(rows[-1][0]), k))
         ordered, table = (np.concatenate(part) for part in zip(*rows, strict=True))
-        series_id = None if series_id is None else np.concatenate(kept)
-        times, unit, dates = elapsed(ordered)
+        every_id = np.concatenate(kept)
+        series_id = None if series_id is None else every_id
+        times, unit, dates = elapsed(ordered, time_zone, np.diff(every_id, prepend=-1) != 0)
+        if unit == WEEKLY:
+            notes.append(
+                "Rows have the same times every week, as business days or opening hours do: they "
+                "count as evenly spaced, and the time between as none. To count it, resample "
+                "(`every`)."
+            )
     elif every is not None:
         raise TorchliquidError(f"`every={every}` needs `time`: say which column holds the times")
     known = _known(future, names)
@@ -192,11 +204,10 @@ def read_table(
         table = np.column_stack([table, *more.values()])
         names += list(more)
         known += list(more)
-    notes = (
-        *said_notes,
-        *(_several_series(unused) if series is None else ()),
-        *(_backwards(unused) if time is None else ()),
-    )
+    if series is None:
+        notes += several_series(roles.unused)
+    if time is None:
+        notes += backwards(roles.unused)
     return Series(
         name=escape_control(Path(path.stem).stem if path.suffix == ".gz" else path.stem),
         columns=tuple(map(escape_control, names)),
@@ -205,12 +216,60 @@ def read_table(
         time_unit=unit,
         time=None if time is None else escape_control(time),
         dates=dates,
-        notes=notes,
+        notes=tuple(notes),
         series_id=series_id,
         series_names=series_names,
         series=None if series is None else escape_control(series),
         future=tuple(map(escape_control, known)),
     )
+
+
+class _Roles(NamedTuple):
+    """Which column is what."""
+
+    target: Column
+    features: list[Column]
+    time: list[Column]
+    series: Column | None
+    unused: Columns
+
+
+def _roles(
+    columns: Columns,
+    path: Path,
+    target: str,
+    features: Sequence[str],
+    time: str | None,
+    series: str | None,
+    missing: Sequence[str],
+) -> _Roles:
+    """Find the columns by what people call them, and give each one role."""
+
+    def is_of_numbers(column: Column) -> bool:
+        try:
+            numbers(_blanked(column, missing), "")
+        except TorchliquidError:
+            return False
+        return True
+
+    wanted = find(columns, target, path)
+    if is_date(wanted.name) and sum(is_date(c.name) for c in columns) > len(columns) / 2:
+        raise TorchliquidError(
+            f"{path} has a column for each date ({wanted.name!r}): a model reads one row for each "
+            "time. Make rows of them, as pandas.melt does, and give `series` for the several lines"
+        )
+    timed = [find(columns, name, path) for name in _parts(columns, time)]
+    identifies = None if series is None else find(columns, series, path)
+    taken = [column.name for column in (wanted, *timed, identifies) if column is not None]
+    seen = [find(columns, name, path) for name in named(columns, features, taken, is_of_numbers)]
+    _check_roles(wanted.name, [c.name for c in seen], [c.name for c in timed])
+    if identifies is not None and any(identifies is c for c in (wanted, *seen, *timed)):
+        raise TorchliquidError(
+            f"{series!r} identifies series: it cannot be target, feature or time"
+        )
+    used = (wanted, *seen, *timed, identifies)
+    unused = [column for column in columns if not any(column is other for other in used)]
+    return _Roles(wanted, seen, timed, identifies, unused)
 
 
 def _known(future: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -228,20 +287,22 @@ def _known(future: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _told_apart(
-    cells: pd.Series, series: str
+    column: Column, notify: Notify
 ) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.int64]]:
     """Which series each row is of, their names, and the order that puts each together."""
     import pandas as pd
 
-    missing = np.flatnonzero(cells.isna())
+    missing = np.flatnonzero(column.cells.isna())
     if len(missing):
         raise TorchliquidError(
-            f"column {series!r} identifies series, and is empty in data row {missing[0] + 1}: "
+            f"column {column.name!r} identifies series, and is empty in data row {missing[0] + 1}: "
             "fill it in or delete the row"
         )
-    codes, names = pd.factorize(cells)
+    codes, found = pd.factorize(column.cells)
+    names = [str(name) for name in found]
+    tell_alike(names, f"Column {column.name!r}, which identifies series,", notify)
     order = np.argsort(codes, kind="stable")
-    return codes[order].astype(np.int64), tuple(escape_control(str(name)) for name in names), order
+    return codes[order].astype(np.int64), tuple(map(escape_control, names)), order
 
 
 def _rows_of(series_id: NDArray[np.int64] | None, rows: int) -> list[NDArray[np.int64]]:
@@ -251,127 +312,47 @@ def _rows_of(series_id: NDArray[np.int64] | None, rows: int) -> list[NDArray[np.
     return np.split(np.arange(rows), np.cumsum(np.bincount(series_id))[:-1])
 
 
-def _apart_hint(unused: Columns, late: NDArray[np.int64], series: str | None) -> str:
-    """How to identify series where times run back: by a column that changes wherever they do."""
-    if series is not None:
-        return "or these are several series as well"
-    for name, cells in unused:
-        starts = _starts_of_runs(cells)
-        if starts is not None and np.isin(late, starts).all():
-            return f"if these are several series, one for each {name!r}: give `series={name!r}`"
-    return "if the table holds several series, give the column that identifies them: `series`"
-
-
-def _named(columns: Columns, features: Sequence[str], taken: set[str]) -> list[str]:
-    """The features by name, patterns and "all" resolved to columns of numbers not yet taken."""
-    names = [name for name, _ in columns]
-    others = [
-        name for name, cells in columns if name and name not in taken and _is_of_numbers(cells)
-    ]
-    matching: list[str] = []
-    for feature in features:
-        if feature in names:
-            matching.append(feature)
-        elif feature == "all" or set("*?[") & set(feature):
-            pattern = "*" if feature == "all" else feature
-            hits = [name for name in others if fnmatch.fnmatchcase(name, pattern)]
-            if not hits:
-                raise TorchliquidError(f"no column of numbers is named like {feature!r}")
-            matching += [name for name in hits if name not in matching]
-        else:
-            matching.append(feature.strip() if feature.strip() in names else feature)
-    return matching
-
-
-def _is_of_numbers(cells: pd.Series) -> bool:
+def _values(column: Column, role: str, notify: Notify) -> dict[str, Numbers]:
+    """The column as numbers; a feature of words as one column of 0 and 1 for each word."""
     try:
-        numbers(cells, "")
+        return {column.name: numbers(column, f"{role} {column.name!r}", notify)}
     except TorchliquidError:
-        return False
-    return True
-
-
-def _values(cells: pd.Series, role: str, name: str, notify: Notify) -> dict[str, Numbers]:
-    """The column as numbers; a feature of few words as one column of 0 and 1 for each word."""
-    try:
-        return {name: numbers(cells, f"{role} {name!r}", notify)}
-    except TorchliquidError:
-        levels = categories(cells) if role == "feature" else None
-        if levels is None:
+        words = words_of(column, f"{role} {column.name!r}", notify) if role == "feature" else None
+        if words is None:
             raise
-    notify(
-        f"Feature {name!r} is text: it counts as {len(levels)} columns, 1 where it is the word and "
-        f"0 elsewhere ({', '.join(levels)})."
-    )
-    text = cells.astype(str)
-    return {
-        f"{name}={word}": np.where(cells.isna(), np.nan, text == word).astype(np.float64)
-        for word in levels
-    }
+        return words
 
 
 def _parts(columns: Columns, time: str | None) -> list[str]:
     """The names of the columns that a time is written in."""
-    if time is None or "," not in time or any(name == time for name, _ in columns):
+    if time is None or "," not in time or any(column.name == time for column in columns):
         return [] if time is None else [time]
     return [name.strip() for name in time.split(",")]
 
 
-def _joined(columns: dict[str, pd.Series]) -> pd.Series:
+def _joined(columns: list[Column]) -> pd.Series:
     """The column of times, several as one: of year, month, day ... in numbers, or as words."""
-    first, *others = columns.values()
+    first, *others = columns
     if not others:
-        return first
-    named = {name.strip().lower(): cells for name, cells in columns.items()}
-    if set(named) <= set(CLOCK_COLUMNS) and "year" in named:
-        return of_numbers(named)
-    joined, there = first.astype(str), first.notna()
-    for cells in others:
-        joined, there = joined + " " + cells.astype(str), there & cells.notna()
+        return _with_points(first)
+    by_name = {column.name.strip().lower(): column.cells for column in columns}
+    if len(by_name) == len(columns) and set(by_name) <= set(CLOCK_COLUMNS) and "year" in by_name:
+        return of_numbers(by_name)
+    joined, there = first.cells.astype(str), first.cells.notna()
+    for column in others:
+        joined = joined + " " + column.cells.astype(str)
+        there &= column.cells.notna()
     return joined.where(there)
 
 
-def _starts_of_runs(cells: pd.Series) -> NDArray[np.int64] | None:
-    """Where each run of a value begins, if every value has one run, and runs are long."""
-    texts = cells.astype(str)
-    starts = np.flatnonzero((texts != texts.shift()).to_numpy())
-    return starts if 1 < len(starts) == texts.nunique() <= len(texts) / LEAST_RUN else None
+def _with_points(column: Column) -> pd.Series:
+    """The cells, as numbers where they are such with decimal commas."""
+    import pandas as pd
 
-
-def _several_series(unused: Columns) -> list[str]:
-    """A note where a column of text identifies several series, one after the other."""
-    for name, cells in unused:
-        if cells.dtype.kind in "biufcM" or cells.isna().any():
-            continue
-        starts = _starts_of_runs(cells)
-        if starts is not None:
-            return [
-                f"Column {name!r} is constant in {len(starts)} runs, as where a table holds "
-                "several series one after the other: they were read as one. If they are several, "
-                "give "
-                f"`series={name!r}`."
-            ]
-    return []
-
-
-def _backwards(unused: Columns) -> list[str]:
-    """A note where a column that was not named as the time is one, and runs back."""
-    for name, cells in unused:
-        if cells.dtype.kind in "biufc" or cells.isna().any():
-            continue
-        try:
-            stamps = as_dates(cells)
-        except (ValueError, TypeError):
-            continue
-        if np.isnat(stamps).any() or len(stamps) < 2:
-            continue
-        back = int((np.diff(stamps) < np.timedelta64(0)).sum())
-        if back:
-            return [
-                f"Column {name!r} holds dates that run back in {back} rows, and rows count as time "
-                f"here, the first as the oldest: sort the table, or give `time={name!r}`."
-            ]
-    return []
+    texts = column.cells.astype(str)
+    if texts.str.fullmatch(r"[+-]?\d+,\d+|\d+").all() and texts.str.contains(",").any():
+        return pd.Series(numbers(column, f"time column {column.name!r}"))
+    return column.cells
 
 
 def _check_roles(target: str, features: Sequence[str], timed: Sequence[str]) -> None:
@@ -392,36 +373,17 @@ def _check_roles(target: str, features: Sequence[str], timed: Sequence[str]) -> 
             )
 
 
-def _find(columns: list[tuple[str, pd.Series]], wanted: str, path: Path) -> pd.Series:
-    matching = [cells for name, cells in columns if name == wanted]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        raise TorchliquidError(
-            f"{path} has {len(matching)} columns named {wanted!r}: rename all but one"
-        )
-    names = [name for name, _ in columns if name]
-    lower = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(wanted.lower(), lower, n=1)
-    hint = f" (did you mean {lower[near[0]]!r}?)" if near else ""
-    listed = ", ".join(repr(name) for name in names[:LISTED_NAMES])
-    more = len(names) - LISTED_NAMES
-    raise TorchliquidError(
-        f"{path} has no column {wanted!r}{hint}: its columns are {listed}"
-        + (f" and {more} more" if more > 0 else "")
-    )
-
-
-def _blanked(cells: pd.Series, missing: Sequence[str]) -> pd.Series:
-    """The cells without those that stand for a missing value."""
+def _blanked(column: Column, missing: Sequence[str]) -> Column:
+    """The column without the cells that stand for a missing value."""
     import pandas as pd
 
     if not missing:
-        return cells
-    numbers = [float(word) for word in missing if is_number(word)]
+        return column
+    cells = column.cells
+    numeric = [float(word) for word in missing if is_number(word)]
     if pd.api.types.is_numeric_dtype(cells.dtype):
-        return cells.mask(cells.isin(numbers))
+        return column._replace(cells=cells.mask(cells.isin(numeric)))
     # a column that is text because of such marks alone is one of numbers afterwards
     texts = cells.astype(str).str.strip()
-    hit = texts.isin(list(missing)) | pd.to_numeric(texts, errors="coerce").isin(numbers)
-    return cells.mask(hit)
+    hit = texts.isin(list(missing)) | (cells.notna() & to_numbers(texts).isin(numeric))
+    return column._replace(cells=cells.mask(hit))

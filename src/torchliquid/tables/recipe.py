@@ -1,6 +1,9 @@
 """How rows of a table become scaled inputs: learnt on its training part, applied to any rows.
 
-Scaling. Mean and standard deviation of each column come from the values seen in the training rows.
+Scaling. Mean and standard deviation of each column come from the values seen in the training rows:
+those of all series, or, where series are of unlike size, those of each its own. Where a few wild
+cells make a feature's deviation three times as large, they are left out of both, and its inputs are
+cut at ten deviations.
 
 Missing values. A missing input is the last value seen before it; before the first one, the training
 mean. The models get no mark that a value is such a copy: one feature more for every column would
@@ -26,7 +29,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.messages import plural
 from torchliquid.tables._rows import (
     Rows,
     carried_forward,
@@ -37,10 +39,15 @@ from torchliquid.tables._rows import (
     rows_of,
     spacing,
 )
-from torchliquid.tables._times import Numbers
+from torchliquid.tables._scaling import CUT, are_unlike, common_scaling, own_scaling
+from torchliquid.tables._values import Numbers
 from torchliquid.tables.reader import Series
 
 Floats = NDArray[np.float32]
+OWN_NOTE = (
+    "Each series is scaled by its own training rows: errors, and what is predicted, are in the "
+    "deviations of its series."
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,9 @@ class Recipe:
         gap: median gap between training rows, in that unit; None without times.
         even: whether all gaps are that gap, so that every step takes the same time.
         fills: whether rows that an even grid lacks are put in, without values.
+        own: mean and scale of each series by its name, where each is scaled by its own; a series
+            that is not there has those of all.
+        cut: deviations at which inputs of each column are cut; None: at none.
     """
 
     columns: tuple[str, ...]
@@ -70,6 +80,8 @@ class Recipe:
     gap: float | None = None
     even: bool = True
     fills: bool = False
+    own: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] | None = None
+    cut: tuple[float | None, ...] | None = None
 
     def rows(self, series: Series) -> list[Rows]:
         """Return the rows of each series of a table, as the models see them.
@@ -98,14 +110,19 @@ class Recipe:
         indices = [self.columns.index(name) for name in self.future]
         return [known_beforehand(part, indices, self.horizon) for part in rows]
 
-    def scaled(self, values: Numbers, column: int | None = None) -> Floats:
-        """Scale values ``(N, C)``, or ``(N,)`` of one column; NaN stays NaN.
+    def scaling(self, label: str = "") -> tuple[Numbers, Numbers]:
+        """Return mean and scale of each column ``(C,)``, of the series of that name."""
+        mean, scale = (self.own or {}).get(label, (self.mean, self.scale))
+        return np.array(mean), np.array(scale)
+
+    def scaled(self, values: Numbers, column: int | None = None, label: str = "") -> Floats:
+        """Scale values ``(N, C)``, or ``(N,)`` of one column, of a series; NaN stays NaN.
 
         Raises:
             TorchliquidError: values are too far apart for single precision.
         """
         pick = slice(None) if column is None else column
-        mean, scale = np.array(self.mean)[pick], np.array(self.scale)[pick]
+        mean, scale = (part[pick] for part in self.scaling(label))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             scaled: Floats = ((values - mean) / scale).astype(np.float32)
         finite = np.all(np.isfinite(mean) & np.isfinite(scale) & (scale > 0))
@@ -119,7 +136,12 @@ class Recipe:
 
     def inputs(self, rows: Rows) -> Floats:
         """Return the inputs ``(N, C)`` of the rows of one series: no NaN, scaled."""
-        return self.scaled(carried_forward(rows.values, np.array(self.mean)))
+        mean, _ = self.scaling(rows.label)
+        scaled = self.scaled(carried_forward(rows.values, mean), label=rows.label)
+        if self.cut is None:
+            return scaled
+        bounds = np.array([np.inf if bound is None else bound for bound in self.cut])
+        return np.clip(scaled, -bounds, bounds).astype(np.float32)
 
     def intervals(self, rows: Rows) -> Numbers | None:
         """Return the time before each row in median gaps, 1 before the first; None: all are 1."""
@@ -137,6 +159,9 @@ class Recipe:
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()
         }
+        own = values.get("own")
+        if own is not None:
+            values["own"] = {k: (tuple(mean), tuple(scale)) for k, (mean, scale) in own.items()}
         return cls(**values)
 
 
@@ -165,6 +190,7 @@ def learn(
     horizon: int,
     *,
     fills: bool,
+    scale: str = "all",
 ) -> tuple[Recipe, list[str], list[str]]:
     """Learn a recipe from the training rows of a table.
 
@@ -174,24 +200,35 @@ def learn(
         training: which steps of each series are for training, at most as many as it has rows.
         horizon: rows ahead that are predicted.
         fills: whether rows were put in.
+        scale: ``"all"``: by the training rows of all series; ``"series"``: each series by its own;
+            ``"auto"``: so where the target of some is ten times that of others, or varies so.
 
     Returns:
-        The recipe, notes on constant features, and notes on the spacing.
+        The recipe, notes on scaling, and notes on the spacing.
 
     Raises:
         TorchliquidError: a feature has no value in the training part, or the target is constant.
     """
     indices = [series.columns.index(name) for name in series.future]
     moved = [known_beforehand(part, indices, horizon) for part in rows]
-    seen = np.concatenate(
-        [part.values[: len(mask)][mask] for part, mask in zip(moved, training, strict=True)]
-    )
-    mean, scale, constant = _learn_scaling(series, seen)
+    of_each = [part.values[: len(mask)][mask] for part, mask in zip(moved, training, strict=True)]
+    found, scale_notes = common_scaling(series, np.concatenate(of_each))
+    own = None
+    if len(rows) > 1 and (
+        scale == "series" or (scale == "auto" and are_unlike([part[:, 0] for part in of_each]))
+    ):
+        scalings, weak = own_scaling(moved, training, found)
+        own = {
+            label: (tuple(s.mean for s in each), tuple(s.scale for s in each))
+            for label, each in scalings.items()
+        }
+        scale_notes = [OWN_NOTE, *weak]
+    wild = [k > 0 and own is None and bool(one.wild) for k, one in enumerate(found)]
     gap, even, notes = spacing(series, rows, [int(mask.sum()) for mask in training])
     recipe = Recipe(
         columns=series.columns,
-        mean=tuple(mean.tolist()),
-        scale=tuple(scale.tolist()),
+        mean=tuple(one.mean for one in found),
+        scale=tuple(one.scale for one in found),
         future=series.future,
         horizon=horizon,
         time=series.time,
@@ -199,34 +236,7 @@ def learn(
         gap=gap,
         even=even,
         fills=fills,
+        own=own,
+        cut=tuple(CUT if cut else None for cut in wild) if any(wild) else None,
     )
-    return recipe, constant, notes
-
-
-def _learn_scaling(series: Series, rows: Numbers) -> tuple[Numbers, Numbers, list[str]]:
-    """Mean and scale of each column in the training rows, and notes on constant features."""
-    mean, scale, notes = np.zeros(len(series.columns)), np.ones(len(series.columns)), []
-    for k, name in enumerate(series.columns):
-        seen = rows[:, k]
-        seen = seen[~np.isnan(seen)]
-        if not len(seen):
-            raise TorchliquidError(
-                f"feature {name!r} has no value in the training part ({plural(len(rows), 'row')}): "
-                "leave it out, or give train a larger fraction"
-            )
-        if seen.min() < seen.max():
-            with np.errstate(over="ignore", invalid="ignore"):
-                mean[k], scale[k] = seen.mean(), seen.std()
-            continue
-        mean[k] = seen[0]
-        if k == 0:
-            raise TorchliquidError(
-                f"target {name!r} is constant ({seen[0]:g}) in the training part ("
-                f"{plural(len(rows), 'row')}): nothing to learn; choose another target or a larger "
-                "fraction for train"
-            )
-        notes.append(
-            f"Feature {name!r} is constant ({seen[0]:g}) in the training part: it is shifted to 0 "
-            "there, not scaled."
-        )
-    return mean, scale, notes
+    return recipe, scale_notes, notes

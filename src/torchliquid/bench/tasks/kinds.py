@@ -97,7 +97,7 @@ def _attractor(system: str) -> Callable[[config.AttractorOptions, Path, int, int
 
 def _split(options: config.Split) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(config.Split)]
-    several = ["split"] if isinstance(options, config.SeveralSeries) else []
+    several = ["split", "scale"] if isinstance(options, config.SeveralSeries) else []
     return {name: getattr(options, name) for name in (*names, *several)}
 
 

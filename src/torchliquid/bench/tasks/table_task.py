@@ -12,13 +12,15 @@ on. A missing target is NaN too, and counts in no loss or error.
 
 Several series. Each is cut into its steps by itself; split in time, each has all three parts.
 With ``split="series"`` whole series are drawn for each part, so that the test asks about series
-that no model has met. Mean, scale and median gap are those of all training rows together.
+that no model has met. The median gap is that of all training rows together, and so are mean and
+scale, unless targets are of unlike size: then each series has its own, and errors count in it.
 """
 
 import hashlib
 import json
 import math
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +29,17 @@ from torchliquid.bench.tasks.task import Array, Task
 from torchliquid.errors import TorchliquidError
 from torchliquid.messages import plural
 from torchliquid.tables import (
+    Recipe,
     Rows,
     Series,
+    check_scale,
+    copies_notes,
     learn,
     missing_notes,
     open_rows,
     sentinel_notes,
     still_note,
+    wild_notes,
 )
 
 Numbers = NDArray[np.float64]
@@ -54,6 +60,7 @@ def table_task(
     dt: float | None = None,
     predict: str = "change",
     split: str = "time",
+    scale: str = "auto",
 ) -> Task:
     """Predict a column of a table some rows ahead, by the rules at the top of this module.
 
@@ -69,6 +76,9 @@ def table_task(
             standard deviations, so that persistence is where they start; ``"level"``: the value.
         split: of several series: ``"time"``: each is split in time; ``"series"``: whole series are
             drawn to train on, to validate and to test, by the same shares.
+        scale: of several series: ``"series"``: each is scaled by its own training rows, and errors
+            are in its own deviations; ``"all"``: by those of all; ``"auto"``: by its own where
+            targets are of unlike size (one ten times another) and the split is in time.
 
     Returns:
         The task: inputs ``(1, T, C)``, targets ``(1, T)``.
@@ -88,6 +98,7 @@ def table_task(
         raise TorchliquidError(f"predict is {predict!r}: give 'change' or 'level'")
     if split not in SPLITS:
         raise TorchliquidError(f"split is {split!r}: give 'time' or 'series'")
+    check_scale(scale, split)
     window = None if window is None else int(window)  # JSON knows no NumPy integers
     rows, horizon, fills, filled_notes = open_rows(series, horizon, train)
     # a step needs the row that it predicts: the last rows of each series have no step
@@ -96,6 +107,7 @@ def table_task(
         parts = [_parts_in_time(steps, train, valid) for steps in lengths]
     else:
         parts = _parts_by_series(lengths, train, valid)
+    several = series.series_id is not None
     targets = [_targets(one, part, horizon) for one, part in zip(rows, parts, strict=True)]
     # Steps are ordered by part, in each one series after another, so that every slice by part is a
     # slice of arrays; `Task.timelines` gives each series in time order again.
@@ -107,10 +119,12 @@ def table_task(
 
     # what is learnt of the table, mean and scale and gap, is learnt on training steps alone
     training = [part == 0 for part in parts]
-    recipe, constant, gap_notes = learn(series, rows, training, horizon, fills=fills)
+    by = "all" if split == "series" else scale
+    recipe, scale_notes, gap_notes = learn(series, rows, training, horizon, fills=fills, scale=by)
     seen = [one.first(n) for one, n in zip(recipe.moved(rows), lengths, strict=True)]
     inputs = np.concatenate([recipe.inputs(one) for one in seen])[order][None]
-    scaled = recipe.scaled(target, 0)[None]
+    each = [recipe.scaled(t, 0, one.label) for t, one in zip(targets, rows, strict=True)]
+    scaled = np.concatenate(each)[order][None]
     # never 0, though the target be a copy of the current value throughout the training part
     changes = float(np.nanstd((scaled - inputs[:, :, 0])[:, :in_train])) or 1.0
     unit = 1.0 if dt is None else float(dt)
@@ -134,7 +148,8 @@ def table_task(
             "dt": None if dt is None else float(dt),
             "predict": predict,
         }
-        | ({} if series.series_id is None else {"series": series.series, "split": split})
+        | ({"series": series.series, "split": split} if several else {})
+        | ({} if recipe.own is None else {"scale": "series"})
         | ({"future": list(series.future)} if series.future else {}),
         inputs=inputs,
         targets=scaled,
@@ -144,20 +159,19 @@ def table_task(
         valid=in_valid,
         window=window,
         change=changes if predict == "change" else None,
-        offset=recipe.mean[0],
-        scale=recipe.scale[0],
-        unit=series.columns[0],
-        columns=tuple(zip(recipe.columns, recipe.mean, recipe.scale, strict=True)),
+        **_units(recipe),
         recipe=recipe.to_json(),
         notes=(
             *series.notes,
             *missing_notes(series),
             *filled_notes,
             *sentinel_notes(series),
-            *constant,
+            *scale_notes,
+            *wild_notes(series),
+            *copies_notes(series, horizon),
             *still_note(target[in_train + in_valid :]),
             *gap_notes,
-            *_series_notes(rows, parts, split),
+            *_series_notes(rows, parts, split, own=recipe.own is not None),
         ),
         times=_when(rows, horizon, order),
         dated=series.dates is not None,
@@ -166,6 +180,24 @@ def table_task(
         else np.repeat(np.arange(len(rows)), lengths)[order],
         series_names=series.series_names,
     )
+
+
+def _units(recipe: Recipe) -> dict[str, Any]:
+    """What scaled values are in the table's unit, for `Task`; where each series has its own, none.
+
+    Then the unit of errors is a deviation of the series.
+    """
+    if recipe.own is not None:
+        return {
+            "unit": f"{recipe.columns[0]} in deviations of its series",
+            "columns": tuple((name, 0.0, 1.0) for name in recipe.columns),
+        }
+    return {
+        "offset": recipe.mean[0],
+        "scale": recipe.scale[0],
+        "unit": recipe.columns[0],
+        "columns": tuple(zip(recipe.columns, recipe.mean, recipe.scale, strict=True)),
+    }
 
 
 def _parts_in_time(steps: int, train: float, valid: float) -> NDArray[np.int8]:
@@ -179,6 +211,13 @@ def _parts_in_time(steps: int, train: float, valid: float) -> NDArray[np.int8]:
 def _parts_by_series(lengths: list[int], train: float, valid: float) -> list[NDArray[np.int8]]:
     """Whole series drawn for each part, always the same ones."""
     count = len(lengths)
+    needed = 3 if valid else 2
+    if count < needed:
+        raise TorchliquidError(
+            f"`split=series` needs at least {needed} series, some to train on"
+            + (", some to validate" if valid else "")
+            + f" and some to test: there are {count}. Give `split=time`, which cuts each in time"
+        )
     of_each = np.sort(_parts_in_time(count, train, valid))
     drawn = np.random.default_rng(0).permutation(count)
     parts: list[NDArray[np.int8]] = [np.zeros(0, dtype=np.int8)] * count
@@ -195,14 +234,17 @@ def _targets(rows: Rows, part: NDArray[np.int8], horizon: int) -> Numbers:
     return targets
 
 
-def _series_notes(rows: list[Rows], parts: list[NDArray[np.int8]], split: str) -> list[str]:
+def _series_notes(
+    rows: list[Rows], parts: list[NDArray[np.int8]], split: str, *, own: bool
+) -> list[str]:
     """How many series there are, and where they went."""
     if len(rows) == 1:
         return []
     lengths = [len(part) for part in parts]
     note = (
         f"{plural(len(rows), 'series').removesuffix('s')} of {min(lengths):,} to {max(lengths):,} "
-        "steps: no state, window or lag runs from one into another; all are scaled alike."
+        "steps: no state, window or lag runs from one into another"
+        + ("." if own else "; all are scaled alike.")
     )
     if split == "series":
         of = [sum(bool(len(p)) and p[0] == k for p in parts) for k in range(3)]
