@@ -66,7 +66,7 @@ sanitize: $(VENV)/.dev  ## the C kernels, with their own checks, under sanitizer
 		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized/lib \
 		$(BIN)/pytest -p no:cacheprovider tests/kernels/test_dispatch.py tests/kernels/test_synaptic.py tests/kernels/test_fuzz.py tests/kernels/test_readable.py tests/kernels/test_layers.py tests/nn/test_streams.py tests/nn/test_resonator.py tests/functional/test_oscillator_filter.py tests/training/test_equality.py
 
-test-oldest:  ## layers and kernels on the oldest torch that pyproject.toml admits
+test-oldest: test-oldest-bench  ## layers and kernels on the oldest torch that pyproject.toml admits
 	@test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet "torch==$$(sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml).*" numpy safetensors scipy pytest pytest-xdist
 	.venv-oldest/bin/python -m pip install --quiet --no-deps --editable .
@@ -75,7 +75,7 @@ test-oldest:  ## layers and kernels on the oldest torch that pyproject.toml admi
 test-oldest-bench:  ## tables and reports on the oldest packages that the extra "bench" admits
 	@test -x .venv-oldest-bench/bin/python || $(PYTHON) -m venv .venv-oldest-bench
 	.venv-oldest-bench/bin/python -m pip install --quiet --constraint constraints.txt torch
-	.venv-oldest-bench/bin/python -m pip install --quiet pytest pytest-xdist playwright \
+	.venv-oldest-bench/bin/python -m pip install --quiet pytest pytest-xdist playwright safetensors \
 		$$(sed -n '/^bench = /,/^]/s/ *"\(.*\)>=\(.*\)",/\1==\2/p' pyproject.toml)
 	.venv-oldest-bench/bin/python -m pip install --quiet --no-deps --editable .
 	.venv-oldest-bench/bin/python -m pytest -n auto -W default tests/tables tests/bench/tasks tests/bench/report

@@ -51,6 +51,15 @@ def test_names_with_the_separator_move_no_column(read, content):
     assert moved.values[:, 0].tolist() == [5, 6]
 
 
+def test_a_torn_name_is_refused_though_the_rows_are_as_long(read):
+    content = "week (first, second),Urgent order,y\n1,223.2,5,8\n2,127.6,6,9\n"
+    with pytest.raises(TorchliquidError, match=r"never closed \('week \(first'\)"):
+        read(content)
+    with pytest.raises(TorchliquidError, match="never closed"):
+        read("T [K, at noon,y\n1,2,3\n")
+    assert read("y :(,y (C)\n1,2\n3,4\n", target="y (C)").values[:, 0].tolist() == [2, 4]
+
+
 def test_rows_that_end_early_at_first_are_read(read):
     late = "t,y,x\n" + "".join(f"{k},1\n" for k in range(40)) + "40,2,7\n"
     assert read(late, features=["x"]).values[-1].tolist() == [2, 7]

@@ -14,6 +14,12 @@ _DATE = re.compile(
 """What looks like a date or a time of day."""
 
 
+_WITHOUT_HEADER = (
+    "leave the header out with `skip_rows=1` and `no_header`: columns are then called 1, 2, 3 and "
+    "so on"
+)
+
+
 def is_date(cell: str) -> bool:
     """Whether a cell looks like a date or a time of day."""
     return _DATE.fullmatch(cell.strip()) is not None
@@ -35,6 +41,13 @@ def check_names(names: Sequence[str]) -> str | None:
     present = [name for name in names if name]
     if not present or present == [str(k) for k in range(len(present))]:
         return None
+    torn = next((name for name in names if _is_torn(name)), None)
+    if torn is not None:
+        raise TorchliquidError(
+            f"has a name with a bracket that is never closed ({torn!r}), as where a name holds the "
+            "mark between cells: all names behind it would belong to a wrong column. Put such "
+            f"names in quotes, or {_WITHOUT_HEADER}"
+        )
     odd = [name for name in present if is_value(name)]
     if len(odd) == len(present):
         raise TorchliquidError(
@@ -54,6 +67,15 @@ def check_names(names: Sequence[str]) -> str | None:
         if odd and len(odd) > len(present) / 2
         else None
     )
+
+
+def _is_torn(name: str) -> bool:
+    """Whether a name opens a bracket that it does not close.
+
+    >>> _is_torn("week (first"), _is_torn("T (C)"), _is_torn("open :(")
+    (True, False, False)
+    """
+    return re.search(r"\([^)]+$|\[[^\]]+$", name) is not None
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -97,8 +119,8 @@ def check_width(names: list[str], rows: list[list[str]], separator: str) -> None
     raise TorchliquidError(
         f"has {len(names)} names in its header, but its rows have {widest} cells: a name that "
         f"holds {separator!r} must stand in quotes (all names behind it would belong to a wrong "
-        "column). Mend the header, or leave it out with `skip_rows=1` and `no_header`: columns "
-        "are then called 1, 2, 3 and so on"
+        "column). Mend the header, or "
+        f"{_WITHOUT_HEADER}"
     )
 
 

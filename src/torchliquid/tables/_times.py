@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,8 @@ _CLOCK = r"\d+:\d{2}(:\d{2}(\.\d+)?)?"
 """A time without a date: hours, minutes, and maybe seconds since some start."""
 _DURATION = r"-?\d+ days?( [+-]?\d+:\d{2}:\d{2}(\.\d+)?)?"
 """As pandas writes them."""
+_FAR = re.compile(r"(0\d|1[0-5]|16[0-7]|226[2-9]|22[7-9]|2[3-9]|[3-9]\d)\d*-\d\d-\d\d")
+"""ISO dates that no 64 bits of nanoseconds hold."""
 MOST_ROWS = 20
 """Resampling makes at most so many rows of one."""
 TIME_UNITS = ("ns", "us", "ms", "s", "min", "h", "D", "excel")
@@ -65,7 +68,7 @@ def moments(
         durations = None if typed else _durations(texts, notify)
         if durations is not None:
             return durations
-        numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+        numbers = to_numbers(texts).to_numpy()
         stamps = as_dates(cells, zone, clock_change, notify)
     except TorchliquidError as error:
         raise TorchliquidError(str(error) if what in str(error) else f"{what}: {error}") from error
@@ -85,6 +88,8 @@ def moments(
 
 def _advice(texts: pd.Series, wrong: NDArray[np.int64]) -> str:
     """What to give where times cannot be read: the very format, where there is one."""
+    if int(version("pandas").split(".")[0]) < 3 and _FAR.match(texts.iloc[wrong[0]]):
+        return "dates before 1678 or after 2261 need pandas 3"
     formats = fitting_formats(texts) if len(wrong) == len(texts) else []
     if formats:
         zone = re.search(r" ([A-Z]{3,5})(?: |$)", formats[0])

@@ -80,9 +80,9 @@ def _read(column: Column, what: str, notify: Notify) -> Numbers:
     marks_given = column.marks.decimal is not None or column.marks.thousands is not None
     is_text = pd.api.types.is_string_dtype(cells.dtype)
     if is_text and not (marks_given or column.marks.commas):
-        quick = pd.to_numeric(cells, errors="coerce")  # most columns: no rule is needed
+        quick = to_numbers(cells)  # most columns: no rule is needed
         if (quick.isna() == cells.isna()).all():
-            return quick.to_numpy(dtype=np.float64)
+            return quick.to_numpy()
     texts = _texts(cells)
     plain = _without_marks(texts, column, what)
     values = to_numbers(plain)
@@ -113,24 +113,27 @@ def _texts(cells: pd.Series) -> pd.Series:
 
 
 def to_numbers(texts: pd.Series) -> pd.Series:
-    """Words as numbers, NaN where one is none."""
+    """Words as numbers, to the last bit what Python makes of them; NaN where one is none."""
     import pandas as pd
 
-    values = pd.to_numeric(texts, errors="coerce").astype(np.float64)
-    odd = texts[values.isna()]
-    # pandas takes some for none that are too large: -1e999 is infinite
-    large = odd[odd.map(is_number)]
-    values[large.index] = large.map(float).astype(np.float64)
-    return values
+    words = texts.to_numpy(dtype=object)
+    try:
+        values = words.astype(np.float64)
+    except (ValueError, TypeError):
+        values = np.array([float(w) if is_number(w) else np.nan for w in words], dtype=np.float64)
+    else:
+        if any("_" in word for word in words if isinstance(word, str)):  # to Python 1_000 is one
+            values = np.where([is_number(word) for word in words], values, np.nan)
+    return pd.Series(values, index=texts.index)
 
 
-def is_number(word: str) -> bool:
+def is_number(word: object) -> bool:
     """Whether Python reads the word as a number."""
     try:
-        float(word)
-    except ValueError:
+        float(word)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
         return False
-    return "_" not in word
+    return not isinstance(word, str) or "_" not in word
 
 
 def _refused(
