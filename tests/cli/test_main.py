@@ -455,7 +455,10 @@ def test_names_that_look_like_markup(plain, capsys):
     assert main(["bench", "csv", *table, "--out", "a[/b]"]) == 0
     captured = capsys.readouterr()
     assert "values are missing for y[/b]" in captured.out
-    assert captured.out.splitlines()[-1] == f"report: {Path('a[/b]') / 'report.html'}"
+    lines = captured.out.splitlines()
+    assert f"report: {Path('a[/b]') / 'report.html'}" in lines
+    assert any(line.startswith("best: ") and "(y[/b])" in line for line in lines[-4:])
+    assert lines[-1].startswith("next command: ")
     assert captured.err == ""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.errors import TorchliquidError
 from torchliquid.tables.dialect import CsvDialect
 from torchliquid.tables.reader import read_table
@@ -299,3 +300,58 @@ def test_read_as_pandas_does_or_refused_with_what_works(case):
         np.testing.assert_array_equal(series.times, case.times)
     if case.note is not None:
         assert case.note in " ".join(series.notes)
+
+
+# --- as tasks ---------------------------------------------------------------------------------
+
+
+def task_of(file, read, **options):
+    return table_task(load(Case(file), read), **options)
+
+
+@pytest.mark.parametrize(
+    ("file", "read", "options", "said", "works"),
+    [
+        ("hor1M.csv", {"time": "t"}, {"horizon": "1M"}, "a month has no fixed length",
+         {"horizon": "7D"}),
+        ("hor1m.csv", {"time": "t"}, {"horizon": "1m"}, "0.0167 rows of 3600 seconds",
+         {"horizon": "60m"}),
+        ("epoch6h.csv", {"time": "t"}, {"horizon": "6h"}, "`time_unit`", None),
+        ("two_split.csv", {"time": "t", "series": "id"}, {"split": "series"},
+         "needs at least 3 series", {"split": "time"}),
+        ("sf434b.csv", {"time": "ds"}, {}, "constant .0. in the training part", None),
+        ("every7D.csv", {"time": "t", "every": "7D"}, {}, "18 rows, which leave", None),
+        ("jhu.csv", {"target": "Lat"}, {}, "'Lat' is constant", None),
+    ],
+)  # fmt: skip
+def test_what_a_task_refuses_and_what_it_takes_instead(file, read, options, said, works):
+    with pytest.raises(TorchliquidError, match=said):
+        task_of(file, read, **options)
+    if works is not None:
+        assert task_of(file, read, **works).test > 10
+
+
+@pytest.mark.parametrize(
+    ("file", "read", "options", "note"),
+    [
+        ("unlike.csv", {"time": "ds", "series": "id"}, {}, "scaled by its own training rows"),
+        ("constpanel.csv", {"time": "ds", "series": "id"}, {"scale": "series"},
+         "1 series with few training rows, or the same value in all of them (b)"),
+        ("overlap.csv", {"time": "ds", "series": "id"}, {}, "all are scaled alike"),
+        ("short_panel.csv", {"time": "t", "series": "id"}, {"horizon": 12},
+         "2 have no row as far on as the horizon"),
+        ("outlier.csv", {"features": ["rain"]}, {}, "rain is 9831.3 in 1 cell (data row"),
+        ("dwd.txt", {"target": "TT_TU"}, {}, "TT_TU is -999 in 1 cell"),
+        ("leak.csv", {"features": ["all"]}, {}, "'y_next' is the target 1 row on"),
+        ("leakrun.csv", {"features": ["all"]}, {}, "'y_next' is the target 1 row on"),
+        ("month_missing.csv", {"time": "t"}, {}, "1 row that is missing"),
+        ("monsat.csv", {"time": "t"}, {"horizon": "1D"}, "the same times every week"),
+        ("bhours.csv", {"time": "t"}, {"horizon": "6h"}, "the same times every week"),
+        ("berlin_daily.csv", BERLIN, {"horizon": "1D"}, ""),
+    ],
+)  # fmt: skip
+def test_what_a_task_says(file, read, options, note):
+    task = task_of(file, read, **options)
+    assert note in " ".join(task.notes)
+    ahead = {"hor1M.csv": 7, "monsat.csv": 1, "bhours.csv": 6, "berlin_daily.csv": 1}
+    assert task.spec["horizon"] == ahead.get(file, options.get("horizon", 1))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.errors import TorchliquidError
 from torchliquid.tables.dialect import CsvDialect
 from torchliquid.tables.reader import read_table
@@ -307,3 +308,29 @@ def test_a_unit_of_times_that_cannot_be(read, text, unit):
         read(content, time="t", time_unit="weeks")
     with pytest.raises(TorchliquidError, match="'noon' in data row 2: `time_unit` is of times"):
         read("t,y\n1,1\nnoon,2\n", time="t", time_unit="s")
+
+
+@pytest.mark.parametrize(
+    ("mask", "horizon", "rows"),
+    [
+        ("9-16", "1D", 8), ("9-16", "3h", 3), ("9-16", "7D", 40), ("0-23", "1D", 24),
+        ("12-12", "1D", 1), ("12-12", "14D", 10), ("12-12", "2D", None), ("9-16", "36h", None),
+    ],
+)  # fmt: skip
+def test_a_horizon_in_a_calendar_of_working_hours(tmp_path, mask, horizon, rows):
+    first, last = map(int, mask.split("-"))
+    index = pd.date_range("2020-01-06", periods=24 * 7 * 32, freq="h")
+    index = index[(index.day_of_week < 5) & (index.hour >= first) & (index.hour <= last)]
+    frame = pd.DataFrame(
+        {"t": index.strftime("%Y-%m-%d %H:%M"), "y": np.sin(np.arange(len(index)))}
+    )
+    frame.drop(frame.index[40:44]).to_csv(tmp_path / "t.csv", index=False)
+    series = read_table(tmp_path / "t.csv", "y", time="t")
+    if rows is None:
+        with pytest.raises(TorchliquidError, match=r"weekly calendar.*\(1D\), whole weeks \(7D\)"):
+            table_task(series, horizon=horizon)
+        return
+    task = table_task(series, horizon=horizon)
+    assert task.spec["horizon"] == rows
+    assert isinstance(task.dt, float)  # days off count as no time, and a lost row is put in
+    assert task.steps == len(frame) - rows

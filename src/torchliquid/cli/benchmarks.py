@@ -81,7 +81,7 @@ def _bench(options: argparse.Namespace) -> int:
 
     from torchliquid.bench.judging.summary import summarise
     from torchliquid.bench.models.registry import DEFAULT, DEFAULT_OF_TABLES
-    from torchliquid.bench.report import terminal_tables, write_report
+    from torchliquid.bench.report import conclusion, terminal_tables, write_report
     from torchliquid.bench.report.task_text import gap_words, outline, time_words
     from torchliquid.bench.run.runner import check, run, training_seconds
     from torchliquid.bench.run.store import lock_folder, write_file
@@ -133,6 +133,9 @@ def _bench(options: argparse.Namespace) -> int:
             console.print(lines, soft_wrap=isinstance(lines, str))
         console.print(f"report: {page}", soft_wrap=True)
         _say_what_went_wrong(summary["models"], protocol, task, console)
+        if not task.is_articles:
+            for line in conclusion(summary, options.out):
+                console.print(line, soft_wrap=True, highlight=False)
     return 0
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.messages import plural
-from torchliquid.tables._grid import WEEKLY
+from torchliquid.tables._grid import DAY, WEEK, WEEKLY
 from torchliquid.tables._values import Numbers
 from torchliquid.tables.reader import Series
 
@@ -21,8 +21,8 @@ REGULAR = 0.02
 
 Stamps once a minute that were rounded to the second are off by up to a sixtieth.
 """
-SENTINEL = 0.01
-"""Share of a column's rows from which one far value is worth a note."""
+REPEATED = 2
+"""Rows that hold one far value, from which it is worth a note."""
 LONG_GAP = 1000
 """Gaps of so many medians are worth a note."""
 
@@ -138,7 +138,8 @@ def _rows_of_time(horizon: str, series: Series, parts: list[Rows]) -> int:
             f"30D{hint}"
         ) from error
     if series.time_unit == WEEKLY and series.dates is not None:
-        return _whole(_calendar_rows(seconds, series.dates), horizon, gaps, series.time_unit)
+        longest = max(parts, key=lambda part: len(part.values))
+        return _whole(_calendar_rows(horizon, seconds, longest), horizon, gaps, WEEKLY)
     if series.time_unit != "seconds" or np.abs(gaps / np.median(gaps) - 1).max() >= REGULAR:
         raise TorchliquidError(
             f"horizon is {horizon}, but the rows are not evenly spaced dates (`time`; of numbers "
@@ -157,18 +158,36 @@ def _whole(rows: float, horizon: str, gaps: Numbers, unit: str) -> int:
     return round(rows)
 
 
-def _calendar_rows(seconds: float, dates: Numbers) -> float:
-    """How many rows a time is, in a calendar of the same rows every week: days count as its days.
+def _calendar_rows(horizon: str, seconds: float, part: Rows) -> float:
+    """How many rows a time is, in a calendar of the same rows every week.
 
-    A day of a calendar of business days is one row; an hour of opening hours is one, too.
+    Whole weeks are as many weeks' rows, a day is the next day of the calendar, and an hour one of
+    its hours. Two days are two of the week or two of the calendar's: that is asked.
+
+    Args:
+        horizon: as given.
+        seconds: the same.
+        part: the rows of the longest series.
     """
-    day = 86_400
-    gaps = np.diff(dates)
+    if part.times is None or part.dates is None:
+        return np.nan
+    gaps = np.diff(part.dates)
     gap = float(np.median(gaps))
-    if seconds < day or gap >= day:
+    if seconds % WEEK == 0:
+        later = np.searchsorted(part.dates, part.dates + WEEK)
+        rows = np.flatnonzero(later < len(part.dates))
+        return float(seconds / WEEK * np.median(part.times[later[rows]] - part.times[rows]))
+    if seconds < DAY:
         return seconds / gap
+    if seconds > DAY:
+        raise TorchliquidError(
+            f"horizon is {horizon}, but the rows follow a weekly calendar, in which days are left "
+            "out: give a day (1D), whole weeks (7D), or rows"
+        )
+    if gap >= DAY:
+        return 1.0
     runs = np.diff(np.flatnonzero(gaps > 1.5 * gap))  # from one closing to the next
-    return seconds / day * min(float(np.median(runs)), day / gap)
+    return float(min(np.median(runs), DAY / gap))
 
 
 def known_beforehand(rows: Rows, columns: list[int], horizon: int) -> Rows:
@@ -253,20 +272,20 @@ def still_note(test: NDArray[np.floating]) -> list[str]:
 
 
 def sentinel_notes(series: Series) -> list[str]:
-    """Notes on values that may stand for missing ones: an extreme, frequent, and far off."""
+    """Notes on values that may stand for missing ones: an extreme, repeated, and far off."""
     notes = []
     for k, name in enumerate(series.columns):
         seen = series.values[:, k]
         seen = seen[~np.isnan(seen)]
         for extreme in {seen.min(), seen.max()} if len(seen) else ():
             others = seen[seen != extreme]
-            share = 1 - len(others) / len(seen)
-            if share < SENTINEL or len(others) < len(seen) / 2:
+            rows = len(seen) - len(others)
+            if rows < REPEATED or len(others) < len(seen) / 2:
                 continue
             low, high = np.quantile(others, [0.01, 0.99])
             if np.abs(others - extreme).min() > high - low > 0:
                 notes.append(
-                    f"{name} is {extreme:g} in {100 * share:.1f} % of the rows, further from all "
+                    f"{name} is {extreme:g} in {rows:,} of {len(seen):,} rows, further from all "
                     "other values than these lie apart: if it stands for a missing value, give "
                     f"`missing={extreme:g}`."
                 )

@@ -135,7 +135,7 @@ def own_scaling(
     if weak:
         names = ", ".join(list(weak)[:5]) + (", ..." if len(weak) > 5 else "")
         notes.append(
-            f"{plural(len(weak), 'series').removesuffix('s')} with few training rows, or the same "
+            f"{len(weak)} series with few training rows, or the same "
             f"value in all of them ({names}), take the median deviation of the others."
         )
     return {part.label: tuple(one) for part, one in zip(rows, found, strict=True)}, notes

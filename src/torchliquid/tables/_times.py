@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.tables._columns import Notify
-from torchliquid.tables._dates import as_dates, beginnings, fitting_formats, of_format
+from torchliquid.tables._dates import as_dates, beginnings
+from torchliquid.tables._time_formats import fitting_formats, of_format
 from torchliquid.tables._values import Numbers, show, to_numbers
 from torchliquid.tables._zones import in_utc, to_local
 

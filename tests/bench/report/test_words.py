@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from torchliquid.bench.report import markdown_results, tables, terminal_tables
+from torchliquid.bench.report import conclusion, markdown_results, tables, terminal_tables
 from torchliquid.bench.report.answer import answers, contrast
 from torchliquid.bench.report.number_format import MISSING
 from torchliquid.bench.report.tables import claim_rows, columns, rows, tally
@@ -35,6 +35,36 @@ def test_terminal_tables_fit_a_hundred_columns_and_lose_nothing(case, name):
         return
     for verdict in set(verdicts):
         assert text.count(verdict) >= verdicts.count(verdict)
+
+
+def test_the_last_lines_name_the_winner_its_margins_and_a_command(case, tmp_path):
+    _, summary = case("table")
+    summary = copy.deepcopy(summary)
+    models = summary["models"]
+    carried = {name: row["test_rmse_carry"]["median"] for name, row in models.items()}
+    best, second = sorted((n for n in carried if n != "persistence"), key=carried.__getitem__)[:2]
+    assert models[best]["kind"] == "classical"
+    lines = conclusion(summary, tmp_path)
+    assert lines[0].startswith(f"best: {best}, test RMSE ")
+    assert f"({summary['task']['unit']})" in lines[0]
+    below = 100 * (1 - carried[best] / carried["persistence"])
+    assert f"{below:.0f} % below the last value (" in lines[1]
+    assert f"second: {second} (" in lines[2]
+    assert lines[-1] == f"next command: python -m webbrowser {tmp_path / 'report.html'}"
+
+    models["LTC-8"]["test_rmse_carry"]["median"] = carried[best] / 2
+    lines = conclusion(summary, tmp_path)
+    assert "best: LTC-8, " in lines[0]
+    assert "median of 8 lanes" in lines[0]
+    saved = tmp_path / "models" / "LTC-8" / "lane-000"
+    assert lines[-1] == f"next command: torchliquid export {saved} --to c"
+
+    models["persistence"]["test_rmse_carry"]["median"] = 0.0
+    lines = conclusion(summary, tmp_path)
+    assert "no model that learns does better here: use the last value" in lines[1]
+    for row in models.values():
+        row["test_rmse_carry"] = {"median": None, "q10": None, "q90": None}
+    assert conclusion(summary, tmp_path) == []
 
 
 def test_terminal_table_counts_lanes_that_diverged(case):

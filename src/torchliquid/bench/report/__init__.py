@@ -10,12 +10,20 @@ Nothing is trained or measured here. `write_report` draws the figures, as files 
     numbers   how a number is written
     tables    the results and the claims as rows, for the terminal, Markdown and the page
     answer    the sentences at the top of the page
+    conclusion  the last lines in a terminal
     page      puts it all together
     suite_*   the same for a whole suite, from its ``suite.json``
 """
 
+from torchliquid.bench.report.conclusion import conclusion
 from torchliquid.bench.report.page import write_report
 from torchliquid.bench.report.suite_page import write_suite_report
 from torchliquid.bench.report.tables import markdown_results, terminal_tables
 
-__all__ = ["markdown_results", "terminal_tables", "write_report", "write_suite_report"]
+__all__ = [
+    "conclusion",
+    "markdown_results",
+    "terminal_tables",
+    "write_report",
+    "write_suite_report",
+]

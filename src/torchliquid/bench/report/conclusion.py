@@ -1,0 +1,78 @@
+"""The last lines in a terminal: which model was best, by how much, and what to type next."""
+
+from pathlib import Path
+
+from torchliquid.bench.judging.schema import Summary, measured
+from torchliquid.bench.models.registry import REFERENCES
+from torchliquid.bench.report.number_format import number
+from torchliquid.messages import plural
+
+_SIMPLE = {
+    "persistence": "the last value",
+    "seasonal": "the value a season before",
+    "mean": "the training mean",
+}
+
+
+def conclusion(summary: Summary, folder: Path) -> list[str]:
+    """Return the winner, its margin over the simple forecasts, and the next command.
+
+    By the median error on the test part, with the state carried over, as a model in use has it.
+
+    Args:
+        summary: of a table.
+        folder: where the results are.
+    """
+    models = summary["models"]
+    errors = {
+        name: entry["median"]
+        for name, row in models.items()
+        if (entry := measured(row, "test_rmse_carry")) and entry["median"] is not None
+    }
+    if not errors:
+        return []
+    best, *others = sorted(errors, key=errors.__getitem__)
+    lanes = models[best]["lanes"]
+    of = f", median of {plural(lanes, 'lane')}" if models[best]["kind"] != "classical" else ""
+    lines = [
+        f"best: {best}, test RMSE {number(errors[best])} ({summary['task']['unit']}{of})",
+    ]
+    margins = [
+        f"{_margin(errors[best], errors[name])} {_SIMPLE[name]} ({number(errors[name])})"
+        for name in ("persistence", "seasonal")
+        if name in errors and name != best and not _is_last_value(name, errors)
+    ]
+    if margins:
+        lines.append(f"  {', '.join(margins)}")
+    trained = [name for name in others if name not in REFERENCES]
+    if best in REFERENCES:
+        lines.append(f"  no model that learns does better here: use {_SIMPLE.get(best, best)}")
+    elif trained:
+        near = trained[0]
+        lines.append(
+            f"  second: {near} ({number(errors[near])}); whether they differ is in the report"
+        )
+    saved = folder / "models" / best / "lane-000"
+    command = (
+        f"torchliquid export {saved} --to c"
+        if models[best]["kind"] != "classical"
+        else f"python -m webbrowser {folder / 'report.html'}"
+    )
+    return [*lines, f"next command: {command}"]
+
+
+def _is_last_value(name: str, errors: dict[str, float]) -> bool:
+    """Whether the table has no season, so that its seasonal forecast repeats the last value."""
+    return name == "seasonal" and errors[name] == errors.get("persistence")
+
+
+def _margin(error: float, other: float) -> str:
+    """How far an error is below another.
+
+    >>> _margin(0.9, 1.0), _margin(1.0, 1.0), _margin(0.0, 0.0)
+    ('10 % below', '0.0 % below', 'as good as')
+    """
+    if other == 0:
+        return "as good as" if error == 0 else "above"
+    share = 100 * (1 - error / other)
+    return f"{share:.0f} % below" if share >= 1 else f"{share:.1f} % below"
