@@ -73,7 +73,9 @@ def test_a_name_is_a_pattern_or_a_number_where_there_is_none(read):
     for name, column in [("Temp*", [1, 4]), ("Temp (C)", [1, 4]), ("Flow rate", [2, 5])]:
         assert read(content, target=name).values[:, 0].tolist() == column
     assert read(content, target="3").values[:, 0].tolist() == [3, 6]  # a name comes first
-    assert read(content, target="2").values[:, 0].tolist() == [1, 4]
+    by_number = read(content, target="2", time="1")
+    assert by_number.values[:, 0].tolist() == [1, 4]
+    assert by_number.time == "Time"  # what it is called, not how it was asked for
     with pytest.raises(TorchliquidError, match=r"2 columns named '\*T\*|'Flow  rate', 'Temp"):
         read(content, target="*[e]*")
     twice = "t,y,y\n0,1,2\n1,3,4\n"

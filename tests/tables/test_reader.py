@@ -526,6 +526,8 @@ def test_several_series_in_one_table_are_said(write):
     assert "'symbol' is constant in 3 runs" in series.notes[0]
     mixed = rows[::2] + rows[1::2]  # a category that comes back is no series
     assert read_table(write("symbol,y\n" + "\n".join(mixed)), "y").notes == ()
+    days = [f"2020-01-0{1 + k // 24},{k}" for k in range(96)]  # the day beside each hour
+    assert read_table(write("day,y\n" + "\n".join(days)), "y").notes == ()
     unique = [f"row{k},{k}" for k in range(30)]
     assert read_table(write("name,y\n" + "\n".join(unique)), "y").notes == ()
 
@@ -566,8 +568,7 @@ OUT_OF_ORDER = "t,y\n3,30\n1,10\n1,12\n1,\n2,20\n"
 def test_how_many_rows_repeat_or_run_back(write):
     message = error_of(write(OUT_OF_ORDER), "y", time="t")
     assert (
-        "goes back from 3 in data row 1 to 1 in data row 2 (1 such rows, 2 repeat a time)"
-        in message
+        "goes back from 3 in data row 1 to 1 in data row 2 (1 such row, 2 repeat a time)" in message
     )
     assert "`sort`" in message
     message = error_of(write(OUT_OF_ORDER), "y", time="t", sort=True)

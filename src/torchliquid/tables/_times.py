@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
+from torchliquid.messages import plural
 from torchliquid.tables._columns import Notify
 from torchliquid.tables._dates import as_dates, beginnings
 from torchliquid.tables._time_formats import fitting_formats, of_format
@@ -79,8 +80,8 @@ def moments(
     wrong = np.flatnonzero(np.isnat(stamps) if dated else ~np.isfinite(numbers))
     if len(wrong) and not (dated and left_out.all(where=np.isnat(stamps))):
         raise TorchliquidError(
-            f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1} ({len(wrong)} "
-            f"such rows): {_advice(texts, wrong)}"
+            f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1} "
+            f"({plural(len(wrong), 'such row')}): {_advice(texts, wrong)}"
         )
     if not dated:
         _tell_epoch(numbers, what, notify)
@@ -111,7 +112,7 @@ def _check_format(stamps: pd.Series, cells: pd.Series, what: str, time_format: s
     if len(wrong):
         raise TorchliquidError(
             f"{what} holds {show(cells.iloc[wrong[0]])} in data row {wrong[0] + 1}, which is "
-            f"not of the form {time_format!r} ({len(wrong)} such rows)"
+            f"not of the form {time_format!r} ({plural(len(wrong), 'such row')})"
         )
 
 
@@ -269,7 +270,7 @@ def check_order(ordered: NDArray[Any], cells: pd.Series, what: str, apart: str) 
     if ordered[row] == ordered[row - 1]:
         raise TorchliquidError(
             f"{what} is {before} in data row {row} and {after} in data row {row + 1}, the same "
-            f"time ({repeated} such rows{f', {back} run back' if back else ''}): give "
+            f"time ({plural(repeated, 'such row')}{f', {back} run back' if back else ''}): give "
             "`duplicates`: first, last or mean; if the hour repeats as clocks are put back, give "
             f"`time_zone`; {apart}"
         )
@@ -281,8 +282,8 @@ def check_order(ordered: NDArray[Any], cells: pd.Series, what: str, apart: str) 
         )
     raise TorchliquidError(
         f"{what} goes back from {before} in data row {row} to {after} in data row {row + 1} "
-        f"({back} such rows{f', {repeated} repeat a time' if repeated else ''}): sort the table by "
-        f"time, or give `sort`; {apart}"
+        f"({plural(back, 'such row')}{f', {repeated} repeat a time' if repeated else ''}): sort "
+        f"the table by time, or give `sort`; {apart}"
     )
 
 

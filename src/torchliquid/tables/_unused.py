@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from torchliquid.tables._columns import Columns
 from torchliquid.tables._dates import as_dates
+from torchliquid.tables._header import is_date
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,8 @@ def several_series(unused: Columns) -> list[str]:
     """A note where a column of text identifies several series, one after the other."""
     for name, cells, _ in unused:
         if cells.dtype.kind in "biufcM" or cells.isna().any() or _is_counter(cells):
+            continue
+        if is_date(str(cells.iloc[0])):  # the day of each row, beside its time
             continue
         starts = _starts_of_runs(cells)
         if starts is not None:

@@ -214,14 +214,20 @@ def read_table(
         values=table,
         times=times,
         time_unit=unit,
-        time=None if time is None else escape_control(time),
+        time=None if time is None else escape_control(_called(roles.time) or time),
         dates=dates,
         notes=tuple(notes),
         series_id=series_id,
         series_names=series_names,
-        series=None if series is None else escape_control(series),
+        series=None if roles.series is None else escape_control(roles.series.name),
         future=tuple(map(escape_control, known)),
     )
+
+
+def _called(columns: list[Column]) -> str:
+    """The names of columns, with commas between; empty where one has none."""
+    names = [column.name for column in columns]
+    return ",".join(names) if all(names) else ""
 
 
 class _Roles(NamedTuple):
