@@ -169,6 +169,22 @@ def test_names_of_series_are_text(read, first, second):
     assert series.series_names == (first, second)
 
 
+def test_words_of_another_table_keep_their_columns(tmp_path):
+    first = pd.DataFrame({"y": range(60), "w": ["a", "b", "c"] * 20})
+    learnt = read_table(first, "y", ["w"])
+    assert learnt.words == {"w": ("a", "b", "c")}
+    later = pd.DataFrame({"w": ["b", "new", None], "y": [1, 2, 3]})
+    found = read_table(later, "y", ["w"], words=learnt.words)
+    assert found.columns == learnt.columns
+    np.testing.assert_array_equal(found.values[:, 1:], [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
+    assert "not there before (new)" in found.notes[0]
+    many = pd.DataFrame({"y": range(150), "w": [f"w{k % 15:02d}" for k in range(150)]})
+    learnt = read_table(many, "y", ["w"])
+    assert learnt.words["w"][-1] == "other"
+    found = read_table(later, "y", ["w"], words=learnt.words)
+    np.testing.assert_array_equal(found.values[:, -1], [1, 1, 0])  # unseen words are other ones
+
+
 # --- numbers ----------------------------------------------------------------------------------
 
 

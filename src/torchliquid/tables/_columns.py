@@ -47,7 +47,7 @@ class Column(NamedTuple):
 Columns = list[Column]
 
 
-def find(columns: Columns, wanted: str, path: Path) -> Column:
+def find(columns: Columns, wanted: str, path: Path | str) -> Column:
     """The column of that name; else of that pattern, or of that number from 1.
 
     Blanks and line breaks count as one blank, and ``Unnamed: 0`` is what pandas calls a column

@@ -37,10 +37,14 @@ def check_names(names: Sequence[str]) -> str | None:
     Raises:
         TorchliquidError: the line is one of values.
     """
-    # a name may be a number: pandas counts columns so
     present = [name for name in names if name]
-    if not present or present == [str(k) for k in range(len(present))]:
+    if not present:
         return None
+    if present == [str(k) for k in range(len(present))]:
+        return (
+            f"The columns are called {_listed(present)} in the first line, as pandas counts them: "
+            "if it is a row, give `no_header`."
+        )
     torn = next((name for name in names if _is_torn(name)), None)
     if torn is not None:
         raise TorchliquidError(
@@ -72,10 +76,10 @@ def check_names(names: Sequence[str]) -> str | None:
 def _is_torn(name: str) -> bool:
     """Whether a name opens a bracket that it does not close.
 
-    >>> _is_torn("week (first"), _is_torn("T (C)"), _is_torn("open :(")
-    (True, False, False)
+    >>> _is_torn("week (first"), _is_torn("T (C)"), _is_torn("f(x"), _is_torn("open :(")
+    (True, False, False, False)
     """
-    return re.search(r"\([^)]+$|\[[^\]]+$", name) is not None
+    return re.search(r"\s(\([^)]+|\[[^\]]+)$", name) is not None
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,13 @@ WILD = 3.0
 """Cells are wild where they make a column's deviation so many times as large."""
 FEW = 1000
 """One cell of so many may be wild."""
+FURTHEST = 24
+"""Rows ahead that are looked at, at least."""
+SAMPLED = 1000
+LEAST_COPIED = 30
+COPIED = 0.99
+CHANGES = 0.1
+"""Share of rows in which a target changes, from which a column that equals it is a copy."""
 
 
 class Scaling(NamedTuple):
@@ -206,21 +213,15 @@ def wild_notes(series: Series) -> list[str]:
 def copies_notes(series: Series, horizon: int) -> list[str]:
     """Notes on features that are the target itself, some rows on: they give the answer away."""
     notes = []
-    target = series.values[:, 0]
-    ids = np.zeros(len(target)) if series.series_id is None else series.series_id
+    ids = np.zeros(len(series.values)) if series.series_id is None else series.series_id
     for k, name in enumerate(series.columns[1:], start=1):
-        feature = series.values[:, k]
         first = 0 if name in series.future else 1
         for ahead in range(first, max(horizon, FURTHEST) + 1):
-            rows = len(target) - ahead
-            if rows < 30:
-                break
-            same = ids[:rows] == ids[ahead:]
-            now, then = feature[:rows][same], target[ahead:][same]
-            there = ~np.isnan(now) & ~np.isnan(then)
-            if there.sum() < 30 or np.ptp(then[there]) == 0:
-                continue
-            if (now[there] == then[there]).mean() > COPIED and _moves(then[there]):
+            # most features are told apart by their first rows
+            if all(
+                _is_copy(series.values[:rows, 0], series.values[:rows, k], ids[:rows], ahead)
+                for rows in (ahead + SAMPLED, len(ids))
+            ):
                 rows_on = plural(ahead, "row") + " on" if ahead else "of the same row"
                 notes.append(
                     f"Feature {name!r} is the target {rows_on}: it gives the answer away. Leave it "
@@ -230,11 +231,12 @@ def copies_notes(series: Series, horizon: int) -> list[str]:
     return notes
 
 
-FURTHEST = 24
-"""Rows ahead that are looked at, at least."""
-COPIED = 0.99
-
-
-def _moves(values: Numbers) -> bool:
-    """Whether values change often enough that equal ones are no chance."""
-    return bool((np.diff(values) != 0).mean() > 0.1)
+def _is_copy(target: Numbers, feature: Numbers, ids: NDArray[Any], ahead: int) -> bool:
+    """Whether a feature is the target so many rows on, in nearly all rows that hold both."""
+    rows = max(len(target) - ahead, 0)
+    now, then = feature[:rows], target[ahead : ahead + rows]
+    there = ~np.isnan(now) & ~np.isnan(then) & (ids[:rows] == ids[ahead : ahead + rows])
+    now, then = now[there], then[there]
+    if len(then) < LEAST_COPIED or not (np.diff(then) != 0).mean() > CHANGES:
+        return False  # equal by chance, where the target hardly changes
+    return bool((now == then).mean() > COPIED)

@@ -84,7 +84,7 @@ def moments(
             f"({plural(len(wrong), 'such row')}): {_advice(texts, wrong)}"
         )
     if not dated:
-        _tell_epoch(numbers, what, notify)
+        _note_epoch(numbers, what, notify)
     return stamps if dated else numbers
 
 
@@ -160,7 +160,7 @@ def _since_epoch(cells: pd.Series, what: str, unit: Any) -> pd.Series:
         ) from error
 
 
-def _tell_epoch(numbers: Numbers, what: str, notify: Notify) -> None:
+def _note_epoch(numbers: Numbers, what: str, notify: Notify) -> None:
     """Say where numbers look like a count since 1970."""
     for unit, (low, high) in _EPOCHS.items():
         if len(numbers) and low <= numbers.min() and numbers.max() <= high:

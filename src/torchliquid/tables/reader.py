@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,13 @@ from torchliquid.messages import escape_control, plural
 from torchliquid.tables._columns import Column, Columns, Notify, find, named
 from torchliquid.tables._dates import CLOCK_COLUMNS, calendar_columns, of_numbers
 from torchliquid.tables._formats import read_columns
+from torchliquid.tables._frames import columns_of
 from torchliquid.tables._grid import WEEKLY, elapsed
 from torchliquid.tables._header import is_date
 from torchliquid.tables._times import check_order, late_rows, merged, moments, resampled
 from torchliquid.tables._unused import apart_hint, backwards, several_series
 from torchliquid.tables._values import Numbers, is_number, numbers, to_numbers
-from torchliquid.tables._words import tell_alike, words_of
+from torchliquid.tables._words import note_lookalikes, words_of
 from torchliquid.tables._zones import CLOCK_CHANGES
 from torchliquid.tables.dialect import CsvDialect
 
@@ -48,6 +49,7 @@ class Series:
         series_names: names of the series.
         series: name of the column that identifies them.
         future: columns whose value at the time to be predicted is known beforehand.
+        words: of each feature of text, by its column's name, the words that have a column here.
     """
 
     name: str
@@ -62,10 +64,11 @@ class Series:
     series_names: tuple[str, ...] = ()
     series: str | None = None
     future: tuple[str, ...] = ()
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_table(
-    path: Path | str,
+    path: Path | str | Any,
     target: str,
     features: Sequence[str] = (),
     time: str | None = None,
@@ -82,6 +85,7 @@ def read_table(
     series: str | None = None,
     future: Sequence[str] = (),
     calendar: Sequence[str] = (),
+    words: Mapping[str, Sequence[str]] | None = None,
 ) -> Series:
     """Read the columns of a table file that a model is to see.
 
@@ -98,7 +102,8 @@ def read_table(
 
     Args:
         path: ``.csv``, ``.tsv``, ``.txt``, ``.parquet``, ``.pq`` or ``.npy``; see
-            `torchliquid.tables._formats.read_columns`.
+            `torchliquid.tables._formats.read_columns`. Or a table in memory: a DataFrame of pandas
+            or polars, an Arrow table, or an array ``(T, C)``.
         target: name of the column to predict; where no column has that name, a pattern, or its
             number, counted from 1. So with every column that is asked for.
         features: names of further columns that the model sees, patterns such as ``"temp*"``, or
@@ -130,6 +135,8 @@ def read_table(
             cosine; dates only.
         series: name of a column that identifies several series by its text, wherever their rows
             are; None: the table is one.
+        words: the words of each feature of text, as `Series.words` of another table has them; None:
+            those of this table.
 
     Returns:
         The series; its name is the file's, without the suffix.
@@ -139,17 +146,32 @@ def read_table(
             holds text or infinity, or no value at all; a time is missing, cannot be read, or does
             not come after the one before it.
     """
-    path = Path(path)
     if duplicates not in DUPLICATES:
         raise TorchliquidError(f"duplicates is {duplicates!r}: give {', '.join(DUPLICATES)}")
     if clock_change not in CLOCK_CHANGES:
         raise TorchliquidError(f"clock change is {clock_change!r}: give {', '.join(CLOCK_CHANGES)}")
     notes: list[str] = []
-    columns = read_columns(path, dialect, notes.append)
-    roles = _roles(columns, path, target, features, time, series, missing)
+    if isinstance(path, (str, Path)):
+        path = Path(path)
+        columns, name = read_columns(path, dialect, notes.append), _stem(path)
+    else:
+        columns, name = columns_of(path), "table"
+    roles = _roles(
+        columns,
+        path if isinstance(path, Path) else "the table",
+        target,
+        features,
+        time,
+        series,
+        missing,
+    )
     names, values = [], []
+    known_words: dict[str, tuple[str, ...]] = {}
     for role, column in (("target", roles.target), *(("feature", c) for c in roles.features)):
-        numeric = _values(_blanked(column, missing), role, notes.append)
+        levels = (words or {}).get(column.name)
+        numeric = _values(_blanked(column, missing), role, notes.append, levels)
+        if list(numeric) != [column.name]:
+            known_words[column.name] = tuple(n.removeprefix(f"{column.name}=") for n in numeric)
         names += list(numeric)
         values += list(numeric.values())
     table = np.stack(values, axis=1)
@@ -157,7 +179,7 @@ def read_table(
     series_id: NDArray[np.int64] | None = None
     series_names: tuple[str, ...] = ()
     if roles.series is not None:
-        series_id, series_names, order = _told_apart(roles.series, notes.append)
+        series_id, series_names, order = _identify_series(roles.series, notes.append)
         table, stamps = table[order], None if stamps is None else stamps.iloc[order]
     times, unit, dates = None, None, None
     if stamps is not None:
@@ -209,7 +231,7 @@ def read_table(
     if time is None:
         notes += backwards(roles.unused)
     return Series(
-        name=escape_control(Path(path.stem).stem if path.suffix == ".gz" else path.stem),
+        name=escape_control(name),
         columns=tuple(map(escape_control, names)),
         values=table,
         times=times,
@@ -221,7 +243,13 @@ def read_table(
         series_names=series_names,
         series=None if roles.series is None else escape_control(roles.series.name),
         future=tuple(map(escape_control, known)),
+        words=known_words,
     )
+
+
+def _stem(path: Path) -> str:
+    """A file's name without suffixes."""
+    return Path(path.stem).stem if path.suffix == ".gz" else path.stem
 
 
 def _called(columns: list[Column]) -> str:
@@ -242,7 +270,7 @@ class _Roles(NamedTuple):
 
 def _roles(
     columns: Columns,
-    path: Path,
+    path: Path | str,
     target: str,
     features: Sequence[str],
     time: str | None,
@@ -292,7 +320,7 @@ def _known(future: Sequence[str], names: Sequence[str]) -> list[str]:
     return known
 
 
-def _told_apart(
+def _identify_series(
     column: Column, notify: Notify
 ) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.int64]]:
     """Which series each row is of, their names, and the order that puts each together."""
@@ -306,7 +334,7 @@ def _told_apart(
         )
     codes, found = pd.factorize(column.cells)
     names = [str(name) for name in found]
-    tell_alike(names, f"Column {column.name!r}, which identifies series,", notify)
+    note_lookalikes(names, f"Column {column.name!r}, which identifies series,", notify)
     order = np.argsort(codes, kind="stable")
     return codes[order].astype(np.int64), tuple(map(escape_control, names)), order
 
@@ -318,8 +346,13 @@ def _rows_of(series_id: NDArray[np.int64] | None, rows: int) -> list[NDArray[np.
     return np.split(np.arange(rows), np.cumsum(np.bincount(series_id))[:-1])
 
 
-def _values(column: Column, role: str, notify: Notify) -> dict[str, Numbers]:
+def _values(
+    column: Column, role: str, notify: Notify, levels: Sequence[str] | None
+) -> dict[str, Numbers]:
     """The column as numbers; a feature of words as one column of 0 and 1 for each word."""
+    if levels is not None:
+        words = words_of(column, f"{role} {column.name!r}", notify, levels)
+        return words or {}
     try:
         return {column.name: numbers(column, f"{role} {column.name!r}", notify)}
     except TorchliquidError:
