@@ -12,6 +12,7 @@ import torchliquid
 
 # Frozen. A name that goes breaks users; one that comes is a promise: change CHANGELOG.md with it.
 NAMES = [
+    "Forecaster",
     "History",
     "LTC",
     "LiquidLayer",
@@ -25,6 +26,7 @@ NAMES = [
     "fit",
     "functional",
     "load",
+    "load_forecaster",
     "plot_time_constants",
     "save",
     "time_constants",
@@ -44,6 +46,7 @@ FUNCTIONAL = [
     "time_constant",
 ]
 SIGNATURES = {
+    "Forecaster": "(horizon=24, model='auto', intervals=(0.8, 0.9, 0.95), bounds=None)",
     "LTC": "(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, "
     "bidirectional=False, proj_size=0, *, solver='semi_implicit', unfolds=1, dt=1.0, device=None, "
     "dtype=None)",
@@ -59,6 +62,7 @@ SIGNATURES = {
     "batch_size=None, loss='mse', warm_up=0, dt_scale=1.0, readout='train', "
     "penalty=0.0001, progress=False, seed=0, checkpoint=None, checkpoint_seconds=60.0)",
     "load": "(folder)",
+    "load_forecaster": "(folder)",
     "plot_time_constants": "(layer, x, h0=None, dt=None, *, layer_index=0)",
     "save": "(model, folder)",
     "time_constants": "(layer, x, h0=None, dt=None, lengths=None, observed=None)",

@@ -3,7 +3,8 @@
 Recurrent layers defined by differential equations whose time constant follows the input, used like
 `torch.nn.LSTM`. Start with `LTC` and `SequenceModel`; see what the time constants do with
 `time_constants` and `plot_time_constants`; train many seeds at once with `Pack`; keep a model with
-`save` and `load`, and ship it as C with `export`. The equations as pure functions are in
+`save` and `load`, and ship it as C with `export`. `Forecaster` goes from a table to a forecast. The
+equations as pure functions are in
 `torchliquid.functional`.
 """
 
@@ -28,11 +29,13 @@ from torchliquid.training import History, fit
 
 if typing.TYPE_CHECKING:
     from torchliquid import export
+    from torchliquid.forecast import Forecaster, load_forecaster
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LTC",
+    "Forecaster",
     "History",
     "LiquidLayer",
     "Pack",
@@ -45,6 +48,7 @@ __all__ = [
     "fit",
     "functional",
     "load",
+    "load_forecaster",
     "plot_time_constants",
     "save",
     "time_constants",
@@ -56,4 +60,6 @@ def __getattr__(name: str) -> typing.Any:
     # imported where it is used: most who train never export
     if name == "export":
         return importlib.import_module("torchliquid.export")
+    if name in ("Forecaster", "load_forecaster"):
+        return getattr(importlib.import_module("torchliquid.forecast"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

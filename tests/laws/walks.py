@@ -266,6 +266,9 @@ def walks(folder: Path) -> dict[str, Walk]:
     lstm, gru = nn.LSTM(I, H, batch_first=True), nn.GRU(I, H, batch_first=True)
     liquid = pack_of(LTC)
     torchliquid.save(ltc, folder / "saved")
+    torchliquid.Forecaster(2).fit(np.arange(100.0)[:, None] % 7, target="x0").save(
+        folder / "fitted"
+    )
     constructor = {
         "input_size": I, "hidden_size": H, "num_layers": 2, "bias": True, "batch_first": True,
         "dropout": 0.1, "bidirectional": True, "proj_size": 2, "solver": "euler", "unfolds": 1,
@@ -403,6 +406,22 @@ def walks(folder: Path) -> dict[str, Walk]:
             torchliquid.save, {"model": ltc, "folder": folder / "new"},
             {"model": recurrent, "folder": lambda v, b: isinstance(v, str | Path) and v != "\0"},
         ),
+        "Forecaster": Walk(
+            torchliquid.Forecaster,
+            {"horizon": 7, "model": "auto", "intervals": (0.9,), "bounds": None},
+            {
+                "horizon": lambda v, base: size(v, base) and v <= 10_000,
+                "model": lambda v, base: isinstance(v, str)
+                and v in ("auto", "ridge", "seasonal", "last"),
+                "intervals": lambda v, base: isinstance(v, list | tuple) and all(
+                    isinstance(level, int | float) and 0 < level < 1 for level in v
+                ),
+                "bounds": lambda v, base: v is None or (isinstance(v, tuple) and v == (1, 2)),
+            },
+        ),
+        "load_forecaster": Walk(
+            torchliquid.load_forecaster, {"folder": folder / "fitted"}, {"folder": never}
+        ),
         "load": Walk(torchliquid.load, {"folder": folder / "saved"}, {"folder": never}),
         "functional.ltc_step": Walk(functional.ltc_step, step, step_fine),
         "functional.ltc_time_constants": Walk(
@@ -431,6 +450,7 @@ NAMES = (
     *("watch", "LTC.ablate", "LTC.step-deep", "LTC.forward-both", "LTC.time_constants-both"),
     *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
     *("time_constants", "plot_time_constants", "save", "load", "fit"),
+    *("Forecaster", "load_forecaster"),
     *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps", "fill_missing"),
     *("SequenceModel.forward-LSTM", "SequenceModel.forward-GRU"),
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),

@@ -146,15 +146,23 @@ def flags_of(field: dataclasses.Field[Any]) -> tuple[str, ...]:
 
 
 def add_arguments(
-    parser: argparse.ArgumentParser, options: type, title: str, **defaults: Any
+    parser: argparse.ArgumentParser,
+    options: type,
+    title: str,
+    *,
+    without: Collection[str] = (),
+    **defaults: Any,
 ) -> None:
     """Add the options of a dataclass to a parser, as a group.
 
-    The namespace holds those alone that are given; ``defaults`` are of this command.
+    The namespace holds those alone that are given; ``defaults`` are of this command, which does not
+    have those ``without``.
     """
     group = parser.add_argument_group(title)
     hints = _hints(options)
     for field in sorted(dataclasses.fields(options), key=lambda f: f.default is not REQUIRED):
+        if field.name in without:
+            continue
         for_all = defaults.get(field.name, field.default)
         _add_argument(parser, group, field, hints[field.name], for_all)
 

@@ -1,5 +1,7 @@
-"""Forecasts without networks: what a sceptic tries first, and what a network has to beat."""
+"""Forecasts: `Forecaster` for tables, and what a network has to beat."""
 
+from torchliquid.forecast._storing import load_forecaster
+from torchliquid.forecast.forecaster import Forecaster
 from torchliquid.forecast.naive import season
 from torchliquid.forecast.oscillators import Oscillators, fit_oscillators
 from torchliquid.forecast.regressors import InterpolatedLags, Lags, Regressors
@@ -7,6 +9,7 @@ from torchliquid.forecast.ridge import PENALTIES, Ridge, fit_ridge
 
 __all__ = [
     "PENALTIES",
+    "Forecaster",
     "InterpolatedLags",
     "Lags",
     "Oscillators",
@@ -14,5 +17,6 @@ __all__ = [
     "Ridge",
     "fit_oscillators",
     "fit_ridge",
+    "load_forecaster",
     "season",
 ]

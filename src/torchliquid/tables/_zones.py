@@ -74,6 +74,21 @@ def to_local(stamps: Stamps, zone: str | None) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(_place(zone or "UTC"))
 
 
+def to_utc(local: Stamps, zone: str | None) -> Stamps:
+    """Dates as clocks of a place show them, in UTC; of an hour shown twice the first.
+
+    An hour that clocks never showed counts from the one before.
+    """
+    import pandas as pd
+
+    if zone is None:
+        return local
+    index = pd.DatetimeIndex(local)
+    summer = np.ones(len(index), bool)
+    found = index.tz_localize(_place(zone), ambiguous=summer, nonexistent="shift_forward")
+    return np.asarray(found.tz_convert("UTC").tz_localize(None))
+
+
 def _place(zone: str) -> Any:
     """The clocks of a place, or of a fixed offset such as +01:00."""
     import pandas as pd

@@ -86,6 +86,7 @@ def read_table(
     future: Sequence[str] = (),
     calendar: Sequence[str] = (),
     words: Mapping[str, Sequence[str]] | None = None,
+    needs_target: bool = True,
 ) -> Series:
     """Read the columns of a table file that a model is to see.
 
@@ -137,6 +138,8 @@ def read_table(
             are; None: the table is one.
         words: the words of each feature of text, as `Series.words` of another table has them; None:
             those of this table.
+        needs_target: False: a table without the target is one whose target is missing throughout,
+            as a plan of features is.
 
     Returns:
         The series; its name is the file's, without the suffix.
@@ -156,6 +159,8 @@ def read_table(
         columns, name = read_columns(path, dialect, notes.append), _stem(path)
     else:
         columns, name = columns_of(path), "table"
+    if not needs_target:
+        columns = _with_target(columns, target)
     roles = _roles(
         columns,
         path if isinstance(path, Path) else "the table",
@@ -168,6 +173,9 @@ def read_table(
     names, values = [], []
     known_words: dict[str, tuple[str, ...]] = {}
     for role, column in (("target", roles.target), *(("feature", c) for c in roles.features)):
+        if role == "target" and not needs_target and column.cells.isna().all():
+            names, values = [column.name], [np.full(len(column.cells), np.nan)]
+            continue
         levels = (words or {}).get(column.name)
         numeric = _values(_blanked(column, missing), role, notes.append, levels)
         if list(numeric) != [column.name]:
@@ -247,6 +255,15 @@ def read_table(
     )
 
 
+def read_names(path: Path | str, dialect: CsvDialect | None = None) -> list[str]:
+    """Return the names of all columns of a table file.
+
+    Raises:
+        TorchliquidError: the file cannot be read.
+    """
+    return [column.name for column in read_columns(Path(path), dialect)]
+
+
 def _stem(path: Path) -> str:
     """A file's name without suffixes."""
     return Path(path.stem).stem if path.suffix == ".gz" else path.stem
@@ -256,6 +273,16 @@ def _called(columns: list[Column]) -> str:
     """The names of columns, with commas between; empty where one has none."""
     names = [column.name for column in columns]
     return ",".join(names) if all(names) else ""
+
+
+def _with_target(columns: Columns, target: str) -> Columns:
+    """The columns, with one of missing values for the target where there is none."""
+    import pandas as pd
+
+    if any(column.name == target for column in columns):
+        return columns
+    missing = pd.Series(np.full(len(columns[0].cells), np.nan))
+    return [*columns, Column(target, missing)]
 
 
 class _Roles(NamedTuple):

@@ -57,7 +57,7 @@ def test_the_last_lines_name_the_winner_its_margins_and_a_command(case, tmp_path
     assert "best: LTC-8, " in lines[0]
     assert "median of 8 lanes" in lines[0]
     saved = tmp_path / "models" / "LTC-8" / "lane-000"
-    assert lines[-1] == f"next command: torchliquid export {saved} --to c"
+    assert lines[-1] == f"next command: torchliquid export {saved} --to c --out firmware"
 
     models["persistence"]["test_rmse_carry"]["median"] = 0.0
     lines = conclusion(summary, tmp_path)

@@ -54,7 +54,7 @@ def conclusion(summary: Summary, folder: Path) -> list[str]:
         )
     saved = folder / "models" / best / "lane-000"
     command = (
-        f"torchliquid export {saved} --to c"
+        f"torchliquid export {saved} --to c --out firmware"
         if models[best]["kind"] != "classical"
         else f"python -m webbrowser {folder / 'report.html'}"
     )

@@ -1,0 +1,195 @@
+"""`torchliquid fit`, `forecast`, `predict` and `update`: from a table to a forecast."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torchliquid import TorchliquidError
+from torchliquid.cli.terminal import open_console
+
+if TYPE_CHECKING:
+    from torchliquid import Forecaster
+
+_NOT_OF_A_FORECASTER = ("features", "future", "calendar")
+"""Options of reading that `fit` has under other names, or needs none of."""
+
+
+def _example(arguments: str) -> dict[str, Any]:
+    epilog = f"example:\n  torchliquid {arguments}"
+    return {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": epilog}
+
+
+def add_forecasts(commands: Any) -> None:
+    """Add the commands that go from a table to a forecast."""
+    from torchliquid.bench.config import Reading
+    from torchliquid.bench.options import add_arguments
+
+    fit = commands.add_parser(
+        "fit",
+        help="fit a forecaster to a table, and compare it with simple forecasts",
+        **_example("fit load.csv --target y --time ds --horizon 24 --out model"),
+    )
+    fit.add_argument("file", type=Path, metavar="FILE", help="a table: CSV, Parquet, Excel ...")
+    add_arguments(fit, Reading, "table", without=_NOT_OF_A_FORECASTER)
+    group = fit.add_argument_group("forecast")
+    group.add_argument("--horizon", type=int, default=24, help="rows ahead (%(default)s)")
+    group.add_argument("--past", metavar="A,B", help="features known up to now")
+    group.add_argument("--known", metavar="A,B", help="features known beforehand, such as a plan")
+    group.add_argument("--model", default="auto", help="auto, ridge, seasonal, last (%(default)s)")
+    group.add_argument(
+        "--intervals", default="0.8,0.9,0.95", metavar="P,Q", help="coverages (%(default)s)"
+    )
+    group.add_argument("--lowest", type=float, help="forecasts are at least this (none)")
+    group.add_argument("--highest", type=float, help="forecasts are at most this (none)")
+    fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the forecaster")
+    fit.set_defaults(command=_fit)
+
+    forecast = commands.add_parser(
+        "forecast",
+        help="forecast beyond the last row that a forecaster knows",
+        **_example("forecast model --steps 24 --out f.csv --plot f.svg"),
+    )
+    forecast.add_argument("model", type=Path, metavar="MODEL", help="what fit wrote")
+    forecast.add_argument("--steps", type=int, help="how many rows (the horizon)")
+    forecast.add_argument("--until", metavar="TIME", help="the last time, instead of --steps")
+    forecast.add_argument("--plan", type=Path, metavar="FILE", help="the future of known features")
+    forecast.add_argument("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .pdf")
+    _add_out(forecast)
+    forecast.set_defaults(command=_forecast)
+
+    predict = commands.add_parser(
+        "predict",
+        help="forecast the rows of another table, each from the rows before it",
+        **_example("predict model new.csv --ahead 24 --out p.csv"),
+    )
+    predict.add_argument("model", type=Path, metavar="MODEL", help="what fit wrote")
+    predict.add_argument("file", type=Path, metavar="FILE", help="a table as fit read it")
+    predict.add_argument("--ahead", type=int, help="rows before each row (the horizon)")
+    _add_out(predict)
+    predict.set_defaults(command=_predict)
+
+    update = commands.add_parser(
+        "update",
+        help="take new rows in: the forecaster learns, and forecasts from their end",
+        **_example("update model new.csv"),
+    )
+    update.add_argument("model", type=Path, metavar="MODEL", help="what fit wrote; is replaced")
+    update.add_argument("file", type=Path, metavar="FILE", help="rows behind the last one known")
+    update.set_defaults(command=_update)
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="for the rows: .csv or .parquet (the terminal)"
+    )
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from torchliquid import Forecaster
+    from torchliquid.bench.config import Reading
+    from torchliquid.bench.options import arguments_of
+    from torchliquid.cli.flags import to_flags
+
+    reading = arguments_of(Reading, options)
+    columns = {name: reading.pop(name, None) for name in ("target", "time", "series")}
+    if "sep" in reading:
+        reading["sep"] = {"tab": "\t", "\\t": "\t"}.get(reading["sep"], reading["sep"])
+    bounds = (options.lowest, options.highest)
+    forecaster = Forecaster(
+        options.horizon,
+        options.model,
+        _numbers(options.intervals),
+        bounds if any(end is not None for end in bounds) else None,
+    )
+    forecaster.fit(
+        options.file,
+        **columns,
+        past=_names(options.past),
+        known=_names(options.known),
+        **reading,
+    )
+    console = open_console()
+    for note in forecaster.notes:
+        console.print(f"note: {to_flags(note)}", soft_wrap=True)
+    _print_comparison(forecaster, console)
+    path = forecaster.save(options.out)
+    console.print(f"saved: {path}", soft_wrap=True)
+    console.print(f"next command: torchliquid forecast {options.out} --plot f.svg", soft_wrap=True)
+    return 0
+
+
+def _print_comparison(forecaster: "Forecaster", console: Any) -> None:
+    from rich import box
+    from rich.table import Table
+
+    unit = "" if forecaster.series is None else ", in deviations of each series"
+    table = Table(title=f"RMSE over {forecaster.horizon} rows ahead{unit}", box=box.SIMPLE)
+    for heading in ("model", "validation", "test", ""):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for row in forecaster.compared.to_dict("records"):
+        errors = (f"{row[part]:.4g}" for part in ("valid", "test"))
+        table.add_row(str(row["model"]), *errors, "chosen" if row["chosen"] else "")
+    console.print(table)
+    console.print(forecaster.sentence, soft_wrap=True)
+    shares = ", ".join(
+        f"{100 * level:g} %: {100 * share:.1f} %" for level, share in forecaster.coverage.items()
+    )
+    if shares:
+        console.print(f"intervals covered, on the test part: {shares}", soft_wrap=True)
+
+
+def _forecast(options: argparse.Namespace) -> int:
+    from torchliquid import load_forecaster
+
+    forecaster = load_forecaster(options.model)
+    rows = forecaster.forecast(options.steps, until=options.until, known=options.plan)
+    if options.plot is not None:
+        _check_suffix(options.plot, (".svg", ".png", ".pdf"))
+        axes = forecaster.plot(rows=rows)
+        axes.figure.savefig(options.plot, dpi=150)
+    _write(rows, options.out)
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from torchliquid import load_forecaster
+
+    _write(load_forecaster(options.model).predict(options.file, options.ahead), options.out)
+    return 0
+
+
+def _update(options: argparse.Namespace) -> int:
+    from torchliquid import load_forecaster
+
+    forecaster = load_forecaster(options.model).update(options.file)
+    print(f"saved: {forecaster.save(options.model)}")
+    return 0
+
+
+def _write(rows: Any, path: Path | None) -> None:
+    """Rows to a file, or to the terminal."""
+    if path is None:
+        print(rows.to_csv(index=False), end="")
+        return
+    _check_suffix(path, (".csv", ".parquet"))
+    if path.suffix == ".parquet":
+        rows.to_parquet(path, index=False)
+    else:
+        rows.to_csv(path, index=False)
+    print(f"{len(rows):,} rows: {path}")
+
+
+def _check_suffix(path: Path, known: tuple[str, ...]) -> None:
+    if path.suffix not in known:
+        raise TorchliquidError(f"{path} ends in {path.suffix!r}: expected {', '.join(known)}")
+
+
+def _names(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in _names(text))
+    except ValueError as error:
+        raise TorchliquidError(f"intervals is {text!r}: give numbers such as 0.8,0.95") from error

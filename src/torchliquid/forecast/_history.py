@@ -1,0 +1,274 @@
+"""A table's series on an even grid: what a forecaster sees of the past, and what it is asked."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchliquid.errors import TorchliquidError
+from torchliquid.tables import Grid, Rows, Series
+
+Values = NDArray[np.float64]
+MOST_EMPTY = 20
+"""A grid has at most so many positions for each row."""
+WORTH_FILLING = 0.05
+"""Share of missing values from which a season's shape fills them."""
+LEAST_SEEN = 3
+"""Values at each position of a season from which its shape is known."""
+DAY, WEEK, YEAR = 86_400.0, 7 * 86_400.0, 365.25 * 86_400.0
+
+
+@dataclass(frozen=True)
+class History:
+    """One series at positions of a grid.
+
+    Args:
+        label: its name; empty where there is one series.
+        first: position of the first value.
+        y: the target ``(N,)``, NaN where it is missing.
+        held: the last value seen at each position ``(N,)``; the first one before it. Where the
+            series has a profile, what differs from it is held.
+        past: features ``(N, P)``, the last values seen, 0 before any.
+        known: features that are known beforehand ``(N, K)``, so that the last rows may have no
+            target; NaN where they are missing.
+        profile: mean of the target at each position of a season ``(m,)``, by which missing values
+            are filled; of one number where nothing repeats itself.
+    """
+
+    label: str
+    first: int
+    y: Values
+    held: Values
+    past: Values
+    known: Values
+    profile: Values = field(default_factory=lambda: np.zeros(1))
+
+    @property
+    def end(self) -> int:
+        """The position behind the last value of the target."""
+        return self.first + len(self.y)
+
+    def joined(self, later: History) -> History:
+        """Return this series with rows behind its end, positions between being empty."""
+        between = later.first - self.end
+
+        def both(mine: Values, its: Values) -> Values:
+            gap = np.full((between, *mine.shape[1:]), np.nan)
+            return np.concatenate([mine[: len(self.y)], gap, its])
+
+        y = both(self.y, later.y)
+        past = both(self.past, np.where(np.isnan(later.past), np.nan, later.past))
+        return History(
+            self.label, self.first, y, self.around(y, self.held), held(past, 0.0),
+            both(self.known, later.known), self.profile,
+        )  # fmt: skip
+
+    def around(self, y: Values, before: Values | None = None) -> Values:
+        """Return a target from the first position on, with missing values filled.
+
+        Args:
+            y: ``(N,)``; NaN where it is missing.
+            before: values of the first positions that are filled already.
+        """
+        season = self.season(len(y))
+        rest = y - season
+        if before is not None:
+            rest[: len(before)] = before - season[: len(before)]
+        return held(rest) + season
+
+    def season(self, rows: int) -> Values:
+        """Return the profile at so many positions from the first one on."""
+        return self.profile[(self.first + np.arange(rows)) % len(self.profile)]
+
+    def with_profile(self, periods: Sequence[int], rows: int) -> History:
+        """Return the series with a profile, where a season's shape is known well enough.
+
+        Args:
+            periods: seasons, of which the longest counts that was seen often enough.
+            rows: the first ones, from which it is learnt.
+        """
+        if np.isnan(self.y[:rows]).mean() < WORTH_FILLING:
+            return self
+        for period in sorted(periods, reverse=True):
+            position = (self.first + np.arange(rows)) % period
+            there = ~np.isnan(self.y[:rows])
+            count = np.bincount(position[there], minlength=period)
+            if count.min() < LEAST_SEEN:
+                continue
+            total = np.bincount(position[there], self.y[:rows][there], minlength=period)
+            with_it = replace(self, profile=total / count)
+            return replace(with_it, held=with_it.around(self.y))
+        return self
+
+    def last(self, rows: int) -> History:
+        """Return the last rows alone."""
+        cut = max(len(self.y) - rows, 0)
+        return History(
+            self.label, self.first + cut, self.y[cut:], self.held[cut:], self.past[cut:],
+            self.known[cut:], self.profile,
+        )  # fmt: skip
+
+
+def held(values: Values, before: float | None = None) -> Values:
+    """Return values with each missing one replaced by the last before it.
+
+    Args:
+        values: ``(N,)`` or ``(N, C)``.
+        before: what stands before the first value; None: that value.
+    """
+    table = values[:, None] if values.ndim == 1 else values
+    rows = np.where(np.isnan(table), -1, np.arange(len(table))[:, None])
+    last = np.maximum.accumulate(rows, axis=0)
+    found = np.take_along_axis(table, np.maximum(last, 0), axis=0)
+    for k in range(table.shape[1]):
+        seen = table[~np.isnan(table[:, k]), k]
+        start = (seen[0] if len(seen) else 0.0) if before is None else before
+        found[last[:, k] < 0, k] = start
+    return found.reshape(values.shape)
+
+
+def on_grid(series: Series, parts: Sequence[Rows], grid: Grid, what: str) -> list[History]:
+    """Return each series at the positions of a grid: several rows at one as their mean.
+
+    Rows at the end without a target are kept in `History.known` alone.
+
+    Raises:
+        TorchliquidError: rows are off an even grid, or so far apart that the grid is all but empty.
+    """
+    known = [series.columns.index(name) for name in series.future]
+    past = [k for k in range(1, len(series.columns)) if k not in known]
+    found = []
+    for part in parts:
+        positions = grid.positions(part)
+        grid.check(positions, part.label or what)
+        index = np.rint(positions).astype(np.int64)
+        first = int(index[0])
+        length = int(index[-1]) - first + 1
+        if length > MOST_EMPTY * len(index):
+            raise TorchliquidError(
+                f"{part.label or what} has {len(index):,} rows in {length:,} gaps of "
+                f"{grid.words()}: give `every`, a longer interval"
+            )
+        values = _placed(part.values, index - first, length)
+        target = np.flatnonzero(~np.isnan(values[:, 0]))
+        rows = int(target[-1]) + 1 if len(target) else 0
+        y = values[:rows, 0]
+        found.append(
+            History(part.label, first, y, held(y), held(values[:rows, past], 0.0), values[:, known])
+        )
+    return found
+
+
+def _placed(values: Values, index: NDArray[np.int64], length: int) -> Values:
+    """Values at their positions ``(length, C)``; the mean of those at the same one."""
+    there = ~np.isnan(values)
+    total, count = np.zeros((length, values.shape[1])), np.zeros((length, values.shape[1]))
+    np.add.at(total, index, np.where(there, values, 0.0))
+    np.add.at(count, index, there)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(total / count)
+
+
+@dataclass(frozen=True)
+class Seasons:
+    """What repeats itself in a table, in positions of its grid.
+
+    Args:
+        naive: periods that a seasonal naive forecast may have, the shortest first.
+        lags: how many values a regression sees, by the seasons; most_lags: how many it may see.
+        harmonics: pairs of a calendar's name and how many sines and cosines of it.
+    """
+
+    naive: tuple[int, ...]
+    lags: int
+    most_lags: int
+    harmonics: tuple[tuple[str, int], ...] = ()
+
+    def columns(self, grid: Grid, positions: NDArray[np.int64]) -> Values:
+        """Return sines and cosines at positions ``(N, C)``."""
+        columns: list[Values] = []
+        local = grid.local(positions) if self.harmonics else np.zeros(len(positions))
+        for name, count in self.harmonics:
+            angle = 2 * np.pi * _phase(local, name)
+            for k in range(1, count + 1):
+                columns += [np.sin(k * angle), np.cos(k * angle)]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(positions), 0))
+
+
+def _phase(local: Values, name: str) -> Values:
+    """Where moments stand in their day, week or year, from 0 to 1."""
+    if name == "day":
+        return np.asarray(local % DAY / DAY)
+    if name == "week":
+        return np.asarray((local - 4 * DAY) % WEEK / WEEK)
+    days = np.floor(local / DAY).astype(np.int64).astype("datetime64[D]")
+    years = days.astype("datetime64[Y]")
+    length = (years + 1).astype("datetime64[D]") - years.astype("datetime64[D]")
+    since = local - years.astype("datetime64[s]").astype(np.float64)
+    return np.asarray(since / (length / np.timedelta64(1, "s")))
+
+
+MOST_LAGS, LEAST_LAGS = 200, 24
+
+
+def seasons_of(grid: Grid, rows: int, found: int | None) -> Seasons:
+    """Return the seasons of a table, by the spacing of its rows, or by what was found in them.
+
+    A calendar's season counts where the training part holds two of it.
+
+    Args:
+        grid: gives the spacing.
+        rows: positions of the training part, of the longest series.
+        found: season that the autocorrelation of the training part shows; None: it shows none.
+    """
+    gap = grid.seconds
+    naive: list[int] = []
+    harmonics: list[tuple[str, int]] = []
+    if gap is not None:
+        for name, length, most in (("day", DAY, 6), ("week", WEEK, 6), ("year", YEAR, 4)):
+            period = length / gap
+            if grid.kind == "week" and name == "week":
+                period = len(grid.slots)
+            if period < 1.9 or rows < 2 * period:
+                continue
+            terms = min(most if name != "year" or gap >= DAY else 2, int(period // 2))
+            harmonics.append((name, terms))
+            whole = round(period)
+            if abs(period - whole) < 0.01 and whole <= max(MOST_LAGS, rows // 8):
+                naive.append(whole)
+    if found is not None and found not in naive and rows >= 3 * found:
+        naive.append(found)
+    naive.sort()
+    fitting = [period for period in naive if period <= MOST_LAGS]
+    lags = max([LEAST_LAGS, *(period if period > 30 else 2 * period for period in fitting)])
+    if gap is not None and gap == DAY and 7 in naive:
+        lags = max(lags, 56)
+    lags = max(1, min(lags, rows // 8))
+    most = min(MOST_LAGS, rows // 8)
+    return Seasons(tuple(naive), lags, most if most > 1.5 * lags else lags, tuple(harmonics))
+
+
+def warn_far(label: str, name: str, seen: Values, low: float, high: float, spread: float) -> None:
+    """Warn where values lie far outside those of the training part: another unit, or sensor."""
+    seen = seen[~np.isnan(seen)]
+    if not len(seen) or spread <= 0:
+        return
+    middle = float(np.median(seen))
+    off = max(low - middle, middle - high) / spread
+    if off > 5:
+        of = f" of {label}" if label else ""
+        warnings.warn(
+            f"{name}{of} is {middle:g} here (median), {off:.0f} deviations outside what the model "
+            f"was fitted on ({low:g} to {high:g}): is it in another unit?",
+            stacklevel=4,
+        )
+
+
+def as_any(value: Any) -> Any:
+    """Return NumPy's scalars as Python's, for JSON."""
+    return value.item() if isinstance(value, np.generic) else value

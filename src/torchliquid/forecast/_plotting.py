@@ -1,0 +1,77 @@
+"""A forecast drawn behind the end of its series, with its intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from torchliquid.errors import TorchliquidError
+
+if TYPE_CHECKING:
+    from torchliquid.forecast.forecaster import Forecaster
+
+SHADES = (0.30, 0.18, 0.10)
+
+
+def plot_forecast(
+    forecaster: Forecaster, label: str | None = None, rows: Any = None, axes: Any = None
+) -> Any:
+    """Draw the last rows of a series and its forecast (needs matplotlib).
+
+    Args:
+        forecaster: fitted.
+        label: which series; None: the first one.
+        rows: what `Forecaster.forecast` returned; None: as far as the horizon.
+        axes: what to draw on; None: a new figure's.
+
+    Returns:
+        The axes.
+
+    Raises:
+        TorchliquidError: it is not fitted, or has no series of that name.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    forecaster._check_fitted()
+    histories = forecaster._histories
+    label = next(iter(histories)) if label is None else label
+    if label not in histories:
+        raise TorchliquidError(
+            f"label is {label!r}: expected one of {', '.join(map(repr, list(histories)[:5]))}"
+        )
+    history, (mean, scale) = histories[label], forecaster._scales[label]
+    ahead = forecaster.forecast() if rows is None else rows
+    if forecaster._series is not None:
+        ahead = ahead[ahead[forecaster._series] == label]
+    times = ahead[forecaster._time or "row"].to_numpy()
+    shown = history.last(max(3 * forecaster.horizon, 48))
+    before = forecaster._grid.times(shown.first + np.arange(len(shown.y)))
+    if axes is None:
+        _, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    if getattr(before, "tz", None) is not None:
+        before, times = before.tz_localize(None), ahead.iloc[:, 0 if forecaster._is_one else 1]
+        times = times.dt.tz_localize(None).to_numpy()
+    axes.plot(
+        np.asarray(before), shown.y * scale + mean, color="0.35", linewidth=1.2, label="table"
+    )
+    (line,) = axes.plot(times, ahead[forecaster._target], color="C0", linewidth=2, label="forecast")
+    if np.issubdtype(np.asarray(before).dtype, np.datetime64):
+        locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    levels = sorted(forecaster.levels)
+    for level, shade in zip(levels, SHADES, strict=False):
+        low, high = (ahead[f"{end}-{100 * level:g}"] for end in ("lo", "hi"))
+        axes.fill_between(
+            times, low, high, color=line.get_color(), alpha=shade, linewidth=0,
+            label=f"{100 * level:g} %",
+        )  # fmt: skip
+    of = f" of {label}" if label else ""
+    title = f"{forecaster._target}{of}: the next {len(ahead)} rows"
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.margins(x=0.01)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=5)
+    return axes
