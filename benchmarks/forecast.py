@@ -86,15 +86,15 @@ def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any
         horizon, plain, seasons.lags, True, some.past.shape[1], some.known.shape[1]
     )
     inputs = replace(inputs, seasons=replace(plain, most_lags=seasons.lags))
-    parts = [fitting.parts_of(h, forecaster._inputs) for h in histories]
+    parts = [fitting.parts_of(h, forecaster._state.inputs) for h in histories]
     ridge = fit_ridge_plus(
         inputs, grid, histories, [fitting.filled(h) for h in histories],
         [p.train for p in parts], [p.valid for p in parts],
     )  # fmt: skip
     errors = fitting._forecast_errors(ridge, grid, histories, parts)
-    squares = {row.model: row.test**2 for row in forecaster._rows}
+    squares = {row.model: row.test**2 for row in forecaster._state.rows}
     simple = min(v for k, v in squares.items() if "value" in k and "mean" not in k)
-    default = squares[forecaster._chosen.name]
+    default = squares[forecaster._state.chosen.name]
     plain_error = fitting._mean_square([e.test for e in errors])
     return {
         "rows": int(sum(len(h.y) for h in histories)),
@@ -103,7 +103,7 @@ def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any
         "ridge": plain_error,
         "default": default,
         "regret": default / plain_error - 1,
-        "chosen": forecaster._chosen.name,
+        "chosen": forecaster._state.chosen.name,
         "coverage": forecaster.coverage,
         "seconds": seconds,
     }

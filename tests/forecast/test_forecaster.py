@@ -49,10 +49,10 @@ def test_simple_forecasts_have_the_errors_that_one_computes_by_hand():
 
 def test_weights_solve_the_ridge_equations():
     forecaster = fitted(horizon=4, model="ridge")
-    ridge = forecaster._chosen.ridge
-    whole = forecaster._new_histories(daily())[0]
+    ridge = forecaster._state.chosen.ridge
+    whole = forecaster._series_of(daily())[0]
     steps = parts_of(whole, ridge.inputs).every
-    x = ridge.rows(whole, forecaster._grid, steps)
+    x = ridge.rows(whole, forecaster._contract.grid, steps)
     r = whole.y[steps[:, None] + np.arange(1, 5)] - ridge.bases(whole, steps)
     for h in range(4):
         # the penalty as rows of its own: a plain least-squares problem
@@ -68,17 +68,17 @@ def test_weights_solve_the_ridge_equations():
 def test_an_update_equals_solving_again_on_all_rows(pieces):
     table = daily(500)
     forecaster = fitted(table[:400], horizon=4)
-    assert forecaster._chosen.streamed
-    again = copy.deepcopy(forecaster._chosen.ridge)
+    assert forecaster._state.chosen.streamed
+    again = copy.deepcopy(forecaster._state.chosen.ridge)
     for piece in np.array_split(np.arange(400, 500), pieces):
         forecaster.update(table.iloc[piece])
-    ridge = forecaster._chosen.ridge
+    ridge = forecaster._state.chosen.ridge
     ridge.solve()
-    whole = forecaster._new_histories(table)[0]
+    whole = forecaster._series_of(table)[0]
     again.products = Products.empty(len(again.scale) + 1, 4, 0)
     steps = np.arange(parts_of(whole, again.inputs).every[0], len(whole.y) - 4)
     start = min(again.inputs.needs, int(0.6 * 400) // 4)
-    again.learn(whole, forecaster._grid, whole.y, steps[steps >= start])
+    again.learn(whole, forecaster._contract.grid, whole.y, steps[steps >= start])
     again.solve()
     np.testing.assert_allclose(ridge.products.among, again.products.among, rtol=1e-9, atol=1e-7)
     np.testing.assert_allclose(ridge.weights, again.weights, rtol=1e-8, atol=1e-8)

@@ -159,7 +159,7 @@ def on_grid(series: Series, parts: Sequence[Rows], grid: Grid, what: str) -> lis
         rows = int(target[-1]) + 1 if len(target) else 0
         y = values[:rows, 0]
         found.append(
-            History(part.label, first, y, held(y), held(values[:rows, past], 0.0), values[:, known])
+            History(part.label, first, y, held(y), held(values[:rows, past]), values[:, known])
         )
     return found
 
@@ -188,6 +188,11 @@ class Seasons:
     lags: int
     most_lags: int
     harmonics: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def shortest(self) -> int:
+        """The shortest season; 1 where there is none."""
+        return self.naive[0] if self.naive else 1
 
     def columns(self, grid: Grid, positions: NDArray[np.int64]) -> Values:
         """Return sines and cosines at positions ``(N, C)``."""

@@ -34,29 +34,31 @@ def plot_forecast(
     import matplotlib.pyplot as plt
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    forecaster._check_fitted()
-    histories = forecaster._histories
+    contract, state = forecaster._ready()
+    histories = state.histories
     label = next(iter(histories)) if label is None else label
     if label not in histories:
         raise TorchliquidError(
             f"label is {label!r}: expected one of {', '.join(map(repr, list(histories)[:5]))}"
         )
-    history, (mean, scale) = histories[label], forecaster._scales[label]
+    history, (mean, scale) = histories[label], contract.moments_of(label)
     ahead = forecaster.forecast() if rows is None else rows
-    if forecaster._series is not None:
-        ahead = ahead[ahead[forecaster._series] == label]
-    times = ahead[forecaster._time or "row"].to_numpy()
+    if contract.shown.series is not None:
+        ahead = ahead[ahead[contract.shown.series] == label]
+    times = ahead[contract.shown.time or "row"].to_numpy()
     shown = history.last(max(3 * forecaster.horizon, 48))
-    before = forecaster._grid.times(shown.first + np.arange(len(shown.y)))
+    before = contract.grid.times(shown.first + np.arange(len(shown.y)))
     if axes is None:
         _, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
     if getattr(before, "tz", None) is not None:
-        before, times = before.tz_localize(None), ahead.iloc[:, 0 if forecaster._is_one else 1]
+        before, times = before.tz_localize(None), ahead.iloc[:, 0 if contract.is_one else 1]
         times = times.dt.tz_localize(None).to_numpy()
     axes.plot(
         np.asarray(before), shown.y * scale + mean, color="0.35", linewidth=1.2, label="table"
     )
-    (line,) = axes.plot(times, ahead[forecaster._target], color="C0", linewidth=2, label="forecast")
+    (line,) = axes.plot(
+        times, ahead[contract.shown.target], color="C0", linewidth=2, label="forecast"
+    )
     if np.issubdtype(np.asarray(before).dtype, np.datetime64):
         locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
@@ -69,7 +71,7 @@ def plot_forecast(
             label=f"{100 * level:g} %",
         )  # fmt: skip
     of = f" of {label}" if label else ""
-    title = f"{forecaster._target}{of}: the next {len(ahead)} rows"
+    title = f"{contract.shown.target}{of}: the next {len(ahead)} rows"
     axes.set_title(title, loc="left", fontsize=10)
     axes.margins(x=0.01)
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,26 +11,51 @@ import numpy as np
 
 from torchliquid._checks import check_size
 from torchliquid.errors import TorchliquidError
-from torchliquid.forecast._fitting import MODELS, Fitted, choose, filled
-from torchliquid.forecast._history import History, Values, on_grid, seasons_of, warn_far
-from torchliquid.forecast._ridge_plus import Steps
+from torchliquid.forecast._contract import TRAINED, Contract, learn_contract
+from torchliquid.forecast._fitting import MODELS, Chosen, Row, choose, filled
+from torchliquid.forecast._history import History, Values, seasons_of
+from torchliquid.forecast._intervals import Intervals
+from torchliquid.forecast._ridge_plus import Inputs, Steps
 from torchliquid.forecast.naive import season
 from torchliquid.messages import short_repr
-from torchliquid.tables import CsvDialect, Grid, Series, grid_of, read_names, read_table, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DEFAULT_NAMES = {"target": "y", "time": "ds", "series": "unique_id"}
-"""Columns that count as these where they are there and no other is named."""
 LARGEST = 1e300
 MOST_AHEAD = 10_000
 """Rows that a horizon has at most."""
-READING = (
-    "missing", "time_format", "time_zone", "time_unit", "clock_change", "sort", "duplicates",
-    "every",
-)  # fmt: skip
-"""Options of `torchliquid.tables.read_table`, as those of `CsvDialect`, that `fit` takes."""
+
+
+@dataclass
+class State:
+    """A fitted forecaster as it is now.
+
+    Args:
+        chosen: the forecast in use.
+        inputs: what its features are.
+        rows: of the comparison.
+        coverage: share of test errors that each level covered.
+        sentence: the outcome in words.
+        notes: on the table, and on intervals.
+        histories: the last rows of each series, scaled.
+        intervals: of each series.
+        pending: forecasts made at the last H rows of each series ``(H, H)``, in deviations.
+        since_solved: rows learnt since the regression was solved.
+        most_missing: missing targets up to which a row is learnt from.
+    """
+
+    chosen: Chosen
+    inputs: Inputs
+    rows: list[Row]
+    coverage: tuple[float, ...]
+    sentence: str
+    notes: list[str]
+    histories: dict[str, History]
+    intervals: dict[str, Intervals]
+    pending: dict[str, Values]
+    since_solved: int = 0
+    most_missing: float = 0.0
 
 
 class Forecaster:
@@ -56,7 +80,7 @@ class Forecaster:
     >>> days = pd.date_range("2020-01-01", periods=300)
     >>> table = pd.DataFrame({"ds": days, "y": 10 + np.sin(2 * np.pi * np.arange(300) / 7)})
     >>> forecaster = Forecaster(horizon=7, intervals=(0.9,)).fit(table)
-    >>> forecaster.forecast(steps=2).round(2).columns.tolist()
+    >>> forecaster.forecast(steps=2).columns.tolist()
     ['ds', 'y', 'lo-90', 'hi-90']
     """
 
@@ -75,9 +99,8 @@ class Forecaster:
         self.model = model
         self.levels = _checked_levels(intervals)
         self.bounds = _checked_bounds(bounds)
-        self._fitted = False
-        self._foreign: dict[str, tuple[float, float]] = {}
-        self.notes: list[str] = []
+        self._contract: Contract | None = None
+        self._state: State | None = None
 
     # --- fitting ----------------------------------------------------------------------------
 
@@ -113,107 +136,37 @@ class Forecaster:
         Raises:
             TorchliquidError: the table cannot be read, or has too few rows for the horizon.
         """
-        self._reading = _reading_options(reading)
-        names = _column_names(table, self._reading) if time is None or series is None else []
-        self._target = target or DEFAULT_NAMES["target"]
-        self._time = time or _index_name(table) or _if_there("time", names)
-        self._series = series or _if_there("series", names)
-        self._past, self._known = tuple(past), tuple(known)
-        read = self._read(table, words=None)
-        self._words = {name: list(words) for name, words in read.words.items()}
-        self._names = read.columns
-        self._known_names = read.future
-        parts = rows_of(read)
-        self._grid = grid_of(read, parts, self._reading.get("time_zone"))
-        histories = [h for h in on_grid(read, parts, self._grid, read.name) if len(h.y)]
-        if not histories:
-            raise TorchliquidError(f"{read.name} has no value of {self._target!r}")
-        self.notes = _notes(read, self._grid, histories)
-        self._learn_scales(histories)
-        scaled = [self._scaled(history) for history in histories]
+        contract, scaled, notes = learn_contract(table, target, time, series, past, known, reading)
         longest = max(scaled, key=lambda history: len(history.y))
-        train = int(0.6 * len(longest.y))
-        seasons = seasons_of(self._grid, train, season(longest.held[:train]))
-        scaled = [one.with_profile(seasons.naive, int(0.6 * len(one.y))) for one in scaled]
-        fitted = choose(self.model, self.horizon, seasons, self._grid, scaled, self.levels)
-        self._use(fitted, scaled)
-        return self
-
-    def _use(self, fitted: Fitted, scaled: Sequence[History]) -> None:
-        self._chosen, self._inputs = fitted.chosen, fitted.inputs
-        self._rows, self.coverage = (
-            fitted.rows,
-            dict(zip(self.levels, fitted.coverage, strict=True)),
-        )
-        self.sentence = fitted.sentence
-        kept = self._inputs.needs + 2 * self.horizon
-        self._histories = {history.label: history.last(kept) for history in scaled}
-        self._intervals = {
-            history.label: intervals
-            for history, intervals in zip(scaled, fitted.intervals, strict=True)
-        }
-        self._pending = {}
-        for history in scaled:
-            steps = np.arange(max(len(history.y) - self.horizon, 0), len(history.y))
-            self._pending[history.label] = self._forecasts(history, steps)
-        self._since_solved = 0
-        missing = float(np.mean(np.concatenate([np.isnan(h.y) for h in scaled])))
-        self._most_missing = self.horizon * max(0.5, min(1.3 * missing, 0.98))
-        self._fitted = True
+        train = int(TRAINED * len(longest.y))
+        seasons = seasons_of(contract.grid, train, season(longest.held[:train]))
+        scaled = [one.with_profile(seasons.naive, int(TRAINED * len(one.y))) for one in scaled]
+        fitted = choose(self.model, self.horizon, seasons, contract.grid, scaled, self.levels)
         if not fitted.enough:
-            self.notes.append(
+            notes.append(
                 f"Too few rows for an interval of {self.horizon} rows ahead in some series: the "
                 "validation part should hold ten stretches of that length. Intervals there rest on "
                 "fewer errors, which overlap."
             )
-
-    def _read(
-        self, table: Any, words: Mapping[str, Sequence[str]] | None, *, plan: bool = False
-    ) -> Series:
-        options = dict(self._reading)
-        marks = {k: options.pop(k) for k in tuple(options) if k in CsvDialect.__dataclass_fields__}
-        return read_table(
-            table,
-            self._target,
-            [*self._past, *self._known],
-            self._time,
-            series=self._series,
-            future=self._known,
-            words=words,
-            needs_target=not plan,
-            dialect=CsvDialect(**marks),
-            **options,
+        kept = fitted.inputs.needs + 2 * self.horizon
+        missing = float(np.mean(np.concatenate([np.isnan(one.y) for one in scaled])))
+        self._contract = contract
+        self._state = State(
+            fitted.chosen,
+            fitted.inputs,
+            fitted.rows,
+            tuple(fitted.coverage.tolist()),
+            fitted.sentence,
+            notes,
+            {one.label: one.last(kept) for one in scaled},
+            {one.label: found for one, found in zip(scaled, fitted.intervals, strict=True)},
+            {},
+            most_missing=self.horizon * max(0.5, min(1.3 * missing, 0.98)),
         )
-
-    def _learn_scales(self, histories: Sequence[History]) -> None:
-        """Mean and deviation of each series, and of each feature, in the first 60 % of rows."""
-        self._scales: dict[str, tuple[float, float]] = {}
-        seen = [history.y[: max(int(0.6 * len(history.y)), 2)] for history in histories]
-        spreads = [float(np.nanstd(y)) if (~np.isnan(y)).any() else 0.0 for y in seen]
-        usual = float(np.median([s for s in spreads if s > 0] or [1.0]))
-        for history, y, spread in zip(histories, seen, spreads, strict=True):
-            mean = float(np.nanmean(y)) if (~np.isnan(y)).any() else float(np.nanmean(history.y))
-            self._scales[history.label] = (mean, spread if spread > 0 else usual)
-        self._usual = (float(np.median([m for m, _ in self._scales.values()])), usual)
-        every = np.concatenate([y[~np.isnan(y)] for y in seen])
-        self._range = (float(every.min()), float(every.max())) if len(every) else (0.0, 0.0)
-        self._past_scale = _feature_scale([h.past[: int(0.6 * len(h.y))] for h in histories])
-        self._known_scale = _feature_scale([h.known[: int(0.6 * len(h.y))] for h in histories])
-
-    def _scale(self, label: str) -> tuple[float, float]:
-        """Mean and deviation of a series; of one that was not fitted those of its last table."""
-        return self._scales.get(label) or self._foreign.get(label, self._usual)
-
-    def _scaled(self, history: History) -> History:
-        mean, scale = self._scale(history.label)
-        (past_mean, past_scale), (known_mean, known_scale) = self._past_scale, self._known_scale
-        return replace(
-            history,
-            y=(history.y - mean) / scale,
-            held=(history.held - mean) / scale,
-            past=(history.past - past_mean) / past_scale,
-            known=(history.known - known_mean) / known_scale,
-        )
+        for one in scaled:
+            steps = np.arange(max(len(one.y) - self.horizon, 0), len(one.y))
+            self._state.pending[one.label] = self._forecasts(one, steps)
+        return self
 
     # --- forecasting ------------------------------------------------------------------------
 
@@ -239,14 +192,14 @@ class Forecaster:
             TorchliquidError: more rows are asked for than the horizon, or what is known beforehand
                 does not reach as far.
         """
-        self._check_fitted()
+        _, state = self._ready()
         plans = {} if known is None else self._plans(known)
         frames = []
-        for label, history in self._histories.items():
+        for label, history in state.histories.items():
             rows = self._steps(history, steps, until)
             with_plan = self._with_plan(history, plans.get(label), rows)
             forecast = self._forecasts(with_plan, np.array([len(history.y) - 1]))[0, :rows]
-            widths = self._intervals[label].widths()[:, :rows]
+            widths = state.intervals[label].widths()[:, :rows]
             positions = history.end + np.arange(rows)
             frames.append(self._frame(label, positions, forecast, widths))
         return _stacked(frames)
@@ -265,20 +218,20 @@ class Forecaster:
         Raises:
             TorchliquidError: the table has other columns or another spacing.
         """
-        self._check_fitted()
+        contract, state = self._ready()
         ahead = self.horizon if ahead is None else ahead
         if not 1 <= ahead <= self.horizon:
             raise TorchliquidError(f"ahead is {ahead}: expected 1 to {self.horizon}, the horizon")
         frames = []
-        for history in self._new_histories(table):
+        for history in self._series_of(table):
             steps = np.arange(max(len(history.y) - ahead, 0))
             forecast = self._forecasts(history, steps)[:, ahead - 1]
-            intervals = self._intervals.get(history.label)
+            intervals = state.intervals.get(history.label)
             widths = np.full((len(self.levels), len(steps)), np.nan)
             if intervals is not None:
                 widths = np.repeat(intervals.widths()[:, ahead - 1 : ahead], len(steps), axis=1)
             frame = self._frame(history.label, history.first + steps + ahead, forecast, widths)
-            mean, scale = self._scale(history.label)
+            mean, scale = contract.moments_of(history.label)
             frame["actual"] = history.y[steps + ahead] * scale + mean
             frames.append(frame)
         return _stacked(frames)
@@ -296,12 +249,12 @@ class Forecaster:
         """
         import pandas as pd
 
-        self._check_fitted()
+        contract, _ = self._ready()
         wrong, simple = [], []
-        for history in self._new_histories(table):
+        for history in self._series_of(table):
             steps = np.arange(max(len(history.y) - self.horizon, 0))
             after = history.y[steps[:, None] + np.arange(1, self.horizon + 1)]
-            scale = self._scale(history.label)[1] if self._is_one else 1.0
+            scale = contract.moments_of(history.label)[1] if contract.is_one else 1.0
             wrong.append(scale * (self._forecasts(history, steps) - after))
             simple.append(scale * (history.held[steps][:, None] - after))
         errors, last = np.concatenate(wrong), np.concatenate(simple)
@@ -320,28 +273,42 @@ class Forecaster:
 
     def _forecasts(self, history: History, steps: Steps) -> Values:
         """Forecasts ``(N, H)`` in deviations, from some steps of a scaled series."""
-        chosen, found = self._chosen, []
+        contract, state = self._ready()
+        chosen, found = state.chosen, []
         if chosen.ridge is not None:
-            found.append(chosen.ridge.predict(history, self._grid, steps))
+            found.append(chosen.ridge.predict(history, contract.grid, steps))
         if chosen.period is not None:
-            found.append(self._inputs.bases(history, steps, chosen.period))
+            found.append(state.inputs.bases(history, steps, chosen.period))
         return np.asarray(np.mean(found, axis=0))
+
+    def _series_of(self, table: Any) -> list[History]:
+        """The series of another table, missing values filled by the seasons that are known."""
+        contract, state = self._ready()
+        found = []
+        for one in contract.read(table):
+            known = state.histories.get(one.label)
+            if known is not None and len(known.profile) > 1 and len(one.y):
+                one = replace(one, profile=known.profile)
+                one = replace(one, held=one.around(one.y))
+            found.append(one)
+        return found
 
     def _frame(self, label: str, positions: Steps, forecast: Values, widths: Values) -> Any:
         """Forecasts of one series ``(N,)`` in the table's unit, with intervals ``(L, N)``."""
         import pandas as pd
 
-        mean, scale = self._scale(label)
-        columns: dict[str, Any] = {}
-        if self._series is not None:
-            columns[self._series] = [label] * len(positions)
-        columns[self._time or "row"] = self._grid.times(positions)
+        contract, _ = self._ready()
+        mean, scale = contract.moments_of(label)
+        shown, columns = contract.shown, dict[str, Any]()
+        if shown.series is not None:
+            columns[shown.series] = [label] * len(positions)
+        columns[shown.time or "row"] = contract.grid.times(positions)
         low, high = (np.nan if bound is None else bound for bound in self.bounds)
 
         def bounded(values: Values) -> Values:
             return np.fmin(np.fmax(values * scale + mean, low), high)
 
-        columns[self._target] = bounded(forecast)
+        columns[shown.target] = bounded(forecast)
         for level, width in zip(self.levels, widths, strict=True):
             name = f"{100 * level:g}"
             columns[f"lo-{name}"] = bounded(forecast - width)
@@ -350,11 +317,12 @@ class Forecaster:
 
     def _steps(self, history: History, steps: int | None, until: Any) -> int:
         """How many rows are asked for."""
+        contract, _ = self._ready()
         if until is not None:
-            last = _position_of(self._grid, until)
+            last = contract.position(until)
             steps = int(np.floor(last + 1e-6)) - history.end + 1
             if steps < 1:
-                end = self._grid.times(np.array([history.end - 1]))[0]
+                end = contract.grid.times(np.array([history.end - 1]))[0]
                 raise TorchliquidError(f"until is {until}: expected a time after {end}")
         rows = self.horizon if steps is None else steps
         if not 1 <= rows <= self.horizon:
@@ -365,13 +333,15 @@ class Forecaster:
         return rows
 
     def _plans(self, table: Any) -> dict[str, History]:
-        if not self._known_names:
+        contract, _ = self._ready()
+        if not contract.ahead:
             raise TorchliquidError("known is given, but the forecaster has no such features")
-        return {history.label: history for history in self._new_histories(table, plan=True)}
+        return {one.label: one for one in contract.read(table, plan=True)}
 
     def _with_plan(self, history: History, plan: History | None, rows: int) -> History:
         """The series with known features as far as they are needed."""
-        if not self._known_names:
+        names = self._ready()[0].ahead
+        if not names:
             return history
         known = history.known
         if plan is not None:
@@ -385,7 +355,7 @@ class Forecaster:
         reaches = len(known) - len(history.y)
         if reaches < rows:
             raise TorchliquidError(
-                f"{', '.join(self._known_names)} are known {max(reaches, 0)} of {rows} rows ahead: "
+                f"{', '.join(names)} are known {max(reaches, 0)} of {rows} rows ahead: "
                 "give their future, `known`, a table with these columns and times"
             )
         return replace(history, known=known)
@@ -404,22 +374,21 @@ class Forecaster:
         Raises:
             TorchliquidError: rows are known already, or of a series that is not.
         """
-        self._check_fitted()
-        later = self._new_histories(rows)
-        if self._grid.kind == "rows":  # without times new rows follow the last one
-            later = [replace(one, first=self._histories[one.label].end) for one in later]
+        contract, state = self._ready()
+        later = self._series_of(rows)
+        if contract.grid.kind == "rows":  # without times new rows follow the last one
+            later = [replace(one, first=state.histories[one.label].end) for one in later]
         for history in later:
-            if history.label not in self._histories:
+            if history.label not in state.histories:
                 raise TorchliquidError(
                     f"{history.label!r} is no series of the forecaster: fit it anew"
                 )
-            end = self._histories[history.label].end
+            end = state.histories[history.label].end
             if history.first < end:
-                known = self._grid.times(np.array([end - 1]))[0]
+                first, last = contract.grid.times(np.array([history.first, end - 1]))
                 raise TorchliquidError(
                     f"the first new row{' of ' + history.label if history.label else ''} is at "
-                    f"{self._grid.times(np.array([history.first]))[0]}, and rows are known up to "
-                    f"{known}: expected later ones"
+                    f"{first}, and rows are known up to {last}: expected later ones"
                 )
         for history in later:
             self._take(history)
@@ -427,8 +396,7 @@ class Forecaster:
 
     def _take(self, later: History) -> None:
         """Go through the new rows of a series, a season at a time."""
-        seasons = self._inputs.seasons.naive
-        width = seasons[0] if seasons else 1
+        width = self._ready()[1].inputs.seasons.shortest
         for start in range(0, len(later.y), width):
             part = slice(start, start + width)
             self._take_block(
@@ -439,75 +407,57 @@ class Forecaster:
             )  # fmt: skip
 
     def _take_block(self, block: History) -> None:
-        before, horizon = self._histories[block.label], self.horizon
+        contract, state = self._ready()
+        before, horizon = state.histories[block.label], self.horizon
         whole = before.joined(block)
         new = len(whole.y) - len(before.y)
         steps = np.arange(len(before.y), len(whole.y))
-        made = np.concatenate([self._pending[block.label], self._forecasts(whole, steps)])
+        made = np.concatenate([state.pending[block.label], self._forecasts(whole, steps)])
         # of the forecasts made 1 ... H before each new row, what they were wrong by
         errors = np.full((new, horizon), np.nan)
         for k in range(horizon):
             origin = len(made) - new - 1 - k + np.arange(new)
             there = origin >= 0
             errors[there, k] = made[origin[there], k] - whole.y[steps[there]]
-        self._intervals[block.label].follow(errors)
-        self._pending[block.label] = made[-horizon:]
-        ridge = self._chosen.ridge
-        if ridge is not None and self._chosen.streamed:
+        state.intervals[block.label].follow(errors)
+        state.pending[block.label] = made[-horizon:]
+        ridge = state.chosen.ridge
+        if ridge is not None and state.chosen.streamed:
             known = np.arange(max(len(before.y) - horizon, 0), len(whole.y) - horizon)
             missing = np.isnan(whole.y[known[:, None] + np.arange(1, horizon + 1)]).sum(axis=1)
-            ridge.learn(whole, self._grid, filled(whole), known[missing <= self._most_missing])
-            self._since_solved += new
-            if self._since_solved >= (self._inputs.seasons.naive or (1,))[0]:
+            ridge.learn(whole, contract.grid, filled(whole), known[missing <= state.most_missing])
+            state.since_solved += new
+            if state.since_solved >= state.inputs.seasons.shortest:
                 ridge.solve()
-                self._since_solved = 0
-        self._histories[block.label] = whole.last(self._inputs.needs + 2 * horizon)
-
-    def _new_histories(self, table: Any, *, plan: bool = False) -> list[History]:
-        """The series of another table, scaled; warned of where they are of another size."""
-        read = self._read(table, words=self._words, plan=plan)
-        if read.columns != self._names:
-            raise TorchliquidError(
-                f"{read.name} has the columns {', '.join(read.columns)}: expected "
-                f"{', '.join(self._names)}"
-            )
-        histories = on_grid(read, rows_of(read), self._grid, read.name)
-        unseen = [h.label for h in histories if h.label not in self._scales]
-        if unseen and not plan:
-            warnings.warn(
-                f"{len(unseen)} series were not there before ({', '.join(unseen[:3])}): each is "
-                "scaled by its own mean and deviation in this table",
-                stacklevel=3,
-            )
-        self._foreign = {
-            h.label: _moments(h.y, self._usual) for h in histories if h.label in unseen
-        }
-        for history in histories:
-            if history.label in unseen:
-                continue
-            mean, scale = self._scales[history.label]
-            low, high = self._range if self._is_one else (mean - 3 * scale, mean + 3 * scale)
-            warn_far(history.label, self._target, history.y, low, high, scale)
-        return [self._with_known_profile(self._scaled(history)) for history in histories]
-
-    def _with_known_profile(self, history: History) -> History:
-        """A new series, its missing values filled by the shape of the season that is known."""
-        known = self._histories.get(history.label)
-        if known is None or len(known.profile) == 1 or not len(history.y):
-            return history
-        found = replace(history, profile=known.profile)
-        return replace(found, held=found.around(history.y))
+                state.since_solved = 0
+        state.histories[block.label] = whole.last(state.inputs.needs + 2 * horizon)
 
     # --- what it knows ----------------------------------------------------------------------
 
     @property
     def series(self) -> str | None:
         """The column that identifies series; None where there is one."""
-        return self._series
+        return self._ready()[0].shown.series
 
     @property
-    def _is_one(self) -> bool:
-        return self._series is None
+    def target(self) -> str:
+        """The column that is forecast."""
+        return self._ready()[0].shown.target
+
+    @property
+    def sentence(self) -> str:
+        """What was chosen, and what it is worth, in words."""
+        return self._ready()[1].sentence
+
+    @property
+    def notes(self) -> list[str]:
+        """How the table was read, and what is to be known of the intervals."""
+        return self._ready()[1].notes
+
+    @property
+    def coverage(self) -> dict[float, float]:
+        """Share of the errors on the test part that the intervals of each level covered."""
+        return dict(zip(self.levels, self._ready()[1].coverage, strict=True))
 
     @property
     def compared(self) -> pd.DataFrame:
@@ -518,14 +468,14 @@ class Forecaster:
         """
         import pandas as pd
 
-        self._check_fitted()
-        scale = next(iter(self._scales.values()))[1] if self._is_one else 1.0
+        contract, state = self._ready()
+        scale = next(iter(contract.moments.values()))[1] if contract.is_one else 1.0
         return pd.DataFrame(
             {
-                "model": [row.model for row in self._rows],
-                "valid": [scale * row.valid for row in self._rows],
-                "test": [scale * row.test for row in self._rows],
-                "chosen": [row.model == self._chosen.name for row in self._rows],
+                "model": [row.model for row in state.rows],
+                "valid": [scale * row.valid for row in state.rows],
+                "test": [scale * row.test for row in state.rows],
+                "chosen": [row.model == state.chosen.name for row in state.rows],
             }
         )
 
@@ -550,16 +500,22 @@ class Forecaster:
 
         return save_forecaster(self, folder)
 
-    def _check_fitted(self) -> None:
-        if not self._fitted:
+    def _ready(self) -> tuple[Contract, State]:
+        """What it knows of its table, and of now."""
+        if self._contract is None or self._state is None:
             raise TorchliquidError("the forecaster is not fitted: call fit first")
+        return self._contract, self._state
 
     def __repr__(self) -> str:
         """Return what it forecasts and by what."""
         plain = f"Forecaster(horizon={self.horizon}, model={self.model!r})"
-        if not self._fitted:
+        if self._state is None:
             return plain
-        return f"{plain} of {self._target!r} every {self._grid.words()}: {self._chosen.name}"
+        contract, state = self._ready()
+        return (
+            f"{plain} of {contract.shown.target!r} every {contract.grid.words()}: "
+            f"{state.chosen.name}"
+        )
 
 
 def _is_number(value: Any) -> bool:
@@ -590,92 +546,6 @@ def _checked_bounds(bounds: Any) -> tuple[float | None, float | None]:
     raise TorchliquidError(
         f"bounds is {short_repr(bounds)}: expected a lower and an upper end, such as (0, None)"
     )
-
-
-def _reading_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    allowed = {*READING, *CsvDialect.__dataclass_fields__}
-    for name in given:
-        if name not in allowed:
-            raise TorchliquidError(
-                f"fit has no option {name!r}: it knows {', '.join(sorted(allowed))}"
-            )
-    return dict(given)
-
-
-def _column_names(table: Any, reading: Mapping[str, Any]) -> list[str]:
-    """The columns of a table."""
-    if isinstance(table, np.ndarray):
-        return []
-    if isinstance(table, (str, Path)):
-        marks = {k: v for k, v in reading.items() if k in CsvDialect.__dataclass_fields__}
-        return read_names(table, CsvDialect(**marks))
-    names = getattr(table, "column_names", getattr(table, "columns", []))
-    return [name for name in names if isinstance(name, str)]
-
-
-def _if_there(role: str, names: Sequence[str]) -> str | None:
-    name = DEFAULT_NAMES[role]
-    return name if name in names else None
-
-
-def _index_name(table: Any) -> str | None:
-    """What an index of times is called."""
-    kind = type(getattr(table, "index", None)).__name__
-    if kind not in ("DatetimeIndex", "PeriodIndex", "TimedeltaIndex"):
-        return None
-    return str(table.index.name or "index")
-
-
-def _moments(y: Values, usual: tuple[float, float]) -> tuple[float, float]:
-    """Mean and deviation of the values that are there."""
-    seen = y[~np.isnan(y)]
-    if not len(seen):
-        return usual
-    return float(seen.mean()), float(seen.std()) or usual[1]
-
-
-def _feature_scale(parts: Sequence[Values]) -> tuple[Values, Values]:
-    """Mean and deviation of each feature; those of 0 and 1 stay as they are."""
-    every = np.concatenate(parts) if parts else np.zeros((0, 0))
-    mean, scale = np.zeros(every.shape[1]), np.ones(every.shape[1])
-    for k in range(every.shape[1]):
-        seen = every[~np.isnan(every[:, k]), k]
-        if len(seen) and not np.isin(seen, (0, 1)).all():
-            mean[k], scale[k] = seen.mean(), seen.std() or 1.0
-    return mean, scale
-
-
-def _position_of(grid: Grid, moment: Any) -> float:
-    """Where a time lies on the grid."""
-    import pandas as pd
-
-    from torchliquid.tables import Rows
-
-    none = np.zeros((1, 1))
-    if grid.kind in ("rows", "numbers", "seconds"):
-        return float((float(moment) - grid.start) / grid.gap)
-    stamp = pd.Timestamp(moment)
-    if stamp.tz is None:
-        stamp = stamp.tz_localize(grid.zone or "UTC")
-    seconds = stamp.timestamp()
-    return float(grid.positions(Rows(none, None, np.array([seconds])))[0])
-
-
-def _notes(read: Series, grid: Grid, histories: Sequence[History]) -> list[str]:
-    notes = list(read.notes)
-    lacking = sum(int(np.isnan(history.y).sum()) for history in histories)
-    rows = sum(len(history.y) for history in histories)
-    if lacking:
-        notes.append(
-            f"Of {rows:,} positions, {grid.words()} apart, {lacking:,} hold no value of "
-            f"{read.columns[0]}: the last one is held for the lags, and they count in no error."
-        )
-    if not grid.even:
-        notes.append(
-            "Rows are not evenly spaced: each counts at the nearest position, and several at one "
-            "as their mean."
-        )
-    return notes
 
 
 def _stacked(frames: Sequence[Any]) -> Any:

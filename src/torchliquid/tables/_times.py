@@ -58,6 +58,11 @@ def moments(
         return in_utc(_since_epoch(cells, what, time_unit), zone if time_unit == "excel" else None)
     if pd.api.types.is_timedelta64_dtype(cells.dtype):
         return cells.to_numpy()
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype) and time_format is None:
+        try:
+            return as_dates(cells, zone, clock_change)
+        except TorchliquidError as error:
+            raise TorchliquidError(f"{what}: {error}") from error
     typed = pd.api.types.is_numeric_dtype(cells.dtype)
     texts = cells.astype(str).str.strip()
     try:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torchliquid.tables._columns import Columns
 from torchliquid.tables._dates import as_dates
 from torchliquid.tables._header import is_date
+from torchliquid.tables._values import is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,9 +33,9 @@ def apart_hint(unused: Columns, late: NDArray[np.int64], series: str | None) -> 
 def several_series(unused: Columns) -> list[str]:
     """A note where a column of text identifies several series, one after the other."""
     for name, cells, _ in unused:
-        if cells.dtype.kind in "biufcM" or cells.isna().any() or _is_counter(cells):
-            continue
-        if is_date(str(cells.iloc[0])):  # the day of each row, beside its time
+        first = str(cells.iloc[0])
+        # a number counts, and a date is the day of each row, beside its time
+        if cells.dtype.kind in "biufcM" or is_number(first) or is_date(first) or cells.isna().any():
             continue
         starts = _starts_of_runs(cells)
         if starts is not None:
@@ -50,7 +51,7 @@ def several_series(unused: Columns) -> list[str]:
 def backwards(unused: Columns) -> list[str]:
     """A note where a column that was not named as the time is one, and runs back."""
     for name, cells, _ in unused:
-        if cells.dtype.kind in "biufc" or cells.isna().any() or _is_counter(cells):
+        if cells.dtype.kind in "biufc" or is_number(str(cells.iloc[0])) or cells.isna().any():
             continue
         try:
             stamps = as_dates(cells)
@@ -72,10 +73,3 @@ def _starts_of_runs(cells: pd.Series) -> NDArray[np.int64] | None:
     texts = cells.astype(str)
     starts = np.flatnonzero((texts != texts.shift()).to_numpy())
     return starts if 1 < len(starts) == texts.nunique() <= len(texts) / LEAST_RUN else None
-
-
-def _is_counter(cells: pd.Series) -> bool:
-    """Whether cells that are text are numbers, all of them."""
-    import pandas as pd
-
-    return bool(pd.to_numeric(cells.astype(str), errors="coerce").notna().all())

@@ -415,6 +415,8 @@ def _with_points(column: Column) -> pd.Series:
     """The cells, as numbers where they are such with decimal commas."""
     import pandas as pd
 
+    if not pd.api.types.is_string_dtype(column.cells.dtype):
+        return column.cells
     texts = column.cells.astype(str)
     if texts.str.fullmatch(r"[+-]?\d+,\d+|\d+").all() and texts.str.contains(",").any():
         return pd.Series(numbers(column, f"time column {column.name!r}"))
