@@ -78,7 +78,7 @@ test-oldest-bench:  ## tables and reports on the oldest packages that the extra 
 	.venv-oldest-bench/bin/python -m pip install --quiet pytest pytest-xdist playwright safetensors \
 		$$(sed -n '/^bench = /,/^]/s/ *"\(.*\)>=\(.*\)",/\1==\2/p' pyproject.toml)
 	.venv-oldest-bench/bin/python -m pip install --quiet --no-deps --editable .
-	.venv-oldest-bench/bin/python -m pytest -n auto -W default tests/tables tests/bench/tasks tests/bench/report
+	.venv-oldest-bench/bin/python -m pytest -n auto -W default tests/tables tests/forecast tests/bench/tasks tests/bench/report
 
 browser:  # the report is tested in Debian's chromium; on a CI machine it is installed
 	@if [ -n "$$CI" ] && ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \

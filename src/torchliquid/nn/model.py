@@ -60,6 +60,10 @@ class SequenceModel(nn.Module):
                 f"cannot make a readout of {output_size} x {width} weights: {reason}"
             ) from error
 
+    def extra_repr(self) -> str:
+        """Return what goes in and comes out, where it is known."""
+        return "" if self.scaling is None else self.scaling.words()
+
     def forward(
         self,
         x: Any,

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from torchliquid.errors import TorchliquidError
 from torchliquid.messages import short_repr
 
@@ -83,6 +86,62 @@ class Scaling:
                 f"has {inputs} and {outputs}"
             )
 
+    def encode(self, physical: Any) -> Any:
+        """Scale physical inputs for the model.
+
+        Args:
+            physical: a tensor or array ``(..., I)``, each feature in its column's unit.
+
+        Returns:
+            The model's inputs, of the same kind and shape.
+
+        Raises:
+            TorchliquidError: it has another number of features.
+        """
+        values = _last(physical, len(self.inputs), "physical")
+        offset, scale = _like(values, self.inputs)
+        return (values - offset) / scale
+
+    def decode(self, outputs: Any, inputs: Any = None) -> Any:
+        """Return the model's outputs in physical units.
+
+        Args:
+            outputs: what the model gave, ``(..., O)``.
+            inputs: what it was given, ``(..., I)``: needed where it outputs changes.
+
+        Returns:
+            Physical values ``(..., O)``, of the same kind.
+
+        Raises:
+            TorchliquidError: a shape does not fit, or the inputs are missing.
+
+        >>> import numpy as np
+        >>> volts = Column("volts", offset=12.0, scale=0.5)
+        >>> scaling = Scaling((volts,), (volts,), change=0.1)
+        >>> x = scaling.encode(np.array([[12.5], [13.0]]))
+        >>> scaling.decode(np.array([[0.0], [10.0]]), x)
+        array([[12.5],
+               [13.5]])
+        """
+        values = _last(outputs, len(self.outputs), "outputs")
+        if self.change is not None:
+            if inputs is None:
+                raise TorchliquidError(
+                    "inputs is None: the model outputs the change of its first input, so give what "
+                    "it was given"
+                )
+            values = _last(inputs, len(self.inputs), "inputs")[..., :1] + self.change * values
+        offset, scale = _like(values, self.outputs)
+        return offset + scale * values
+
+    def words(self) -> str:
+        """Return in a line what goes in and what comes out."""
+        given = ", ".join(f"{c.name} = {c.offset:.4g} + {c.scale:.4g} x" for c in self.inputs[:4])
+        more = ", ..." if len(self.inputs) > 4 else ""
+        names = ", ".join(column.name for column in self.outputs)
+        of = f"changes of {names}" if self.change is not None else names
+        return f"scaled inputs ({given}{more}), scaled outputs ({of}): see scaling.encode, decode"
+
     def to_json(self) -> dict[str, Any]:
         """The same in JSON types."""
         return asdict(self)
@@ -104,6 +163,24 @@ class Scaling:
             return cls(inputs, outputs, facts["change"])
         except TypeError as error:
             raise TorchliquidError(f"scaling is {short_repr(facts)}: {error}") from error
+
+
+def _last(values: Any, size: int, name: str) -> Any:
+    """A tensor or array whose last dimension has a size."""
+    kept = values if isinstance(values, Tensor) else np.asarray(values)
+    if not kept.ndim or kept.shape[-1] != size:
+        raise TorchliquidError(
+            f"{name} has the shape {tuple(kept.shape)}: expected {size} in the last dimension"
+        )
+    return kept
+
+
+def _like(values: Any, columns: tuple[Column, ...]) -> tuple[Any, Any]:
+    """Offset and scale of columns, as what they are to be combined with."""
+    offset, scale = [c.offset for c in columns], [c.scale for c in columns]
+    if isinstance(values, Tensor):
+        return values.new_tensor(offset), values.new_tensor(scale)
+    return np.array(offset), np.array(scale)
 
 
 def _named(column: Any) -> Mapping[str, Any]:
