@@ -147,6 +147,38 @@ def test_several_series_are_scaled_each_by_its_own():
         forecaster.predict(small.assign(unique_id="c"))
 
 
+def test_series_of_any_length_get_forecasts_and_intervals():
+    rng = np.random.default_rng(3)
+    lengths = {"long": 400, "some": 60, "few": 9, "one": 1}
+    frames = [
+        daily(rows, seed=k).assign(unique_id=name) for k, (name, rows) in enumerate(lengths.items())
+    ]
+    forecaster = fitted(pd.concat(frames), bounds=(0, 100))
+    ahead = forecaster.forecast()
+    assert len(ahead) == 4 * 7
+    assert np.isfinite(ahead.select_dtypes("number").to_numpy()).all()
+    forecaster.update(
+        pd.DataFrame({"unique_id": "one", "ds": ["2020-01-02"], "y": [rng.normal(20)]})
+    )
+    assert forecaster.forecast(steps=1)["ds"].iloc[-1] == pd.Timestamp("2020-01-03")
+
+
+def test_sparse_rows_count_as_few_for_intervals():
+    table = daily(1000)
+    table.loc[np.random.default_rng(0).random(1000) < 0.9, "y"] = np.nan
+    forecaster = fitted(table)
+    assert any("Too few rows" in note for note in forecaster.notes)
+    assert np.isfinite(forecaster.forecast()["y"]).all()
+
+
+def test_a_forecast_no_better_than_a_simple_one_is_said_so():
+    walk = np.cumsum(np.random.default_rng(1).normal(size=3000))
+    sentence = fitted(pd.DataFrame({"y": walk}), horizon=3).sentence
+    assert "as good as the best simple forecast" in sentence or "no model here" in sentence
+    rows = fitted(pd.DataFrame({"y": walk}), horizon=3).forecast()["row"]
+    assert rows.tolist() == [3000, 3001, 3002]
+
+
 def test_known_features_count_where_they_will_be():
     table = daily(noise=0.05)
     plan = (np.random.default_rng(5).random(430) < 0.2).astype(float)

@@ -20,6 +20,8 @@ LEAST_TRAIN, LEAST_VALID = 30, 10
 LOWER, WORSE = 0.99, 1.01
 """A rival counts if its validation error is below this share; updates stop above the other."""
 MOST_SOLVES = 100
+LEAST_OWN = 30
+"""Errors of a series from which its intervals rest on them alone."""
 MOST_FOLLOWED = 20_000
 """Rows of each series on which coverage is counted, the last ones."""
 
@@ -191,7 +193,7 @@ def choose(
     simple_test = min(_mean_square([e.test for e in found]) for found in simple.values())
     return Fitted(
         chosen, inputs, rows, intervals, coverage,
-        all(len(one.valid) >= LEAST_STRETCHES * horizon for one in errors),
+        all(_stretches(one.valid) >= LEAST_STRETCHES for one in errors),
         _sentence(chosen, _mean_square([e.test for e in errors]), simple_test),
     )  # fmt: skip
 
@@ -315,8 +317,12 @@ def _intervals(
 ) -> tuple[list[Intervals], Values]:
     """Intervals of each series, and the share of test errors that they covered."""
     found, hits = [], []
-    for one in errors:
-        intervals = Intervals.start(levels, by_target(one.valid))
+    every_valid = [by_target(one.valid) for one in errors]
+    pooled = np.concatenate([valid[-LEAST_OWN:] for valid in every_valid])
+    for one, valid in zip(errors, every_valid, strict=True):
+        # a series with few errors of its own begins with those of all
+        own = int((~np.isnan(valid)).sum(axis=0).min(initial=len(valid)))
+        intervals = Intervals.start(levels, valid if own >= LEAST_OWN else pooled)
         test = by_target(one.test)[-MOST_FOLLOWED:]
         covered = intervals.follow(test)
         size = covered.shape[0] * covered.shape[2]
@@ -329,12 +335,23 @@ def _intervals(
     return found, np.where(count > 0, share, np.nan)
 
 
+def _stretches(errors: Values) -> float:
+    """How many horizons next to each other the errors cover, missing targets left out."""
+    there = (~np.isnan(errors)).sum(axis=0)
+    return float(there.min() / errors.shape[1])
+
+
 def _sentence(chosen: Chosen, error: float, simple: float) -> str:
     if not np.isfinite(error) or not np.isfinite(simple) or simple == 0:
         return f"Chosen: {chosen.name}."
     ratio = np.sqrt(error / simple)
     if chosen.ridge is None:
         return f"Chosen, as asked for: {chosen.name}."
+    if abs(ratio - 1) < 0.005:
+        return (
+            f"Chosen: {chosen.name}. On the test part it is as good as the best simple forecast, "
+            "and no better."
+        )
     if ratio > 1:
         return (
             f"Chosen: {chosen.name}. On the test part no model here was better than a simple "

@@ -92,7 +92,7 @@ class History:
             periods: seasons, of which the longest counts that was seen often enough.
             rows: the first ones, from which it is learnt.
         """
-        if np.isnan(self.y[:rows]).mean() < WORTH_FILLING:
+        if not rows or np.isnan(self.y[:rows]).mean() < WORTH_FILLING:
             return self
         for period in sorted(periods, reverse=True):
             position = (self.first + np.arange(rows)) % period

@@ -110,6 +110,8 @@ def by_target(errors: Values) -> Values:
 
 def _quantiles(ordered: Values, misses: Values) -> Values:
     """The smallest error that leaves this share above, of errors in order ``(M, H)``."""
+    if not len(ordered):
+        return np.full((len(misses), ordered.shape[1]), np.nan)
     there = (~np.isnan(ordered)).sum(axis=0)
     index = np.ceil((there + 1) * (1 - misses[:, None])).astype(np.int64) - 1
     found = np.take_along_axis(ordered, np.clip(index, 0, np.maximum(there - 1, 0)), axis=0)

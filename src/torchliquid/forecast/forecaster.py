@@ -303,10 +303,12 @@ class Forecaster:
         if shown.series is not None:
             columns[shown.series] = [label] * len(positions)
         columns[shown.time or "row"] = contract.grid.times(positions)
-        low, high = (np.nan if bound is None else bound for bound in self.bounds)
+        low, high = self.bounds
 
         def bounded(values: Values) -> Values:
-            return np.fmin(np.fmax(values * scale + mean, low), high)
+            found = values * scale + mean
+            found = found if low is None else np.maximum(found, low)
+            return found if high is None else np.minimum(found, high)
 
         columns[shown.target] = bounded(forecast)
         for level, width in zip(self.levels, widths, strict=True):

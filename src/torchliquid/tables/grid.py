@@ -127,7 +127,9 @@ class Grid:
         import pandas as pd
 
         positions = np.asarray(positions, dtype=np.float64)
-        if self.kind in ("rows", "numbers", "seconds"):
+        if self.kind == "rows":
+            return positions.astype(np.int64)
+        if self.kind in ("numbers", "seconds"):
             return self.start + positions * self.gap
         if self.kind == "dates":
             moments = _stamps(self.start + positions * self.gap)
