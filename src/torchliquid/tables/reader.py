@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.messages import escape_control, plural
-from torchliquid.tables._columns import Column, Columns, Notify, find, named
-from torchliquid.tables._dates import CLOCK_COLUMNS, calendar_columns, of_numbers
+from torchliquid.tables._columns import Column, Notify
+from torchliquid.tables._dates import calendar_columns
 from torchliquid.tables._formats import read_columns
 from torchliquid.tables._frames import columns_of
 from torchliquid.tables._grid import WEEKLY, elapsed
-from torchliquid.tables._header import is_date
+from torchliquid.tables._roles import blanked, called, find_roles, joined_times, with_target
 from torchliquid.tables._times import check_order, late_rows, merged, moments, resampled
 from torchliquid.tables._unused import apart_hint, backwards, several_series
-from torchliquid.tables._values import Numbers, is_number, numbers, to_numbers
+from torchliquid.tables._values import Numbers, numbers
 from torchliquid.tables._words import note_lookalikes, words_of
 from torchliquid.tables._zones import CLOCK_CHANGES
 from torchliquid.tables.dialect import CsvDialect
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 DUPLICATES = ("refuse", "first", "last", "mean")
 
@@ -160,8 +160,8 @@ def read_table(
     else:
         columns, name = columns_of(path), "table"
     if not needs_target:
-        columns = _with_target(columns, target)
-    roles = _roles(
+        columns = with_target(columns, target)
+    roles = find_roles(
         columns,
         path if isinstance(path, Path) else "the table",
         target,
@@ -177,13 +177,13 @@ def read_table(
             names, values = [column.name], [np.full(len(column.cells), np.nan)]
             continue
         levels = (words or {}).get(column.name)
-        numeric = _values(_blanked(column, missing), role, notes.append, levels)
+        numeric = _values(blanked(column, missing), role, notes.append, levels)
         if list(numeric) != [column.name]:
             known_words[column.name] = tuple(n.removeprefix(f"{column.name}=") for n in numeric)
         names += list(numeric)
         values += list(numeric.values())
     table = np.stack(values, axis=1)
-    stamps = _joined(roles.time) if roles.time else None
+    stamps = joined_times(roles.time) if roles.time else None
     series_id: NDArray[np.int64] | None = None
     series_names: tuple[str, ...] = ()
     if roles.series is not None:
@@ -244,7 +244,7 @@ def read_table(
         values=table,
         times=times,
         time_unit=unit,
-        time=None if time is None else escape_control(_called(roles.time) or time),
+        time=None if time is None else escape_control(called(roles.time) or time),
         dates=dates,
         notes=tuple(notes),
         series_id=series_id,
@@ -267,70 +267,6 @@ def read_names(path: Path | str, dialect: CsvDialect | None = None) -> list[str]
 def _stem(path: Path) -> str:
     """A file's name without suffixes."""
     return Path(path.stem).stem if path.suffix == ".gz" else path.stem
-
-
-def _called(columns: list[Column]) -> str:
-    """The names of columns, with commas between; empty where one has none."""
-    names = [column.name for column in columns]
-    return ",".join(names) if all(names) else ""
-
-
-def _with_target(columns: Columns, target: str) -> Columns:
-    """The columns, with one of missing values for the target where there is none."""
-    import pandas as pd
-
-    if any(column.name == target for column in columns):
-        return columns
-    missing = pd.Series(np.full(len(columns[0].cells), np.nan))
-    return [*columns, Column(target, missing)]
-
-
-class _Roles(NamedTuple):
-    """Which column is what."""
-
-    target: Column
-    features: list[Column]
-    time: list[Column]
-    series: Column | None
-    unused: Columns
-
-
-def _roles(
-    columns: Columns,
-    path: Path | str,
-    target: str,
-    features: Sequence[str],
-    time: str | None,
-    series: str | None,
-    missing: Sequence[str],
-) -> _Roles:
-    """Find the columns by what people call them, and give each one role."""
-
-    def is_of_numbers(column: Column) -> bool:
-        try:
-            numbers(_blanked(column, missing), "")
-        except TorchliquidError:
-            return False
-        return True
-
-    wanted = find(columns, target, path)
-    if is_date(wanted.name) and sum(is_date(c.name) for c in columns) > len(columns) / 2:
-        raise TorchliquidError(
-            f"{path} has a column for each date ({wanted.name!r}): a model reads one row for each "
-            "time. Make rows of them, as pandas.melt does, and give `series` for the several lines"
-        )
-    timed = [find(columns, name, path) for name in _parts(columns, time)]
-    identifies = None if series is None else find(columns, series, path)
-    taken = [column.name for column in (wanted, *timed, identifies) if column is not None]
-    seen = [find(columns, name, path) for name in named(columns, features, taken, is_of_numbers)]
-    _check_roles(wanted.name, [c.name for c in seen], [c.name for c in timed])
-    if identifies is not None and any(identifies is c for c in (wanted, *seen, *timed)):
-        raise TorchliquidError(
-            f"{series!r} identifies series: it cannot be target, feature or time"
-        )
-    used = (wanted, *seen, *timed, identifies)
-    unused = [column for column in columns if not any(column is other for other in used)]
-    return _Roles(wanted, seen, timed, identifies, unused)
 
 
 def _known(future: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -387,71 +323,3 @@ def _values(
         if words is None:
             raise
         return words
-
-
-def _parts(columns: Columns, time: str | None) -> list[str]:
-    """The names of the columns that a time is written in."""
-    if time is None or "," not in time or any(column.name == time for column in columns):
-        return [] if time is None else [time]
-    return [name.strip() for name in time.split(",")]
-
-
-def _joined(columns: list[Column]) -> pd.Series:
-    """The column of times, several as one: of year, month, day ... in numbers, or as words."""
-    first, *others = columns
-    if not others:
-        return _with_points(first)
-    by_name = {column.name.strip().lower(): column.cells for column in columns}
-    if len(by_name) == len(columns) and set(by_name) <= set(CLOCK_COLUMNS) and "year" in by_name:
-        return of_numbers(by_name)
-    joined, there = first.cells.astype(str), first.cells.notna()
-    for column in others:
-        joined = joined + " " + column.cells.astype(str)
-        there &= column.cells.notna()
-    return joined.where(there)
-
-
-def _with_points(column: Column) -> pd.Series:
-    """The cells, as numbers where they are such with decimal commas."""
-    import pandas as pd
-
-    if not pd.api.types.is_string_dtype(column.cells.dtype):
-        return column.cells
-    texts = column.cells.astype(str)
-    if texts.str.fullmatch(r"[+-]?\d+,\d+|\d+").all() and texts.str.contains(",").any():
-        return pd.Series(numbers(column, f"time column {column.name!r}"))
-    return column.cells
-
-
-def _check_roles(target: str, features: Sequence[str], timed: Sequence[str]) -> None:
-    if target in features:
-        raise TorchliquidError(
-            f"{target!r} is both target and feature: leave it out of the features (the model "
-            "always sees the target's own current value)"
-        )
-    twice = [name for k, name in enumerate(features) if name in features[:k]]
-    if twice:
-        raise TorchliquidError(f"feature {twice[0]!r} is given twice: name each feature once")
-    for name in timed:
-        if name in (target, *features):
-            role = "target" if name == target else "a feature"
-            raise TorchliquidError(
-                f"{name!r} is both {role} and the time column: give it one role (models get the "
-                "time between rows anyway)"
-            )
-
-
-def _blanked(column: Column, missing: Sequence[str]) -> Column:
-    """The column without the cells that stand for a missing value."""
-    import pandas as pd
-
-    if not missing:
-        return column
-    cells = column.cells
-    numeric = [float(word) for word in missing if is_number(word)]
-    if pd.api.types.is_numeric_dtype(cells.dtype):
-        return column._replace(cells=cells.mask(cells.isin(numeric)))
-    # a column that is text because of such marks alone is one of numbers afterwards
-    texts = cells.astype(str).str.strip()
-    hit = texts.isin(list(missing)) | (cells.notna() & to_numbers(texts).isin(numeric))
-    return column._replace(cells=cells.mask(hit))
