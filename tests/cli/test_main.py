@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -458,7 +459,9 @@ def test_names_that_look_like_markup(plain, capsys):
     lines = captured.out.splitlines()
     assert f"report: {Path('a[/b]') / 'report.html'}" in lines
     assert any(line.startswith("best: ") and "(y[/b])" in line for line in lines[-4:])
-    assert lines[-1].startswith("next command: ")
+    fit = shlex.split(lines[-1].removeprefix("next command: "))
+    assert fit[:5] == ["torchliquid", "fit", "t.csv", "--target", "y[/b]"]
+    assert main(fit[1:]) == 0  # it works as it stands
     assert captured.err == ""
 
 

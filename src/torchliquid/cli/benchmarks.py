@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,9 +135,35 @@ def _bench(options: argparse.Namespace) -> int:
         console.print(f"report: {page}", soft_wrap=True)
         _say_what_went_wrong(summary["models"], protocol, task, console)
         if not task.is_articles:
-            for line in conclusion(summary, options.out):
+            forecast = None if options.kind.command != "csv" else _fit_command(options, task)
+            for line in conclusion(summary, options.out, forecast):
                 console.print(line, soft_wrap=True, highlight=False)
     return 0
+
+
+def _fit_command(options: argparse.Namespace, task: "Task") -> str:
+    """The command that fits a forecaster to the same table, read in the same way."""
+    from torchliquid.bench.config import Reading, TableOptions
+    from torchliquid.bench.options import arguments_of
+
+    given = arguments_of(TableOptions, options)
+    words = ["torchliquid", "fit", str(given["file"])]
+    renamed = {"features": "past", "future": "known"}
+    for name in (field.name for field in dataclasses.fields(Reading)):
+        if name not in given or name == "calendar":
+            continue
+        value, flag = given[name], f"--{renamed.get(name, name).replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+        elif name == "missing":
+            words += [word for cell in value for word in (flag, cell)]
+        else:
+            words += [flag, ",".join(value) if isinstance(value, tuple) else str(value)]
+    # a day of hours, where there are rows enough for that
+    usual = max(1, min(24, task.steps // 20))
+    horizon = task.spec["horizon"] if "horizon" in given else usual
+    words += ["--horizon", str(horizon)]
+    return shlex.join([*words, "--out", str(options.out / "forecaster")])
 
 
 def _say_what_went_wrong(

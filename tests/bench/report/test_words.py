@@ -52,6 +52,8 @@ def test_the_last_lines_name_the_winner_its_margins_and_a_command(case, tmp_path
     assert f"second: {second} (" in lines[2]
     assert lines[-1] == f"next command: python -m webbrowser {tmp_path / 'report.html'}"
 
+    assert conclusion(summary, tmp_path, "fit it")[-1] == "next command: fit it"
+
     models["LTC-8"]["test_rmse_carry"]["median"] = carried[best] / 2
     lines = conclusion(summary, tmp_path)
     assert "best: LTC-8, " in lines[0]

@@ -14,7 +14,7 @@ _SIMPLE = {
 }
 
 
-def conclusion(summary: Summary, folder: Path) -> list[str]:
+def conclusion(summary: Summary, folder: Path, forecast: str | None = None) -> list[str]:
     """Return the winner, its margin over the simple forecasts, and the next command.
 
     By the median error on the test part, with the state carried over, as a model in use has it.
@@ -22,6 +22,8 @@ def conclusion(summary: Summary, folder: Path) -> list[str]:
     Args:
         summary: of a table.
         folder: where the results are.
+        forecast: the command that fits a forecaster to the table, which is of use where no network
+            is best; None: there is none.
     """
     models = summary["models"]
     errors = {
@@ -56,7 +58,7 @@ def conclusion(summary: Summary, folder: Path) -> list[str]:
     command = (
         f"torchliquid export {saved} --to c --out firmware"
         if models[best]["kind"] != "classical"
-        else f"python -m webbrowser {folder / 'report.html'}"
+        else forecast or f"python -m webbrowser {folder / 'report.html'}"
     )
     return [*lines, f"next command: {command}"]
 
