@@ -93,7 +93,7 @@ def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any
         inputs, grid, histories, [fitting.filled(h) for h in histories],
         [p.train for p in parts], [p.valid for p in parts],
     )  # fmt: skip
-    errors = fitting._forecast_errors(ridge, grid, histories, parts)
+    errors = fitting.errors_of_ridge(ridge, grid, histories, parts)
     squares = {row.model: row.test**2 for row in forecaster._state.rows}
     simple = min(v for k, v in squares.items() if "value" in k and "mean" not in k)
     default = squares[forecaster._state.chosen.name]

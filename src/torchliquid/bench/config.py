@@ -123,6 +123,11 @@ class Reading:
     encoding: str | None = option(None, "encoding of the text (UTF-8, or UTF-16 with its mark)")
 
 
+def separator(mark: str | None) -> str | None:
+    """Return the mark between cells that an option means: a tab has a name."""
+    return "\t" if mark in ("tab", "\\t") else mark
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Drawn:
     """When a generated signal is sampled; see `torchliquid.bench.tasks.signal_task`."""

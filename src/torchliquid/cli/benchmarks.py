@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchliquid import TorchliquidError
-from torchliquid.cli.flags import to_flags
+from torchliquid.cli.flags import example, to_flags
 from torchliquid.cli.terminal import open_console, progress
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def add_benchmarks(tasks: Any) -> None:
         parser = tasks.add_parser(
             kind.command,
             help=kind.about,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog=f"example:\n  torchliquid bench {kind.command} {kind.example}",
+            **example(f"bench {kind.command} {kind.example}"),
         )
         add_arguments(parser, kind.options, "task", **kind.defaults)
         add_arguments(parser, Protocol, "training", **kind.defaults)

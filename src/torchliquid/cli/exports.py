@@ -5,22 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from torchliquid import TorchliquidError
+from torchliquid.cli.flags import example
 from torchliquid.cli.terminal import open_console
 from torchliquid.export import MAX_ERROR
 from torchliquid.files import exists
 
 
-def _example(arguments: str) -> dict[str, Any]:
-    epilog = f"example:\n  torchliquid {arguments}"
-    return {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": epilog}
-
-
 def add_exports(commands: Any) -> None:
     """The commands that write trained models elsewhere, and prove them."""
-    export = _example("export results/sunspots/models/LTC-8/lane-000 --out firmware --name pump")
+    export = example("export results/sunspots/models/LTC-8/lane-000 --out firmware --name pump")
     _add_export(commands.add_parser("export", help="write a trained model as C or ONNX", **export))
     verify = commands.add_parser(
-        "verify", help="prove that exported C is the model", **_example("verify firmware")
+        "verify", help="prove that exported C is the model", **example("verify firmware")
     )
     verify.add_argument("folder", type=Path, metavar="DIR", help="what export wrote")
     verify.add_argument(
@@ -49,7 +45,7 @@ def add_edge(tasks: Any) -> None:
     edge = tasks.add_parser(
         "edge",
         help="what the models of a finished benchmark cost on a core",
-        **_example("bench edge results/article"),
+        **example("bench edge results/article"),
     )
     edge.add_argument("folder", type=Path, metavar="RESULTS", help="such as results/article")
     edge.set_defaults(command=_measure_edge)

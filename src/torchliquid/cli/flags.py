@@ -5,8 +5,15 @@ Messages of the library name an argument in backquotes: ``give `time` `` or ``gi
 
 import argparse
 import re
+from typing import Any
 
 _FLAGS: dict[str, str] = {"folder": "--out"}
+
+
+def example(arguments: str) -> dict[str, Any]:
+    """Return what a parser is made with to end its help in an example."""
+    epilog = f"example:\n  torchliquid {arguments}"
+    return {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": epilog}
 
 
 def learn_flags(parser: argparse.ArgumentParser) -> None:

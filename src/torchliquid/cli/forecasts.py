@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchliquid import TorchliquidError
+from torchliquid.cli.flags import example
 from torchliquid.cli.terminal import open_console
 
 if TYPE_CHECKING:
@@ -12,11 +13,6 @@ if TYPE_CHECKING:
 
 _NOT_OF_A_FORECASTER = ("features", "future", "calendar")
 """Options of reading that `fit` has under other names, or needs none of."""
-
-
-def _example(arguments: str) -> dict[str, Any]:
-    epilog = f"example:\n  torchliquid {arguments}"
-    return {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": epilog}
 
 
 def add_forecasts(commands: Any) -> None:
@@ -27,7 +23,7 @@ def add_forecasts(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help="fit a forecaster to a table, and compare it with simple forecasts",
-        **_example("fit load.csv --target y --time ds --horizon 24 --out model"),
+        **example("fit load.csv --target y --time ds --horizon 24 --out model"),
     )
     fit.add_argument("file", type=Path, metavar="FILE", help="a table: CSV, Parquet, Excel ...")
     add_arguments(fit, Reading, "table", without=_NOT_OF_A_FORECASTER)
@@ -47,7 +43,7 @@ def add_forecasts(commands: Any) -> None:
     forecast = commands.add_parser(
         "forecast",
         help="forecast beyond the last row that a forecaster knows",
-        **_example("forecast model --steps 24 --out f.csv --plot f.svg"),
+        **example("forecast model --steps 24 --out f.csv --plot f.svg"),
     )
     forecast.add_argument("model", type=Path, metavar="MODEL", help="what fit wrote")
     forecast.add_argument("--steps", type=int, help="how many rows (the horizon)")
@@ -60,7 +56,7 @@ def add_forecasts(commands: Any) -> None:
     predict = commands.add_parser(
         "predict",
         help="forecast the rows of another table, each from the rows before it",
-        **_example("predict model new.csv --ahead 24 --out p.csv"),
+        **example("predict model new.csv --ahead 24 --out p.csv"),
     )
     predict.add_argument("model", type=Path, metavar="MODEL", help="what fit wrote")
     predict.add_argument("file", type=Path, metavar="FILE", help="a table as fit read it")
@@ -71,7 +67,7 @@ def add_forecasts(commands: Any) -> None:
     update = commands.add_parser(
         "update",
         help="take new rows in: the forecaster learns, and forecasts from their end",
-        **_example("update model new.csv"),
+        **example("update model new.csv"),
     )
     update.add_argument("model", type=Path, metavar="MODEL", help="what fit wrote; is replaced")
     update.add_argument("file", type=Path, metavar="FILE", help="rows behind the last one known")
@@ -86,14 +82,14 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
 
 def _fit(options: argparse.Namespace) -> int:
     from torchliquid import Forecaster
-    from torchliquid.bench.config import Reading
+    from torchliquid.bench.config import Reading, separator
     from torchliquid.bench.options import arguments_of
     from torchliquid.cli.flags import to_flags
 
     reading = arguments_of(Reading, options)
     columns = {name: reading.pop(name, None) for name in ("target", "time", "series")}
     if "sep" in reading:
-        reading["sep"] = {"tab": "\t", "\\t": "\t"}.get(reading["sep"], reading["sep"])
+        reading["sep"] = separator(reading["sep"])
     bounds = (options.lowest, options.highest)
     forecaster = Forecaster(
         options.horizon,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.forecast._history import History, Values, on_grid, warn_far
+from torchliquid.forecast._history import TRAINED, History, Values, on_grid, warn_far
 from torchliquid.tables import (
     CsvDialect,
     Grid,
@@ -30,8 +30,6 @@ READING = (
     "every",
 )  # fmt: skip
 """Options of `torchliquid.tables.read_table`, as those of `CsvDialect`, that `fit` takes."""
-TRAINED = 0.6
-"""Share of each series, the first rows, that scales are learnt on."""
 Moments = tuple[float, float]
 
 
@@ -216,8 +214,8 @@ def _read(
     *,
     plan: bool = False,
 ) -> Series:
-    options = dict(reading)
-    marks = {k: options.pop(k) for k in tuple(options) if k in CsvDialect.__dataclass_fields__}
+    marks = CsvDialect.__dataclass_fields__
+    options = {name: value for name, value in reading.items() if name not in marks}
     return read_table(
         table,
         columns.target,
@@ -227,9 +225,15 @@ def _read(
         future=columns.known,
         words=words,
         needs_target=not plan,
-        dialect=CsvDialect(**marks),
+        dialect=_dialect(reading),
         **options,
     )
+
+
+def _dialect(reading: Mapping[str, Any]) -> CsvDialect:
+    """How a file is written, of all options of reading."""
+    marks = CsvDialect.__dataclass_fields__
+    return CsvDialect(**{name: value for name, value in reading.items() if name in marks})
 
 
 def _checked(reading: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,8 +251,7 @@ def _column_names(table: Any, reading: Mapping[str, Any]) -> list[str]:
     if isinstance(table, np.ndarray):
         return []
     if isinstance(table, (str, Path)):
-        marks = {k: v for k, v in reading.items() if k in CsvDialect.__dataclass_fields__}
-        return read_names(table, CsvDialect(**marks))
+        return read_names(table, _dialect(reading))
     names = getattr(table, "column_names", getattr(table, "columns", []))
     return [name for name in names if isinstance(name, str)]
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.forecast._history import History, Seasons, Values
+from torchliquid.forecast._history import TRAINED, VALIDATED, History, Seasons, Values
 from torchliquid.forecast._intervals import LEAST_STRETCHES, Intervals, by_target
 from torchliquid.forecast._ridge_plus import Inputs, RidgePlus, Steps, fit_ridge_plus
 from torchliquid.tables import Grid
@@ -107,7 +108,7 @@ def parts_of(history: History, inputs: Inputs) -> Parts:
     The targets of a step lie in its own part; steps with few targets are left out.
     """
     rows, horizon = len(history.y), inputs.horizon
-    first, second = int(0.6 * rows), int(0.8 * rows)
+    first, second = int(TRAINED * rows), int(VALIDATED * rows)
     start = min(inputs.needs, first // 4)
     missing = np.concatenate([[0], np.cumsum(np.isnan(history.y))])
 
@@ -164,7 +165,10 @@ def choose(
     values = [filled(history) for history in histories]
     _check_rows(histories, parts, horizon)
     periods = (0, *seasons.naive)
-    simple = {p: _errors_of_bases(inputs, histories, parts, p) for p in periods}
+    simple = {
+        period: _errors(histories, parts, partial(inputs.bases, period=period))
+        for period in periods
+    }
     judged = {p: _mean_square([e.valid for e in errors]) for p, errors in simple.items()}
     best = 0 if model == "last" else min(judged, key=judged.__getitem__)
     if model == "seasonal":
@@ -177,7 +181,7 @@ def choose(
         ridge = fit_ridge_plus(
             inputs, grid, histories, values, [p.train for p in parts], [p.valid for p in parts]
         )
-        still = _forecast_errors(ridge, grid, histories, parts)
+        still = errors_of_ridge(ridge, grid, histories, parts)
         moving = _streamed_errors(ridge, grid, histories, values, parts)
         rows += [_row("ridge", still), _row("ridge, updated", moving)]
         streamed = _valid(moving) <= WORSE * _valid(still)
@@ -222,22 +226,22 @@ def _against(history: History, steps: Steps, forecast: Values) -> Values:
     return forecast - history.y[steps[:, None] + np.arange(1, horizon + 1)]
 
 
-def _errors_of_bases(
-    inputs: Inputs, histories: Sequence[History], parts: Sequence[Parts], period: int
+def _errors(
+    histories: Sequence[History],
+    parts: Sequence[Parts],
+    forecast: Callable[[History, Steps], Values],
 ) -> list[_Errors]:
     return [
-        _Errors(*(_against(one, steps, inputs.bases(one, steps, period)) for steps in part.judged))
+        _Errors(*(_against(one, steps, forecast(one, steps)) for steps in part.judged))
         for one, part in zip(histories, parts, strict=True)
     ]
 
 
-def _forecast_errors(
+def errors_of_ridge(
     ridge: RidgePlus, grid: Grid, histories: Sequence[History], parts: Sequence[Parts]
 ) -> list[_Errors]:
-    return [
-        _Errors(*(_against(one, steps, ridge.predict(one, grid, steps)) for steps in part.judged))
-        for one, part in zip(histories, parts, strict=True)
-    ]
+    """Return the errors of a regression that learns nothing more."""
+    return _errors(histories, parts, lambda one, steps: ridge.predict(one, grid, steps))
 
 
 def _streamed_errors(
@@ -256,8 +260,7 @@ def _streamed_errors(
     begins = [h.first + p.valid[0] for h, p in zip(histories, parts, strict=True) if len(p.valid)]
     ends = [h.end for h in histories]
     now, end = min(begins), max(ends)
-    season = ridge.inputs.seasons.naive[0] if ridge.inputs.seasons.naive else 1
-    width = max(season, -(-(end - now) // MOST_SOLVES))
+    width = max(ridge.inputs.seasons.shortest, -(-(end - now) // MOST_SOLVES))
     learnt = [p.train[-1] if len(p.train) else -1 for p in parts]
     while now < end:
         for one, part, found in zip(histories, parts, forecasts, strict=True):

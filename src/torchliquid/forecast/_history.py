@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,8 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.tables import Grid, Rows, Series
 
 Values = NDArray[np.float64]
+TRAINED, VALIDATED = 0.6, 0.8
+"""Shares of each series, from its first row, that end the training and the validation part."""
 MOST_EMPTY = 20
 """A grid has at most so many positions for each row."""
 WORTH_FILLING = 0.05
@@ -62,7 +63,7 @@ class History:
             return np.concatenate([mine[: len(self.y)], gap, its])
 
         y = both(self.y, later.y)
-        past = both(self.past, np.where(np.isnan(later.past), np.nan, later.past))
+        past = both(self.past, later.past)
         return History(
             self.label, self.first, y, self.around(y, self.held), held(past, 0.0),
             both(self.known, later.known), self.profile,
@@ -107,10 +108,14 @@ class History:
 
     def last(self, rows: int) -> History:
         """Return the last rows alone."""
-        cut = max(len(self.y) - rows, 0)
+        return self.part(max(len(self.y) - rows, 0))
+
+    def part(self, start: int, stop: int | None = None) -> History:
+        """Return some rows alone."""
+        rows = slice(start, stop)
         return History(
-            self.label, self.first + cut, self.y[cut:], self.held[cut:], self.past[cut:],
-            self.known[cut:], self.profile,
+            self.label, self.first + start, self.y[rows], self.held[rows], self.past[rows],
+            self.known[rows], self.profile,
         )  # fmt: skip
 
 
@@ -272,8 +277,3 @@ def warn_far(label: str, name: str, seen: Values, low: float, high: float, sprea
             f"was fitted on ({low:g} to {high:g}): is it in another unit?",
             stacklevel=4,
         )
-
-
-def as_any(value: Any) -> Any:
-    """Return NumPy's scalars as Python's, for JSON."""
-    return value.item() if isinstance(value, np.generic) else value

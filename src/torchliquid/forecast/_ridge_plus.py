@@ -199,8 +199,7 @@ class RidgePlus:
 
     def learn(self, history: History, grid: Grid, filled: Values, steps: Steps) -> None:
         """Add rows whose targets are there; `solve` makes them count."""
-        for start in range(0, len(steps), ROWS_AT_A_TIME):
-            some = steps[start : start + ROWS_AT_A_TIME]
+        for some in _blocks(steps):
             targets = self.inputs.targets(filled, some) - self.bases(history, some)
             ahead = self.inputs.ahead(history, some)
             self.products.add(self.rows(history, grid, some), targets, ahead)

@@ -11,9 +11,9 @@ import numpy as np
 
 from torchliquid._checks import check_size
 from torchliquid.errors import TorchliquidError
-from torchliquid.forecast._contract import TRAINED, Contract, learn_contract
+from torchliquid.forecast._contract import Contract, learn_contract
 from torchliquid.forecast._fitting import MODELS, Chosen, Row, choose, filled
-from torchliquid.forecast._history import History, Values, seasons_of
+from torchliquid.forecast._history import TRAINED, History, Values, seasons_of
 from torchliquid.forecast._intervals import Intervals
 from torchliquid.forecast._ridge_plus import Inputs, Steps
 from torchliquid.forecast.naive import season
@@ -400,13 +400,7 @@ class Forecaster:
         """Go through the new rows of a series, a season at a time."""
         width = self._ready()[1].inputs.seasons.shortest
         for start in range(0, len(later.y), width):
-            part = slice(start, start + width)
-            self._take_block(
-                History(
-                    later.label, later.first + start, later.y[part], later.held[part],
-                    later.past[part], later.known[part],
-                )
-            )  # fmt: skip
+            self._take_block(later.part(start, start + width))
 
     def _take_block(self, block: History) -> None:
         contract, state = self._ready()

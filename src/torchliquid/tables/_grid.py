@@ -55,7 +55,7 @@ def elapsed(
     gaps = np.diff(times)[within]
     if len(gaps) and (gaps == gaps[0]).all():
         return times, "seconds", dates
-    rows = _rows_of_week(seconds, within)
+    rows = _calendar_rows(seconds, within)
     if rows is not None:
         return rows - rows[0], WEEKLY, dates
     return times, "seconds", dates
@@ -78,7 +78,18 @@ def _months(local: Stamps, within: NDArray[np.bool_]) -> Numbers | None:
     return None
 
 
-def _rows_of_week(seconds: Numbers, within: NDArray[np.bool_]) -> Numbers | None:
+def rows_of_week(seconds: Numbers, slots: Numbers) -> Numbers:
+    """Return the number of each moment in a calendar of these times of the week, from Monday.
+
+    A moment between two of them is half a row off.
+    """
+    week, phase = np.divmod(seconds - MONDAY, WEEK)
+    nearest = np.clip(np.searchsorted(slots, phase), 0, len(slots) - 1)
+    off = np.where(np.isclose(slots[nearest], phase), 0.0, 0.5)
+    return np.asarray(week * len(slots) + nearest + off)
+
+
+def _calendar_rows(seconds: Numbers, within: NDArray[np.bool_]) -> Numbers | None:
     """The number of each row in a calendar that has the same times every week, if there is one.
 
     Business days, Monday to Saturday, opening hours: each time of the week that occurs is a row,
@@ -88,7 +99,7 @@ def _rows_of_week(seconds: Numbers, within: NDArray[np.bool_]) -> Numbers | None
     times = np.unique(phase)
     if np.ptp(week) + 1 < LEAST_WEEKS or len(times) * LEAST_WEEKS > len(seconds):
         return None
-    rows = week * len(times) + np.searchsorted(times, phase)
+    rows = rows_of_week(seconds, times)
     steps = np.diff(rows)[within]
     if not len(steps) or steps.min() < 1 or (steps - 1).sum() > LACKING * len(seconds):
         return None
@@ -97,4 +108,4 @@ def _rows_of_week(seconds: Numbers, within: NDArray[np.bool_]) -> Numbers | None
     ticks = plain / np.median(plain)
     if np.allclose(ticks, np.rint(ticks)) and (np.rint(ticks) - 1).sum() <= LACKING * len(seconds):
         return None
-    return rows.astype(np.float64)
+    return rows

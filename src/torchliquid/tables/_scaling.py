@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.messages import plural
-from torchliquid.tables._rows import Rows
+from torchliquid.tables._rows import Rows, rows_of
 from torchliquid.tables._values import Numbers
 from torchliquid.tables.reader import Series
 
@@ -183,13 +183,11 @@ def common_scaling(series: Series, rows: Numbers) -> tuple[list[Scaling], list[s
 
 def wild_notes(series: Series) -> list[str]:
     """Notes on cells that alone make a column's deviation several times as large."""
-    notes = []
+    notes, parts = [], rows_of(series)
     for k, name in enumerate(series.columns):
-        values = series.values[:, k]
-        if series.series_id is not None and are_unlike(
-            [values[series.series_id == part] for part in np.unique(series.series_id)]
-        ):
+        if len(parts) > 1 and are_unlike([part.values[:, k] for part in parts]):
             continue
+        values = series.values[:, k]
         one = scaling_of(values)
         if not one.wild:
             continue

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.tables._grid import DAY, MONDAY, WEEK, WEEKLY
+from torchliquid.tables._grid import DAY, MONDAY, WEEK, WEEKLY, rows_of_week
 from torchliquid.tables._rows import Rows
 from torchliquid.tables._values import Numbers
 from torchliquid.tables._zones import to_local, to_utc
@@ -67,15 +67,9 @@ class Grid:
         if self.kind == "days":
             return np.asarray((local - self.start) / self.gap)
         if self.kind == "months":
-            # half a day to spare: the end of a month belongs to it
-            months = (local * 1e9).astype("datetime64[ns]").astype("datetime64[M]")
+            months = _stamps(local).astype("datetime64[M]")
             return np.asarray((months.astype(np.float64) - self.start) / self.gap)
-        week, phase = np.divmod(local - MONDAY, WEEK)
-        slots = np.array(self.slots)
-        nearest = np.clip(np.searchsorted(slots, phase), 0, len(slots) - 1)
-        exact = np.isclose(slots[nearest], phase)
-        index = week * len(slots) + nearest + np.where(exact, 0.0, 0.5)
-        return np.asarray(index - self.start)
+        return rows_of_week(local, np.array(self.slots)) - self.start
 
     def check(self, positions: Numbers, what: str) -> None:
         """That rows of an even grid are at its positions.
@@ -163,34 +157,25 @@ def grid_of(series: Series, parts: list[Rows], zone: str | None) -> Grid:
     gap = float(np.median(gaps)) if len(gaps) else 1.0
     steps = gaps / gap
     even = bool(len(gaps)) and bool((np.abs(steps - np.rint(steps)) < 0.02).all())
-    first = min(range(len(parts)), key=lambda k: _first(parts[k], dated=series.dates is not None))
     if series.dates is None:
         kind = "numbers" if series.time_unit is None else "seconds"
-        return Grid(kind, gap, float(parts[first].times[0]), even=even)  # type: ignore[index]
-    dates = np.concatenate([part.dates for part in parts if part.dates is not None])
-    local = _local(dates, zone)
-    start = float(local.min())
+        return Grid(kind, gap, float(series.times.min()), even=even)
+    local = _local(series.dates, zone)
     if series.time_unit == "months":
-        months = (local * 1e9).astype("datetime64[ns]").astype("datetime64[M]")
+        months = _stamps(local).astype("datetime64[M]")
         begin = months.astype("datetime64[s]").astype(np.float64)
         end = (months + 1).astype("datetime64[s]").astype(np.float64)
         after, before = local - begin, local - end
-        within = float(np.median(after)) if np.ptp(after) <= np.ptp(before) else 0.0
-        within = float(np.median(before)) if np.ptp(before) < np.ptp(after) else within
+        within = float(np.median(after if np.ptp(after) <= np.ptp(before) else before))
         return Grid("months", gap, float(months.astype(np.int64).min()), zone, within)
     if series.time_unit == WEEKLY:
-        week, phase = np.divmod(local - MONDAY, WEEK)
-        slots = np.unique(phase)
-        index = week * len(slots) + np.searchsorted(slots, phase)
-        return Grid("week", 1.0, float(index.min()), zone, slots=tuple(slots.tolist()))
+        slots = np.unique((local - MONDAY) % WEEK)
+        return Grid(
+            "week", 1.0, float(rows_of_week(local, slots).min()), zone, slots=tuple(slots.tolist())
+        )
     if (local % DAY == local[0] % DAY).all() and gap % DAY == 0:
-        return Grid("days", gap, start, zone, even=even)
-    return Grid("dates", gap, float(dates.min()), zone, even=even)
-
-
-def _first(part: Rows, *, dated: bool) -> float:
-    times = part.dates if dated else part.times
-    return float(times[0]) if times is not None and len(times) else np.inf
+        return Grid("days", gap, float(local.min()), zone, even=even)
+    return Grid("dates", gap, float(series.dates.min()), zone, even=even)
 
 
 def _stamps(seconds: Numbers) -> NDArray[np.datetime64]:

@@ -96,9 +96,8 @@ def _attractor(system: str) -> Callable[[config.AttractorOptions, Path, int, int
 
 
 def _split(options: config.Split) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(config.Split)]
-    several = ["split", "scale"] if isinstance(options, config.SeveralSeries) else []
-    return {name: getattr(options, name) for name in (*names, *several)}
+    group = config.SeveralSeries if isinstance(options, config.SeveralSeries) else config.Split
+    return {field.name: getattr(options, field.name) for field in dataclasses.fields(group)}
 
 
 def _sunspots(options: config.SunspotsOptions, folder: Path, lanes: int, seed: int) -> Made:
@@ -119,7 +118,7 @@ def _table(options: config.TableOptions, folder: Path, lanes: int, seed: int) ->
         raise TorchliquidError("`split=series` needs `series`, the column that identifies them")
     reading = {f.name: getattr(options, f.name) for f in dataclasses.fields(config.Reading)}
     dialect = {f.name: reading.pop(f.name) for f in dataclasses.fields(CsvDialect)}
-    dialect["sep"] = {"tab": "\t", "\\t": "\t"}.get(dialect["sep"], dialect["sep"])
+    dialect["sep"] = config.separator(dialect["sep"])
     target, known = reading.pop("target"), reading["future"]
     features = reading.pop("features")
     features = (*features, *(name for name in known if name not in features))
