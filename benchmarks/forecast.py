@@ -28,6 +28,7 @@ from record import write_record
 
 from torchliquid import Forecaster
 from torchliquid.forecast import _fitting as fitting
+from torchliquid.forecast._models import Regression
 from torchliquid.forecast._ridge_plus import fit_ridge_plus
 
 HERE = Path(__file__).parent
@@ -90,10 +91,10 @@ def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any
     inputs = replace(inputs, seasons=replace(plain, most_lags=seasons.lags))
     parts = [fitting.parts_of(h, forecaster._state.inputs) for h in histories]
     ridge = fit_ridge_plus(
-        inputs, grid, histories, [fitting.filled(h) for h in histories],
+        inputs, grid, histories, [fitting.targets_of(h, fills=False) for h in histories],
         [p.train for p in parts], [p.valid for p in parts],
     )  # fmt: skip
-    errors = fitting.errors_of_ridge(ridge, grid, histories, parts)
+    errors = fitting.errors_of(Regression(ridge), grid, histories, parts)
     squares = {row.model: row.test**2 for row in forecaster._state.rows}
     simple = min(v for k, v in squares.items() if "value" in k and "mean" not in k)
     default = squares[forecaster._state.chosen.name]

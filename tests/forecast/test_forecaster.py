@@ -49,7 +49,7 @@ def test_simple_forecasts_have_the_errors_that_one_computes_by_hand():
 
 def test_weights_solve_the_ridge_equations():
     forecaster = fitted(horizon=4, model="ridge")
-    ridge = forecaster._state.chosen.ridge
+    ridge = forecaster._state.chosen.regressions[0].ridge
     whole = forecaster._series_of(daily())[0]
     steps = parts_of(whole, ridge.inputs).every
     x = ridge.rows(whole, forecaster._contract.grid, steps)
@@ -68,11 +68,11 @@ def test_weights_solve_the_ridge_equations():
 def test_an_update_equals_solving_again_on_all_rows(pieces):
     table = daily(500)
     forecaster = fitted(table[:400], horizon=4)
-    assert forecaster._state.chosen.streamed
-    again = copy.deepcopy(forecaster._state.chosen.ridge)
+    assert forecaster._state.chosen.regressions[0].streamed
+    again = copy.deepcopy(forecaster._state.chosen.regressions[0].ridge)
     for piece in np.array_split(np.arange(400, 500), pieces):
         forecaster.update(table.iloc[piece])
-    ridge = forecaster._state.chosen.ridge
+    ridge = forecaster._state.chosen.regressions[0].ridge
     ridge.solve()
     whole = forecaster._series_of(table)[0]
     again.products = Products.empty(len(again.scale) + 1, 4, 0)
@@ -86,9 +86,10 @@ def test_an_update_equals_solving_again_on_all_rows(pieces):
     assert last["ds"].iloc[0] == pd.Timestamp("2020-01-01") + pd.Timedelta(500, "D")
 
 
-def test_forecasting_is_predicting_the_next_row():
+@pytest.mark.parametrize("model", ["auto", "filter"])
+def test_forecasting_is_predicting_the_next_row(model):
     table = daily(401)
-    forecaster = fitted(table[:400])
+    forecaster = fitted(table[:400], model=model)
     ahead = forecaster.forecast()
     for k in (1, 7):
         said = forecaster.predict(daily(400 + k), ahead=k)
@@ -264,8 +265,8 @@ def test_what_is_no_stored_forecaster(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(TorchliquidError, match="damaged, or no forecaster"):
             load_forecaster(tmp_path)
-    path.write_bytes(content.replace(b'\\"version\\": 1', b'\\"version\\": 9'))
-    with pytest.raises(TorchliquidError, match="version 9: expected 1"):
+    path.write_bytes(content.replace(b'\\"version\\": 2', b'\\"version\\": 9'))
+    with pytest.raises(TorchliquidError, match="version 9: expected 2"):
         load_forecaster(tmp_path)
 
 

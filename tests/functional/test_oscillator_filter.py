@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from torchliquid import kernels
+from torchliquid import TorchliquidError, kernels
 from torchliquid.functional._oscillator_filter import oscillator_filter, oscillator_forecast
 
 B, K, L = 2, 3, 40
@@ -149,6 +149,41 @@ def test_the_kernel_equals_the_loop_in_values_and_every_gradient(size, dtype):
     with torch.no_grad():
         again = kernels.filter_likelihoods(**given)
     assert all(torch.equal(a, b) for a, b in zip(again, found, strict=False))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("size", [1, 6])
+def test_the_kernel_equals_the_loop_in_states_and_goes_on_from_them(size, dtype):
+    rng = np.random.default_rng(2)
+    given = case(missing=0.3)
+    for name, low, high in (("frequency", 0.0, 5), ("decay", 0.001, 1), ("spread", 0.1, 2)):
+        given[name] = torch.from_numpy(rng.uniform(low, high, (B, size)))
+    given = {n: t if t.dtype == torch.bool else t.to(dtype) for n, t in given.items()}
+    given["x"][~given["observed"]] = math.nan
+    expected, found = oscillator_filter(**given), kernels.filter_states(**given)
+    close = (
+        {"rtol": 1e-9, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 2e-3, "atol": 1e-4}
+    )
+    torch.testing.assert_close(found.states, expected.states, **close)
+    torch.testing.assert_close(found.last, expected.last, **close)
+    seen = given["observed"]
+    torch.testing.assert_close(found.errors[seen], expected.errors[seen], **close)
+    torch.testing.assert_close(found.variances, expected.variances, **close)
+    parts, last = [], None
+    for some in (slice(0, 1), slice(1, 18), slice(18, L)):
+        part = {name: given[name][:, some] for name in ("x", "dt", "observed")}
+        run = kernels.filter_states(**given | part, start=last)
+        parts, last = [*parts, run.states], run.last
+    assert torch.equal(torch.cat(parts, 1), found.states)
+    assert all(torch.equal(a, b) for a, b in zip(last, found.last, strict=True))
+
+
+def test_a_start_of_other_sizes_is_refused():
+    given = case()
+    last = kernels.filter_states(**given).last
+    small = {name: t[:, :2] if t.shape == (B, K) else t for name, t in given.items()}
+    with pytest.raises(TorchliquidError, match="start has shapes"):
+        kernels.filter_states(**small, start=last)
 
 
 def test_gradients_of_samples_and_of_second_order_run_the_loop():

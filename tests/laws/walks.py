@@ -232,13 +232,15 @@ def resonator_walk(call: Callable[..., Any]) -> Walk:
     return Walk(call, given, fine)
 
 
-def filter_walk() -> Walk:
+def filter_walk(call: Callable[..., Any]) -> Walk:
     given: dict[str, Any] = {"x": draw(B, L), "dt": draw(B, L)}
     given |= {"observed": torch.rand(B, L) < 0.9}
     given |= {name: draw(B, H) for name in ("frequency", "decay", "spread")} | {"noise": draw(B)}
     fine: dict[str, Fine] = dict.fromkeys(given, same)
     fine["observed"] = lambda v, base: dense(v) and v.dtype == torch.bool and v.shape == (B, L)
-    return Walk(kernels.filter_likelihoods, given, fine)
+    if call is kernels.filter_states:
+        given["start"], fine["start"] = None, lambda v, base: v is None
+    return Walk(call, given, fine)
 
 
 def at_most(most: float) -> Fine:
@@ -431,7 +433,8 @@ def walks(folder: Path) -> dict[str, Walk]:
             functional.time_constant, {"gate": draw(B, H), "tau": draw(H)},
             {"gate": broadcast_with(H), "tau": broadcast_with(B, H)},
         ),
-        "kernels.filter_likelihoods": filter_walk(),
+        "kernels.filter_likelihoods": filter_walk(kernels.filter_likelihoods),
+        "kernels.filter_states": filter_walk(kernels.filter_states),
         "functional.ctrnn": rate_walk(functional.ctrnn, 1, "tau"),
         "functional.decay_gru": rate_walk(functional.decay_gru, 3, "rate"),
     }  # fmt: skip
@@ -458,7 +461,8 @@ NAMES = (
     *("functional.ltc_step", "functional.ltc_time_constants", "functional.time_constant"),
     *("functional.ctrnn", "functional.decay_gru", "Resonator", "Resonator.forward"),
     "Resonator.step",
-    *("functional.resonator", "kernels.resonator", "kernels.filter_likelihoods"),
+    *("functional.resonator", "kernels.resonator"),
+    *("kernels.filter_likelihoods", "kernels.filter_states"),
     *("functional.ltc", "functional.lstm", "functional.gru", "functional.synaptic"),
     *("kernels.ltc", "kernels.lstm", "kernels.gru", "kernels.synaptic"),
 )

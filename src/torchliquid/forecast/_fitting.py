@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,16 +12,22 @@ import numpy as np
 from torchliquid.errors import TorchliquidError
 from torchliquid.forecast._history import TRAINED, VALIDATED, History, Seasons, Values
 from torchliquid.forecast._intervals import LEAST_STRETCHES, Intervals, by_target
+from torchliquid.forecast._models import Chosen, Filter, Model, Regression, Simple
 from torchliquid.forecast._ridge_plus import Inputs, RidgePlus, Steps, fit_ridge_plus
+from torchliquid.forecast._structural import fit_structural
 from torchliquid.tables import Grid
 
-MODELS = ("auto", "ridge", "seasonal", "last")
+MODELS = ("auto", "ridge", "filter", "seasonal", "last")
 LEAST_TRAIN, LEAST_VALID = 30, 10
 LOWER, WORSE = 0.99, 1.01
 """A rival counts if its validation error is below this share; updates stop above the other."""
 MOST_SOLVES = 100
 LEAST_OWN = 30
 """Errors of a series from which its intervals rest on them alone."""
+WORTH_FILLING = 0.05
+"""Share of missing values from which a filter fills them."""
+MOST_STATES = 30_000_000
+"""Numbers that a filter's states may be: 240 MB."""
 MOST_FOLLOWED = 20_000
 """Rows of each series on which coverage is counted, the last ones."""
 
@@ -41,30 +46,6 @@ class Parts(NamedTuple):
         return self.valid, self.test
 
 
-@dataclass
-class Chosen:
-    """A forecast in use.
-
-    Args:
-        ridge: the regression; None: the simple forecast alone.
-        period: of the simple forecast; 0: the last value. None: the regression alone.
-        streamed: whether the regression goes on learning.
-    """
-
-    ridge: RidgePlus | None
-    period: int | None
-    streamed: bool
-
-    @property
-    def name(self) -> str:
-        """What the comparison calls it."""
-        simple = None if self.period is None else simple_name(self.period)
-        if self.ridge is None:
-            return str(simple)
-        ridge = "ridge, updated" if self.streamed else "ridge"
-        return ridge if simple is None else f"mean of {ridge} and {simple}"
-
-
 class Row(NamedTuple):
     """A line of the comparison: root mean squared errors over all horizons, in deviations."""
 
@@ -81,6 +62,7 @@ class Fitted:
     Args:
         chosen: the forecast, fitted on all rows.
         inputs: what its features are.
+        histories: of each series, with what the forecast needs of them.
         rows: of the comparison.
         intervals: of each series.
         coverage: share of test errors within the intervals of each level ``(L,)``; NaN: unknown.
@@ -90,16 +72,12 @@ class Fitted:
 
     chosen: Chosen
     inputs: Inputs
+    histories: list[History]
     rows: list[Row]
     intervals: list[Intervals]
     coverage: Values
     enough: bool
     sentence: str
-
-
-def simple_name(period: int) -> str:
-    """Return what a simple forecast is called."""
-    return "last value" if period == 0 else f"value {period} rows before"
 
 
 def parts_of(history: History, inputs: Inputs) -> Parts:
@@ -123,12 +101,17 @@ def parts_of(history: History, inputs: Inputs) -> Parts:
     return Parts(some(start, first), valid, some(second - 1, rows), some(start, rows))
 
 
-def filled(history: History) -> Values:
-    """Return the target with missing values interpolated, around the series' profile ``(N,)``."""
-    season = history.season(len(history.y))
+def targets_of(history: History, *, fills: bool) -> Values:
+    """Return the target with missing values filled, to learn from ``(N,)``.
+
+    Args:
+        history: a prepared series.
+        fills: whether a filter fills them; else they are interpolated.
+    """
+    if fills:
+        return history.held
     there = np.flatnonzero(~np.isnan(history.y))
-    rest = (history.y - season)[there]
-    return np.interp(np.arange(len(history.y)), there, rest) + season
+    return np.interp(np.arange(len(history.y)), there, history.y[there])
 
 
 def choose(
@@ -141,10 +124,10 @@ def choose(
 ) -> Fitted:
     """Fit and compare forecasts, and choose one.
 
-    The regression is the default. A simple forecast that is better on the validation part counts
-    for half beside it: choosing by validation alone is wrong too often. The regression goes on
-    learning row by row unless that is worse on the validation part. Errors on the test part are
-    reported, and choose nothing.
+    The regression is the default. The best of the others, a simple forecast or the filter, counts
+    for half beside it if it is better on the validation part: choosing by validation alone is
+    wrong too often. The regression goes on learning row by row unless that is worse on the
+    validation part. Errors on the test part are reported, and choose nothing.
 
     Args:
         model: of `MODELS`.
@@ -162,44 +145,62 @@ def choose(
         horizon, seasons, seasons.most_lags, True, some.past.shape[1], some.known.shape[1]
     )
     parts = [parts_of(history, inputs) for history in histories]
-    values = [filled(history) for history in histories]
     _check_rows(histories, parts, horizon)
-    periods = (0, *seasons.naive)
-    simple = {
-        period: _errors(histories, parts, partial(inputs.bases, period=period))
-        for period in periods
-    }
-    judged = {p: _mean_square([e.valid for e in errors]) for p, errors in simple.items()}
-    best = 0 if model == "last" else min(judged, key=judged.__getitem__)
-    if model == "seasonal":
-        best = min(seasons.naive, key=judged.__getitem__, default=0)
-    rows = [_row(simple_name(p), errors) for p, errors in simple.items()]
-    if model in ("seasonal", "last"):
-        errors = simple[best]
-        chosen = Chosen(None, best, streamed=False)
-    else:
-        ridge = fit_ridge_plus(
-            inputs, grid, histories, values, [p.train for p in parts], [p.valid for p in parts]
-        )
-        still = errors_of_ridge(ridge, grid, histories, parts)
-        moving = _streamed_errors(ridge, grid, histories, values, parts)
-        rows += [_row("ridge", still), _row("ridge, updated", moving)]
-        streamed = _valid(moving) <= WORSE * _valid(still)
-        errors = moving if streamed else still
-        rival = best if model == "auto" and judged[best] < LOWER * _valid(errors) else None
-        chosen = Chosen(ridge, rival, streamed)
-        if rival is not None:
-            errors = [_mean(a, b) for a, b in zip(errors, simple[rival], strict=True)]
+    chosen = _with_filter(model, seasons, grid, histories)
+    histories = [chosen.prepared(history)[0] for history in histories]
+    rivals: list[Model] = [Simple(inputs, period) for period in (0, *seasons.naive)]
+    simple = len(rivals)
+    if chosen.filter is not None and model in ("auto", "filter"):
+        rivals.append(Filter(chosen.filter, horizon))
+    found = [errors_of(rival, grid, histories, parts) for rival in rivals]
+    judged = [_valid(errors) for errors in found]
+    rows = [_row(rival.name, errors) for rival, errors in zip(rivals, found, strict=True)]
+    best = int(np.argmin(judged))
+    if model in ("auto", "ridge"):
+        values = [targets_of(history, fills=chosen.fills) for history in histories]
+        train, valid = ([part[k] for part in parts] for k in (0, 1))
+        regression = Regression(fit_ridge_plus(inputs, grid, histories, values, train, valid))
+        errors = errors_of(regression, grid, histories, parts)
+        moving = _streamed_errors(regression.ridge, grid, histories, values, parts)
+        rows += [_row("ridge", errors), _row("updated ridge", moving)]
+        if _valid(moving) <= WORSE * _valid(errors):
+            regression.streamed, errors = True, moving
+        chosen.models = [regression]
+        if model == "auto" and judged[best] < LOWER * _valid(errors):
+            chosen.models = [regression, rivals[best]]
+            errors = [_mean(a, b) for a, b in zip(errors, found[best], strict=True)]
             rows.append(_row(chosen.name, errors))
-        inputs = ridge.inputs
-        _learn_rest(ridge, grid, histories, values, parts)
+        inputs = regression.ridge.inputs
+        _learn_rest(regression.ridge, grid, histories, values, parts)
+    else:
+        if model != "seasonal":
+            best = simple if model == "filter" else 0
+        elif seasons.naive:
+            best = 1 + int(np.argmin(judged[1:simple]))
+        chosen.models, errors = [rivals[best]], found[best]
+    if not any(isinstance(one, Filter) for one in chosen.models) and not chosen.fills:
+        chosen.filter = None
+        histories = [replace(one, states=one.states[:, :0]) for one in histories]
     intervals, coverage = _intervals(errors, levels)
-    simple_test = min(_mean_square([e.test for e in found]) for found in simple.values())
+    simple_test = min(_test(errors) for errors in found[:simple])
     return Fitted(
-        chosen, inputs, rows, intervals, coverage,
+        chosen, inputs, list(histories), rows, intervals, coverage,
         all(_stretches(one.valid) >= LEAST_STRETCHES for one in errors),
-        _sentence(chosen, _mean_square([e.test for e in errors]), simple_test),
+        _sentence(chosen, model, _test(errors), simple_test),
     )  # fmt: skip
+
+
+def _with_filter(model: str, seasons: Seasons, grid: Grid, histories: Sequence[History]) -> Chosen:
+    """A filter to forecast and to fill, where the model uses one."""
+    rows = [int(TRAINED * len(history.y)) for history in histories]
+    missing = np.concatenate([np.isnan(one.y[:k]) for one, k in zip(histories, rows, strict=True)])
+    fills = bool(missing.mean() >= WORTH_FILLING)
+    if model in ("seasonal", "last") or (model == "ridge" and not fills):
+        return Chosen([])
+    found = fit_structural(histories, rows, seasons, grid)
+    if model != "filter" and sum(rows) / TRAINED * 2 * len(found.frequency) > MOST_STATES:
+        return Chosen([])
+    return Chosen([], found, fills)
 
 
 class _Errors(NamedTuple):
@@ -226,22 +227,14 @@ def _against(history: History, steps: Steps, forecast: Values) -> Values:
     return forecast - history.y[steps[:, None] + np.arange(1, horizon + 1)]
 
 
-def _errors(
-    histories: Sequence[History],
-    parts: Sequence[Parts],
-    forecast: Callable[[History, Steps], Values],
+def errors_of(
+    model: Model, grid: Grid, histories: Sequence[History], parts: Sequence[Parts]
 ) -> list[_Errors]:
+    """Return the errors of a forecast that learns nothing more, for each series."""
     return [
-        _Errors(*(_against(one, steps, forecast(one, steps)) for steps in part.judged))
+        _Errors(*(_against(one, s, model.forecasts(one, grid, s)) for s in part.judged))
         for one, part in zip(histories, parts, strict=True)
     ]
-
-
-def errors_of_ridge(
-    ridge: RidgePlus, grid: Grid, histories: Sequence[History], parts: Sequence[Parts]
-) -> list[_Errors]:
-    """Return the errors of a regression that learns nothing more."""
-    return _errors(histories, parts, lambda one, steps: ridge.predict(one, grid, steps))
 
 
 def _streamed_errors(
@@ -310,9 +303,12 @@ def _valid(errors: Sequence[_Errors]) -> float:
     return _mean_square([one.valid for one in errors])
 
 
+def _test(errors: Sequence[_Errors]) -> float:
+    return _mean_square([one.test for one in errors])
+
+
 def _row(name: str, errors: Sequence[_Errors]) -> Row:
-    test = _mean_square([one.test for one in errors])
-    return Row(name, float(np.sqrt(_valid(errors))), float(np.sqrt(test)))
+    return Row(name, float(np.sqrt(_valid(errors))), float(np.sqrt(_test(errors))))
 
 
 def _intervals(
@@ -344,11 +340,11 @@ def _stretches(errors: Values) -> float:
     return float(there.min() / errors.shape[1])
 
 
-def _sentence(chosen: Chosen, error: float, simple: float) -> str:
+def _sentence(chosen: Chosen, model: str, error: float, simple: float) -> str:
     if not np.isfinite(error) or not np.isfinite(simple) or simple == 0:
         return f"Chosen: {chosen.name}."
     ratio = np.sqrt(error / simple)
-    if chosen.ridge is None:
+    if model in ("seasonal", "last"):
         return f"Chosen, as asked for: {chosen.name}."
     if abs(ratio - 1) < 0.005:
         return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,6 @@ TRAINED, VALIDATED = 0.6, 0.8
 """Shares of each series, from its first row, that end the training and the validation part."""
 MOST_EMPTY = 20
 """A grid has at most so many positions for each row."""
-WORTH_FILLING = 0.05
-"""Share of missing values from which a season's shape fills them."""
-LEAST_SEEN = 3
-"""Values at each position of a season from which its shape is known."""
 DAY, WEEK, YEAR = 86_400.0, 7 * 86_400.0, 365.25 * 86_400.0
 
 
@@ -32,13 +28,12 @@ class History:
         label: its name; empty where there is one series.
         first: position of the first value.
         y: the target ``(N,)``, NaN where it is missing.
-        held: the last value seen at each position ``(N,)``; the first one before it. Where the
-            series has a profile, what differs from it is held.
+        held: the target with missing values filled: by the last value seen (the first one before
+            it), or by what a filter expected ``(N,)``.
         past: features ``(N, P)``, the last values seen, 0 before any.
         known: features that are known beforehand ``(N, K)``, so that the last rows may have no
             target; NaN where they are missing.
-        profile: mean of the target at each position of a season ``(m,)``, by which missing values
-            are filled; of one number where nothing repeats itself.
+        states: of a filter at each row ``(N, S)``; S is 0 where there is none.
     """
 
     label: str
@@ -47,64 +42,33 @@ class History:
     held: Values
     past: Values
     known: Values
-    profile: Values = field(default_factory=lambda: np.zeros(1))
+    states: Values = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def end(self) -> int:
         """The position behind the last value of the target."""
         return self.first + len(self.y)
 
-    def joined(self, later: History) -> History:
-        """Return this series with rows behind its end, positions between being empty."""
-        between = later.first - self.end
+    def padded(self, first: int) -> History:
+        """Return this series from an earlier position on, the positions before it being empty."""
+        before = self.first - first
 
-        def both(mine: Values, its: Values) -> Values:
-            gap = np.full((between, *mine.shape[1:]), np.nan)
-            return np.concatenate([mine[: len(self.y)], gap, its])
+        def empty(values: Values) -> Values:
+            return np.concatenate([np.full((before, *values.shape[1:]), np.nan), values])
 
-        y = both(self.y, later.y)
-        past = both(self.past, later.past)
         return History(
-            self.label, self.first, y, self.around(y, self.held), held(past, 0.0),
-            both(self.known, later.known), self.profile,
+            self.label, first, empty(self.y), empty(self.held), empty(self.past), empty(self.known)
+        )
+
+    def joined(self, later: History) -> History:
+        """Return this series with the rows that follow its end."""
+        past = np.concatenate([self.past, later.past])
+        known = np.concatenate([self.known[: len(self.y)], later.known])
+        states = np.concatenate([self.states, later.states]) if later.states.size else self.states
+        return History(
+            self.label, self.first, np.concatenate([self.y, later.y]),
+            held(np.concatenate([self.held, later.y])), held(past, 0.0), known, states,
         )  # fmt: skip
-
-    def around(self, y: Values, before: Values | None = None) -> Values:
-        """Return a target from the first position on, with missing values filled.
-
-        Args:
-            y: ``(N,)``; NaN where it is missing.
-            before: values of the first positions that are filled already.
-        """
-        season = self.season(len(y))
-        rest = y - season
-        if before is not None:
-            rest[: len(before)] = before - season[: len(before)]
-        return held(rest) + season
-
-    def season(self, rows: int) -> Values:
-        """Return the profile at so many positions from the first one on."""
-        return self.profile[(self.first + np.arange(rows)) % len(self.profile)]
-
-    def with_profile(self, periods: Sequence[int], rows: int) -> History:
-        """Return the series with a profile, where a season's shape is known well enough.
-
-        Args:
-            periods: seasons, of which the longest counts that was seen often enough.
-            rows: the first ones, from which it is learnt.
-        """
-        if not rows or np.isnan(self.y[:rows]).mean() < WORTH_FILLING:
-            return self
-        for period in sorted(periods, reverse=True):
-            position = (self.first + np.arange(rows)) % period
-            there = ~np.isnan(self.y[:rows])
-            count = np.bincount(position[there], minlength=period)
-            if count.min() < LEAST_SEEN:
-                continue
-            total = np.bincount(position[there], self.y[:rows][there], minlength=period)
-            with_it = replace(self, profile=total / count)
-            return replace(with_it, held=with_it.around(self.y))
-        return self
 
     def last(self, rows: int) -> History:
         """Return the last rows alone."""
@@ -115,7 +79,7 @@ class History:
         rows = slice(start, stop)
         return History(
             self.label, self.first + start, self.y[rows], self.held[rows], self.past[rows],
-            self.known[rows], self.profile,
+            self.known[rows], self.states[rows],
         )  # fmt: skip
 
 

@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import atomic_write, check_path, read_file
 from torchliquid.forecast._contract import Columns, Contract
-from torchliquid.forecast._fitting import Chosen, Row
+from torchliquid.forecast._fitting import Row
 from torchliquid.forecast._history import History, Seasons
 from torchliquid.forecast._intervals import Intervals
+from torchliquid.forecast._models import Chosen, Filter, Model, Regression, Simple
 from torchliquid.forecast._ridge_plus import Inputs, from_arrays, to_arrays
+from torchliquid.forecast._structural import Structural
 from torchliquid.forecast.forecaster import Forecaster, State
+from torchliquid.functional._oscillator_filter import Belief
 from torchliquid.tables import Grid
 
 FILE = "forecaster.safetensors"
-VERSION = 1
+VERSION = 2
 LONGEST = 2**31
 """Bytes that a stored forecaster may have."""
-_HISTORY = ("y", "held", "past", "known", "profile")
+_HISTORY = ("y", "held", "past", "known", "states")
+_FILTER = ("frequency", "decay", "spread", "weights")
+_BELIEF = ("state", "covariance")
 _INTERVALS = ("scores", "misses", "given", "ordered")
 Arrays = dict[str, Any]
 
@@ -144,21 +151,22 @@ def _contract_of(facts: dict[str, Any], arrays: Arrays) -> Contract:
 
 
 def _state_to(state: State, arrays: Arrays) -> dict[str, Any]:
-    ridge, inputs = state.chosen.ridge, state.inputs
-    if ridge is not None:
-        arrays |= {f"ridge.{name}": array for name, array in to_arrays(ridge).items()}
+    inputs = state.inputs
     for k, (label, history) in enumerate(state.histories.items()):
         intervals = state.intervals[label]
         arrays |= {f"{k}.{name}": getattr(history, name) for name in _HISTORY}
         arrays |= {f"{k}.{name}": getattr(intervals, name) for name in _INTERVALS}
         arrays[f"{k}.fresh"] = np.array([intervals.fresh])
         arrays[f"{k}.pending"] = state.pending[label]
+        belief = state.beliefs[label]
+        if belief is not None:
+            for name, t in zip(_BELIEF, belief, strict=True):
+                arrays[f"{k}.{name}.real"] = t.real.numpy()
+                arrays[f"{k}.{name}.imag"] = t.imag.numpy()
     plain = ("coverage", "sentence", "notes", "since_solved", "most_missing")
     return {name: getattr(state, name) for name in plain} | {
         "inputs": asdict(inputs),
-        "period": state.chosen.period,
-        "streamed": state.chosen.streamed,
-        "has_ridge": ridge is not None,
+        "chosen": _chosen_to(state.chosen, arrays),
         "rows": [tuple(row) for row in state.rows],
         "series": [[label, one.first] for label, one in state.histories.items()],
     }
@@ -170,17 +178,14 @@ def _state_of(facts: dict[str, Any], arrays: Arrays, levels: tuple[float, ...]) 
     naive, harmonics = tuple(seasons.pop("naive")), seasons.pop("harmonics")
     known = Seasons(naive, **seasons, harmonics=tuple((name, k) for name, k in harmonics))
     inputs = Inputs(seasons=known, **given)
-    ridge = None
-    if facts["has_ridge"]:
-        numbers = {k.removeprefix("ridge."): v for k, v in arrays.items() if k[:6] == "ridge."}
-        ridge = from_arrays(inputs, numbers)
     state = State(
-        Chosen(ridge, facts["period"], facts["streamed"]),
+        _chosen_of(facts["chosen"], inputs, arrays),
         inputs,
         [Row(*row) for row in facts["rows"]],
         tuple(facts["coverage"]),
         facts["sentence"],
         facts["notes"],
+        {},
         {},
         {},
         {},
@@ -196,4 +201,45 @@ def _state_of(facts: dict[str, Any], arrays: Arrays, levels: tuple[float, ...]) 
         intervals.ordered = ordered
         state.intervals[label] = intervals
         state.pending[label] = arrays[f"{k}.pending"]
+        state.beliefs[label] = None
+        if state.chosen.filter is not None:
+            state.beliefs[label] = Belief(*(_complex(arrays, f"{k}.{name}") for name in _BELIEF))
     return state
+
+
+def _complex(arrays: Arrays, name: str) -> Tensor:
+    return torch.complex(*(torch.from_numpy(arrays[f"{name}.{part}"]) for part in ("real", "imag")))
+
+
+def _chosen_to(chosen: Chosen, arrays: Arrays) -> dict[str, Any]:
+    kinds: list[dict[str, Any]] = []
+    for model in chosen.models:
+        if isinstance(model, Simple):
+            kinds.append({"kind": "simple", "period": model.period})
+        elif isinstance(model, Filter):
+            kinds.append({"kind": "filter"})
+        elif isinstance(model, Regression):
+            kinds.append({"kind": "ridge", "streamed": model.streamed})
+            arrays |= {f"ridge.{name}": array for name, array in to_arrays(model.ridge).items()}
+    found = chosen.filter
+    if found is not None:
+        arrays |= {f"filter.{name}": getattr(found, name) for name in _FILTER}
+    noise = None if found is None else found.noise
+    return {"models": kinds, "fills": chosen.fills, "noise": noise}
+
+
+def _chosen_of(facts: dict[str, Any], inputs: Inputs, arrays: Arrays) -> Chosen:
+    found = None
+    if facts["noise"] is not None:
+        numbers = {name: arrays[f"filter.{name}"] for name in _FILTER}
+        found = Structural(**numbers, noise=facts["noise"])
+    models: list[Model] = []
+    for model in facts["models"]:
+        if model["kind"] == "simple":
+            models.append(Simple(inputs, model["period"]))
+        elif model["kind"] == "ridge":
+            numbers = {k.removeprefix("ridge."): v for k, v in arrays.items() if k[:6] == "ridge."}
+            models.append(Regression(from_arrays(inputs, numbers), model["streamed"]))
+        elif found is not None:
+            models.append(Filter(found, inputs.horizon))
+    return Chosen(models, found, facts["fills"])

@@ -12,11 +12,13 @@ import numpy as np
 from torchliquid._checks import check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.forecast._contract import Contract, learn_contract
-from torchliquid.forecast._fitting import MODELS, Chosen, Row, choose, filled
+from torchliquid.forecast._fitting import MODELS, Row, choose, targets_of
 from torchliquid.forecast._history import TRAINED, History, Values, seasons_of
 from torchliquid.forecast._intervals import Intervals
+from torchliquid.forecast._models import Chosen
 from torchliquid.forecast._ridge_plus import Inputs, Steps
 from torchliquid.forecast.naive import season
+from torchliquid.functional._oscillator_filter import Belief
 from torchliquid.messages import short_repr
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class State:
         notes: on the table, and on intervals.
         histories: the last rows of each series, scaled.
         intervals: of each series.
+        beliefs: what a filter knows of each series after its last row; None: there is no filter.
         pending: forecasts made at the last H rows of each series ``(H, H)``, in deviations.
         since_solved: rows learnt since the regression was solved.
         most_missing: missing targets up to which a row is learnt from.
@@ -53,6 +56,7 @@ class State:
     notes: list[str]
     histories: dict[str, History]
     intervals: dict[str, Intervals]
+    beliefs: dict[str, Belief | None]
     pending: dict[str, Values]
     since_solved: int = 0
     most_missing: float = 0.0
@@ -61,14 +65,16 @@ class State:
 class Forecaster:
     """Forecast a column of a table, with intervals.
 
-    What is compared: the last value, the value of a season before, and a linear regression of all
-    horizons at once that is shrunk towards them. The regression is the default, and goes on
-    learning as rows arrive. A simple forecast that is better on the validation part counts for
-    half beside it. The errors on a test part that chose nothing are in `compared`.
+    What is compared: the last value, the value of a season before, a filter of level and seasons
+    that corrects itself, and a linear regression of all horizons at once that is shrunk towards
+    simple forecasts. The regression is the default, and goes on learning as rows arrive. The best
+    of the others counts for half beside it if it is better on the validation part. Where more than
+    5 % of the values are missing the filter fills them. The errors on a test part that chose
+    nothing are in `compared`.
 
     Args:
         horizon: how many rows ahead, at most.
-        model: ``"auto"``; or ``"ridge"``, ``"seasonal"``, ``"last"`` alone.
+        model: ``"auto"``; or ``"ridge"``, ``"filter"``, ``"seasonal"``, ``"last"`` alone.
         intervals: coverages, above 0 and below 1.
         bounds: lowest and highest value that a forecast may have, each None for none, such as
             ``(0, None)`` for counts; None: there are none.
@@ -140,7 +146,6 @@ class Forecaster:
         longest = max(scaled, key=lambda history: len(history.y))
         train = int(TRAINED * len(longest.y))
         seasons = seasons_of(contract.grid, train, season(longest.held[:train]))
-        scaled = [one.with_profile(seasons.naive, int(TRAINED * len(one.y))) for one in scaled]
         fitted = choose(self.model, self.horizon, seasons, contract.grid, scaled, self.levels)
         if not fitted.enough:
             notes.append(
@@ -150,22 +155,23 @@ class Forecaster:
             )
         kept = fitted.inputs.needs + 2 * self.horizon
         missing = float(np.mean(np.concatenate([np.isnan(one.y) for one in scaled])))
-        self._contract = contract
-        self._state = State(
+        state = State(
             fitted.chosen,
             fitted.inputs,
             fitted.rows,
             tuple(fitted.coverage.tolist()),
             fitted.sentence,
             notes,
-            {one.label: one.last(kept) for one in scaled},
+            {one.label: one.last(kept) for one in fitted.histories},
             {one.label: found for one, found in zip(scaled, fitted.intervals, strict=True)},
+            {one.label: fitted.chosen.prepared(one)[1] for one in scaled},
             {},
             most_missing=self.horizon * max(0.5, min(1.3 * missing, 0.98)),
         )
-        for one in scaled:
+        for one in fitted.histories:
             steps = np.arange(max(len(one.y) - self.horizon, 0), len(one.y))
-            self._state.pending[one.label] = self._forecasts(one, steps)
+            state.pending[one.label] = fitted.chosen.forecasts(one, contract.grid, steps)
+        self._contract, self._state = contract, state
         return self
 
     # --- forecasting ------------------------------------------------------------------------
@@ -274,24 +280,12 @@ class Forecaster:
     def _forecasts(self, history: History, steps: Steps) -> Values:
         """Forecasts ``(N, H)`` in deviations, from some steps of a scaled series."""
         contract, state = self._ready()
-        chosen, found = state.chosen, []
-        if chosen.ridge is not None:
-            found.append(chosen.ridge.predict(history, contract.grid, steps))
-        if chosen.period is not None:
-            found.append(state.inputs.bases(history, steps, chosen.period))
-        return np.asarray(np.mean(found, axis=0))
+        return state.chosen.forecasts(history, contract.grid, steps)
 
     def _series_of(self, table: Any) -> list[History]:
-        """The series of another table, missing values filled by the seasons that are known."""
+        """The series of another table, as a forecast needs them."""
         contract, state = self._ready()
-        found = []
-        for one in contract.read(table):
-            known = state.histories.get(one.label)
-            if known is not None and len(known.profile) > 1 and len(one.y):
-                one = replace(one, profile=known.profile)
-                one = replace(one, held=one.around(one.y))
-            found.append(one)
-        return found
+        return [state.chosen.prepared(one)[0] for one in contract.read(table)]
 
     def _frame(self, label: str, positions: Steps, forecast: Values, widths: Values) -> Any:
         """Forecasts of one series ``(N,)`` in the table's unit, with intervals ``(L, N)``."""
@@ -377,7 +371,7 @@ class Forecaster:
             TorchliquidError: rows are known already, or of a series that is not.
         """
         contract, state = self._ready()
-        later = self._series_of(rows)
+        later = contract.read(rows)
         if contract.grid.kind == "rows":  # without times new rows follow the last one
             later = [replace(one, first=state.histories[one.label].end) for one in later]
         for history in later:
@@ -400,12 +394,14 @@ class Forecaster:
         """Go through the new rows of a series, a season at a time."""
         width = self._ready()[1].inputs.seasons.shortest
         for start in range(0, len(later.y), width):
-            self._take_block(later.part(start, start + width))
+            stop = start + width
+            # plans may go on behind the last row
+            self._take_block(later.part(start, stop if stop < len(later.y) else None))
 
     def _take_block(self, block: History) -> None:
         contract, state = self._ready()
         before, horizon = state.histories[block.label], self.horizon
-        whole = before.joined(block)
+        whole, belief = state.chosen.went_on(before, block, state.beliefs[block.label])
         new = len(whole.y) - len(before.y)
         steps = np.arange(len(before.y), len(whole.y))
         made = np.concatenate([state.pending[block.label], self._forecasts(whole, steps)])
@@ -417,15 +413,20 @@ class Forecaster:
             errors[there, k] = made[origin[there], k] - whole.y[steps[there]]
         state.intervals[block.label].follow(errors)
         state.pending[block.label] = made[-horizon:]
-        ridge = state.chosen.ridge
-        if ridge is not None and state.chosen.streamed:
+        learning = [one.ridge for one in state.chosen.regressions if one.streamed]
+        if learning:
             known = np.arange(max(len(before.y) - horizon, 0), len(whole.y) - horizon)
             missing = np.isnan(whole.y[known[:, None] + np.arange(1, horizon + 1)]).sum(axis=1)
-            ridge.learn(whole, contract.grid, filled(whole), known[missing <= state.most_missing])
+            known = known[missing <= state.most_missing]
+            targets = targets_of(whole, fills=state.chosen.fills)
+            for ridge in learning:
+                ridge.learn(whole, contract.grid, targets, known)
             state.since_solved += new
             if state.since_solved >= state.inputs.seasons.shortest:
-                ridge.solve()
+                for ridge in learning:
+                    ridge.solve()
                 state.since_solved = 0
+        state.beliefs[block.label] = belief
         state.histories[block.label] = whole.last(state.inputs.needs + 2 * horizon)
 
     # --- what it knows ----------------------------------------------------------------------

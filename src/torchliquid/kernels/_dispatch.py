@@ -19,7 +19,7 @@ from torchliquid.functional._arguments import (
     check_shapes,
     check_synaptic,
 )
-from torchliquid.functional._oscillator_filter import oscillator_filter
+from torchliquid.functional._oscillator_filter import Belief, Filtered, oscillator_filter
 from torchliquid.functional._projection import project
 from torchliquid.functional.ltc import check_solver, positive_tau
 from torchliquid.functional.resonator import (
@@ -46,6 +46,7 @@ from torchliquid.kernels._torch import gru as torch_gru
 from torchliquid.kernels._torch import lstm as torch_lstm
 from torchliquid.kernels._torch import ltc as torch_ltc
 from torchliquid.kernels._torch import recurrence as torch_recurrence
+from torchliquid.messages import short_repr
 
 BACKENDS = ("native", "torch", "reference")
 """Names of the backends, the fastest first."""
@@ -469,6 +470,72 @@ def filter_likelihoods(
     Raises:
         TorchliquidError: shapes, dtypes or devices that do not fit.
     """
+    given = (x, dt, observed, frequency, decay, spread, noise)
+    if _filters_natively(*given):
+        return native_filter.likelihoods(x, dt, observed.to(x.dtype), *given[3:])
+    run = oscillator_filter(*given)
+    return run.errors, run.variances
+
+
+@torch.no_grad()
+def filter_states(
+    x: Tensor,
+    dt: Tensor,
+    observed: Tensor,
+    frequency: Tensor,
+    decay: Tensor,
+    spread: Tensor,
+    noise: Tensor,
+    start: Belief | None = None,
+) -> Filtered:
+    """Run oscillators that correct themselves over B series, without gradients.
+
+    Args:
+        x: samples ``(B, L)``; the next six as of `filter_likelihoods`.
+        dt: time before each.
+        observed: which were observed.
+        frequency: see there.
+        decay: see there.
+        spread: see there.
+        noise: see there.
+        start: what is known before, the ``last`` of an earlier run; None: nothing.
+
+    Returns:
+        Estimates, errors and variances at each sample, and what is known after the last one.
+
+    Raises:
+        TorchliquidError: shapes, dtypes or devices that do not fit.
+    """
+    given = (x, dt, observed, frequency, decay, spread, noise)
+    native = _filters_natively(*given)
+    if start is not None:
+        B, K = frequency.shape
+        if not isinstance(start, Belief):
+            raise TorchliquidError(
+                f"start is {short_repr(start)}: expected the `last` of an earlier run, or None"
+            )
+        shapes = tuple(start.state.shape), tuple(start.covariance.shape)
+        if shapes != ((B, K), (2, B, K, K)):
+            raise TorchliquidError(
+                f"start has shapes {shapes}: expected {((B, K), (2, B, K, K))}, as an earlier run "
+                "of as many series and oscillators gives them"
+            )
+        native = native and start.state.dtype == x.dtype.to_complex()
+    if native:
+        return native_filter.run((x, dt, observed.to(x.dtype), *given[3:]), start)
+    return oscillator_filter(*given, start)
+
+
+def _filters_natively(
+    x: Tensor,
+    dt: Tensor,
+    observed: Tensor,
+    frequency: Tensor,
+    decay: Tensor,
+    spread: Tensor,
+    noise: Tensor,
+) -> bool:
+    """Check what is given to a filter, and return whether the native kernel takes it."""
     values = (frequency, decay, spread, noise)
     named = {"frequency": frequency, "decay": decay, "spread": spread, "noise": noise}
     check_same_dtype_device({"x": x, "dt": dt, **named}, {})
@@ -483,7 +550,4 @@ def filter_likelihoods(
         name: (value, (B,) if name == "noise" else (B, K)) for name, value in named.items()
     }
     check_shapes({**shapes, "dt": (dt, (B, x.shape[1])), "observed": (observed, (B, x.shape[1]))})
-    if _native(0, x, dt, *values) and library.is_plain(x, dt, observed, *values):
-        return native_filter.likelihoods(x, dt, observed.to(x.dtype), *values)
-    run = oscillator_filter(x, dt, observed, *values)
-    return run.errors, run.variances
+    return _native(0, x, dt, *values) and library.is_plain(x, dt, observed, *values)

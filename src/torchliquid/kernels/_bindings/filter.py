@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchliquid.functional._oscillator_filter import oscillator_filter
+from torchliquid.functional._oscillator_filter import Belief, Filtered, oscillator_filter
 from torchliquid.kernels import _library as library
 from torchliquid.kernels._buffers import SavedBuffer
 from torchliquid.kernels._sequence import grad_with_graph
 
-_HEAD, _VIEWS = f"{library.SIZES}q", 15
+_HEAD, _VIEWS = f"{library.SIZES}4q", 15
 
 
 def likelihoods(
@@ -39,8 +39,40 @@ def _in_torch(
     spread: Tensor,
     noise: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    run = oscillator_filter(x, dt, observed > 0, frequency, decay, spread, noise)
-    return run.errors, run.variances
+    found = oscillator_filter(x, dt, observed > 0, frequency, decay, spread, noise)
+    return found.errors, found.variances
+
+
+def run(given: tuple[Tensor, ...], start: Belief | None) -> Filtered:
+    """The whole of `oscillator_filter`, without gradients; arguments as of `likelihoods`."""
+    read = library.readable(*given)
+    x, frequency = read[0], read[3]
+    (B, L), K = x.shape, frequency.shape[1]
+    errors, variances = x.new_empty(B, L), x.new_empty(B, L)
+    states, last = x.new_empty(B, L, 2 * K), x.new_zeros(B, 4 * K * K + 6 * K)
+    before = None if start is None else _packed(start)
+    _call("filter_forward", read, None, _views(read, errors, variances), (states, before, last))
+    return Filtered(_complex(states), errors, variances, _unpacked(last, K))
+
+
+def _complex(t: Tensor) -> Tensor:
+    """``(..., K)`` of real parts and behind them imaginary ones ``(..., 2 K)``."""
+    return torch.complex(*(part.contiguous() for part in t.chunk(2, -1)))
+
+
+def _packed(belief: Belief) -> Tensor:
+    """What is known, as the kernel has it ``(B, 4 K K + 6 K)``."""
+    state, (C, R) = belief
+    matrices = [part.flatten(1) for t in (C, R) for part in (t.real, t.imag)]
+    rest = torch.zeros_like(state.real).repeat(1, 4)
+    return torch.cat([*matrices, state.real, state.imag, rest], 1).contiguous()
+
+
+def _unpacked(last: Tensor, K: int) -> Belief:
+    matrices = last[:, : 4 * K * K].unflatten(1, (2, 2, K, K))
+    covariance = torch.complex(matrices[:, :, 0].contiguous(), matrices[:, :, 1].contiguous())
+    state = _complex(last[:, 4 * K * K : 4 * K * K + 2 * K])
+    return Belief(state, covariance.transpose(0, 1))
 
 
 def _forward(*given: Tensor, keep: bool) -> tuple[Tensor, Tensor, SavedBuffer | None]:
@@ -72,12 +104,17 @@ def _vector(t: Tensor) -> library.View:
 
 
 def _call(
-    name: str, given: tuple[Tensor, ...], kept: SavedBuffer | None, views: list[library.View]
+    name: str,
+    given: tuple[Tensor, ...],
+    kept: SavedBuffer | None,
+    views: list[library.View],
+    memory: tuple[Tensor | None, ...] = (None, None, None),
 ) -> None:
     x, K = given[0], given[3].shape[1]
     sizes = (x.itemsize, torch.get_num_threads(), 0, 1, *x.shape, 1, K, 1)
-    address = 0 if kept is None else kept.tensor.data_ptr()
-    library.loaded().call(name, library.arguments(_HEAD, (*sizes, address), views, _VIEWS))
+    addresses = [0 if kept is None else kept.tensor.data_ptr()]
+    addresses += [0 if t is None else t.data_ptr() for t in memory]
+    library.loaded().call(name, library.arguments(_HEAD, (*sizes, *addresses), views, _VIEWS))
 
 
 class _Filter(torch.autograd.Function):

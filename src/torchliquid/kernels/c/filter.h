@@ -65,7 +65,11 @@ static void filter_forward_job(const void *kernel, int64_t job, char *base) {
     r->row = job;
     int64_t K = r->K, L = p->sizes.steps;
     filter_parts s = parts_at(r->now, K);
-    at_rest(r, s);
+    size_t whole = (size_t)r->stride * sizeof(real);
+    if (p->start)
+        memcpy(r->now, (const real *)p->start + job * r->stride, whole);
+    else
+        at_rest(r, s);
     const real *w = filter_at(&p->frequency, job, 0), *decay = filter_at(&p->decay, job, 0);
     const real *spread = filter_at(&p->spread, job, 0);
     real n = *filter_at(&p->noise, job, 0);
@@ -119,10 +123,15 @@ static void filter_forward_job(const void *kernel, int64_t job, char *base) {
         }
         *(real *)filter_at(&p->errors, job, t) = e;
         *(real *)filter_at(&p->variances, job, t) = v;
+        if (p->states) { /* zr and zi follow one another */
+            real *to = (real *)p->states + (job * L + t) * 2 * K;
+            memcpy(to, s.zr, (size_t)(2 * K) * sizeof(real));
+        }
         if (p->kept)
-            memcpy((real *)p->kept + (job * L + t) * r->stride, r->now,
-                   (size_t)r->stride * sizeof(real));
+            memcpy((real *)p->kept + (job * L + t) * r->stride, r->now, whole);
     }
+    if (p->last)
+        memcpy((real *)p->last + job * r->stride, r->now, whole);
 }
 
 static void filter_backward_job(const void *kernel, int64_t job, char *base) {

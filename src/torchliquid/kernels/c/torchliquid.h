@@ -247,6 +247,9 @@ typedef struct {
 typedef struct {
     tl_sizes sizes;
     void *kept; /* for the backward pass: 4 K K + 6 K reals of every row and step, or NULL */
+    void *states; /* written forward: (L, 2 K) of every row, real parts first, or NULL */
+    const void *start; /* what is known before, 4 K K + 6 K reals of every row; NULL: at rest */
+    void *last; /* written forward: the same after the last step, or NULL */
     tl_view x; /* (L,), of samples that were observed */
     tl_view dt; /* (L,) */
     tl_view observed; /* (L,) reals, 1 or 0 */
