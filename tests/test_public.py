@@ -46,7 +46,7 @@ FUNCTIONAL = [
     "time_constant",
 ]
 SIGNATURES = {
-    "Forecaster": "(horizon=24, model='auto', intervals=(0.8, 0.9, 0.95), bounds=None)",
+    "Forecaster": "(horizon=24, model='auto', intervals=(0.8, 0.9, 0.95), bounds=None, seed=0)",
     "LTC": "(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, "
     "bidirectional=False, proj_size=0, *, solver='semi_implicit', unfolds=1, dt=1.0, device=None, "
     "dtype=None)",

@@ -25,6 +25,14 @@ def check_size(name: str, size: int) -> int:
     return int(size)
 
 
+def check_seed(seed: int) -> int:
+    """The seed of a generator, if it is one; an error if not."""
+    whole = isinstance(seed, _WHOLE) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**63:
+        raise TorchliquidError(f"seed is {short_repr(seed)}: give an integer of at least 0")
+    return int(seed)
+
+
 def _at_most(name: str, size: int, most: int) -> int:
     checked = check_size(name, size)
     if checked > most:

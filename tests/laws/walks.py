@@ -410,15 +410,16 @@ def walks(folder: Path) -> dict[str, Walk]:
         ),
         "Forecaster": Walk(
             torchliquid.Forecaster,
-            {"horizon": 7, "model": "auto", "intervals": (0.9,), "bounds": None},
+            {"horizon": 7, "model": "auto", "intervals": (0.9,), "bounds": None, "seed": 0},
             {
                 "horizon": lambda v, base: size(v, base) and v <= 10_000,
                 "model": lambda v, base: isinstance(v, str)
-                and v in ("auto", "ridge", "seasonal", "last"),
+                and v in ("auto", "ridge", "ltc", "filter", "seasonal", "last"),
                 "intervals": lambda v, base: isinstance(v, list | tuple) and all(
                     isinstance(level, int | float) and 0 < level < 1 for level in v
                 ),
                 "bounds": lambda v, base: v is None or (isinstance(v, tuple) and v == (1, 2)),
+                "seed": seed_number,
             },
         ),
         "load_forecaster": Walk(

@@ -32,7 +32,7 @@ def add_forecasts(commands: Any) -> None:
     group.add_argument("--past", metavar="A,B", help="features known up to now")
     group.add_argument("--known", metavar="A,B", help="features known beforehand, such as a plan")
     group.add_argument(
-        "--model", default="auto", help="auto, ridge, filter, seasonal, last (%(default)s)"
+        "--model", default="auto", help="auto, ridge, ltc, filter, seasonal, last (%(default)s)"
     )
     group.add_argument(
         "--intervals", default="0.8,0.9,0.95", metavar="P,Q", help="coverages (%(default)s)"

@@ -13,11 +13,12 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.forecast._history import TRAINED, VALIDATED, History, Seasons, Values
 from torchliquid.forecast._intervals import LEAST_STRETCHES, Intervals, by_target
 from torchliquid.forecast._models import Chosen, Filter, Model, Regression, Simple
+from torchliquid.forecast._network import LEAST_ROWS, fit_network
 from torchliquid.forecast._ridge_plus import Inputs, RidgePlus, Steps, fit_ridge_plus
 from torchliquid.forecast._structural import fit_structural
 from torchliquid.tables import Grid
 
-MODELS = ("auto", "ridge", "filter", "seasonal", "last")
+MODELS = ("auto", "ridge", "ltc", "filter", "seasonal", "last")
 LEAST_TRAIN, LEAST_VALID = 30, 10
 LOWER, WORSE = 0.99, 1.01
 """A rival counts if its validation error is below this share; updates stop above the other."""
@@ -121,13 +122,14 @@ def choose(
     grid: Grid,
     histories: Sequence[History],
     levels: Sequence[float],
+    seed: int = 0,
 ) -> Fitted:
     """Fit and compare forecasts, and choose one.
 
-    The regression is the default. The best of the others, a simple forecast or the filter, counts
-    for half beside it if it is better on the validation part: choosing by validation alone is
-    wrong too often. The regression goes on learning row by row unless that is worse on the
-    validation part. Errors on the test part are reported, and choose nothing.
+    The regression is the default. Others are joined to it where the mean is better on the
+    validation part: choosing one by validation alone is wrong too often. A regression goes on
+    learning row by row unless that is worse on the validation part. Errors on the test part are
+    reported, and choose nothing.
 
     Args:
         model: of `MODELS`.
@@ -136,6 +138,7 @@ def choose(
         grid: of the table.
         histories: of each series, scaled.
         levels: coverages of intervals.
+        seed: of a network's first weights.
 
     Raises:
         TorchliquidError: there are too few rows.
@@ -147,46 +150,52 @@ def choose(
     parts = [parts_of(history, inputs) for history in histories]
     _check_rows(histories, parts, horizon)
     chosen = _with_filter(model, seasons, grid, histories)
-    histories = [chosen.prepared(history)[0] for history in histories]
-    rivals: list[Model] = [Simple(inputs, period) for period in (0, *seasons.naive)]
-    simple = len(rivals)
+    histories = [chosen.prepared(history, grid)[0] for history in histories]
+    rivals = [
+        _judged(Simple(inputs, period), grid, histories, parts) for period in (0, *seasons.naive)
+    ]
+    rows = [rival.row for rival in rivals]
+    simple = rivals[:]
     if chosen.filter is not None and model in ("auto", "filter"):
-        rivals.append(Filter(chosen.filter, horizon))
-    found = [errors_of(rival, grid, histories, parts) for rival in rivals]
-    judged = [_valid(errors) for errors in found]
-    rows = [_row(rival.name, errors) for rival, errors in zip(rivals, found, strict=True)]
-    best = int(np.argmin(judged))
-    if model in ("auto", "ridge"):
-        values = [targets_of(history, fills=chosen.fills) for history in histories]
-        train, valid = ([part[k] for part in parts] for k in (0, 1))
-        regression = Regression(fit_ridge_plus(inputs, grid, histories, values, train, valid))
-        errors = errors_of(regression, grid, histories, parts)
-        moving = _streamed_errors(regression.ridge, grid, histories, values, parts)
-        rows += [_row("ridge", errors), _row("updated ridge", moving)]
-        if _valid(moving) <= WORSE * _valid(errors):
-            regression.streamed, errors = True, moving
-        chosen.models = [regression]
-        if model == "auto" and judged[best] < LOWER * _valid(errors):
-            chosen.models = [regression, rivals[best]]
-            errors = [_mean(a, b) for a, b in zip(errors, found[best], strict=True)]
-            rows.append(_row(chosen.name, errors))
-        inputs = regression.ridge.inputs
-        _learn_rest(regression.ridge, grid, histories, values, parts)
+        rivals.append(_judged(Filter(chosen.filter, horizon), grid, histories, parts))
+        rows.append(rivals[-1].row)
+    if model in ("seasonal", "last", "filter"):
+        pool = {"last": simple[:1], "seasonal": simple[1:] or simple, "filter": rivals[-1:]}[model]
+        best = min(pool, key=lambda rival: rival.valid)
     else:
-        if model != "seasonal":
-            best = simple if model == "filter" else 0
-        elif seasons.naive:
-            best = 1 + int(np.argmin(judged[1:simple]))
-        chosen.models, errors = [rivals[best]], found[best]
-    if not any(isinstance(one, Filter) for one in chosen.models) and not chosen.fills:
-        chosen.filter = None
-        histories = [replace(one, states=one.states[:, :0]) for one in histories]
-    intervals, coverage = _intervals(errors, levels)
-    simple_test = min(_test(errors) for errors in found[:simple])
+        values = [targets_of(history, fills=chosen.fills) for history in histories]
+        regression = Regression(fit_ridge_plus(inputs, grid, histories, values, *_split(parts)))
+        ridge = _streamed(regression, grid, histories, values, parts, rows)
+        network = None
+        if model in ("auto", "ltc"):
+            network = fit_network(regression.ridge, grid, histories, values, *_split(parts), seed)
+        if network is not None:
+            chosen.network = network
+            histories = [chosen.prepared(history, grid)[0] for history in histories]
+            wider = replace(inputs, memory=network.layer.hidden_size)
+            found = fit_ridge_plus(wider, grid, histories, values, *_split(parts))
+            with_it = Regression(found, beside=network.name)
+            rivals.append(_streamed(with_it, grid, histories, values, parts, rows))
+        elif model == "ltc":
+            count = sum(len(part.train) for part in parts)
+            raise TorchliquidError(
+                f"model='ltc' has {count} rows to train on: it needs {LEAST_ROWS}; leave `model` "
+                "out"
+            )
+        best = rivals[-1] if model == "ltc" else ridge
+        if model == "auto":
+            best = _joined(ridge, rivals, rows)
+    chosen.models = best.models
+    for one in chosen.regressions:
+        _learn_rest(one.ridge, grid, histories, values, parts)
+        inputs = replace(one.ridge.inputs, lags=max(one.ridge.inputs.lags, inputs.lags))
+    chosen.drop_unused()
+    histories = [chosen.without_unused(history) for history in histories]
+    intervals, coverage = _intervals(best.errors, levels)
     return Fitted(
         chosen, inputs, list(histories), rows, intervals, coverage,
-        all(_stretches(one.valid) >= LEAST_STRETCHES for one in errors),
-        _sentence(chosen, model, _test(errors), simple_test),
+        all(_stretches(one.valid) >= LEAST_STRETCHES for one in best.errors),
+        _sentence(chosen, model, rows, _test(best.errors), min(_test(r.errors) for r in simple)),
     )  # fmt: skip
 
 
@@ -195,7 +204,7 @@ def _with_filter(model: str, seasons: Seasons, grid: Grid, histories: Sequence[H
     rows = [int(TRAINED * len(history.y)) for history in histories]
     missing = np.concatenate([np.isnan(one.y[:k]) for one, k in zip(histories, rows, strict=True)])
     fills = bool(missing.mean() >= WORTH_FILLING)
-    if model in ("seasonal", "last") or (model == "ridge" and not fills):
+    if model in ("seasonal", "last") or (model in ("ridge", "ltc") and not fills):
         return Chosen([])
     found = fit_structural(histories, rows, seasons, grid)
     if model != "filter" and sum(rows) / TRAINED * 2 * len(found.frequency) > MOST_STATES:
@@ -208,6 +217,73 @@ class _Errors(NamedTuple):
 
     valid: Values
     test: Values
+
+
+class _Judged(NamedTuple):
+    """Models whose mean is a forecast, and its errors."""
+
+    models: list[Model]
+    errors: list[_Errors]
+
+    @property
+    def valid(self) -> float:
+        """Mean squared error on the validation part."""
+        return _valid(self.errors)
+
+    @property
+    def row(self) -> Row:
+        """Its line of the comparison."""
+        return _row(Chosen(self.models).name, self.errors)
+
+
+def _judged(
+    model: Model, grid: Grid, histories: Sequence[History], parts: Sequence[Parts]
+) -> _Judged:
+    return _Judged([model], errors_of(model, grid, histories, parts))
+
+
+def _joined(first: _Judged, rivals: Sequence[_Judged], rows: list[Row]) -> _Judged:
+    """A forecast and those rivals whose mean with it is better on the validation part.
+
+    One after another, the one that helps most first, as long as it brings the error of the mean
+    below `LOWER`. Source: forward selection of an ensemble (Caruana et al., ICML 2004), each member
+    counting once.
+    """
+    best, left = first, list(rivals)
+    while left:
+        count = len(best.models)
+        means = [
+            _Judged([*best.models, *rival.models], _mean(best, rival, count)) for rival in left
+        ]
+        k = int(np.argmin([mean.valid for mean in means]))
+        if means[k].valid >= LOWER * best.valid:
+            break
+        best = means[k]
+        left.pop(k)
+        rows.append(best.row)
+    return best
+
+
+def _split(parts: Sequence[Parts]) -> tuple[list[Steps], list[Steps]]:
+    """Steps of each series to train on, and to validate."""
+    return [part.train for part in parts], [part.valid for part in parts]
+
+
+def _streamed(
+    regression: Regression,
+    grid: Grid,
+    histories: Sequence[History],
+    values: Sequence[Values],
+    parts: Sequence[Parts],
+    rows: list[Row],
+) -> _Judged:
+    """A regression that learns on or does not, by its validation error; both are shown."""
+    still = _judged(regression, grid, histories, parts)
+    rows.append(still.row)
+    moving = _streamed_errors(regression.ridge, grid, histories, values, parts)
+    learning = replace(regression, streamed=True)
+    rows.append(_row(learning.name, moving))
+    return _Judged([learning], moving) if _valid(moving) <= WORSE * still.valid else still
 
 
 def _check_rows(histories: Sequence[History], parts: Sequence[Parts], horizon: int) -> None:
@@ -289,8 +365,12 @@ def _learn_rest(
     ridge.solve()
 
 
-def _mean(one: _Errors, other: _Errors) -> _Errors:
-    return _Errors((one.valid + other.valid) / 2, (one.test + other.test) / 2)
+def _mean(mean: _Judged, other: _Judged, count: int) -> list[_Errors]:
+    """Errors of the mean of some models and one more."""
+    return [
+        _Errors(*((count * a + b) / (count + 1) for a, b in zip(one, two, strict=True)))
+        for one, two in zip(mean.errors, other.errors, strict=True)
+    ]
 
 
 def _mean_square(errors: Sequence[Values]) -> float:
@@ -340,23 +420,24 @@ def _stretches(errors: Values) -> float:
     return float(there.min() / errors.shape[1])
 
 
-def _sentence(chosen: Chosen, model: str, error: float, simple: float) -> str:
-    if not np.isfinite(error) or not np.isfinite(simple) or simple == 0:
-        return f"Chosen: {chosen.name}."
-    ratio = np.sqrt(error / simple)
+def _sentence(chosen: Chosen, model: str, rows: Sequence[Row], error: float, simple: float) -> str:
     if model in ("seasonal", "last"):
         return f"Chosen, as asked for: {chosen.name}."
-    if abs(ratio - 1) < 0.005:
-        return (
-            f"Chosen: {chosen.name}. On the test part it is as good as the best simple forecast, "
-            "and no better."
-        )
-    if ratio > 1:
-        return (
-            f"Chosen: {chosen.name}. On the test part no model here was better than a simple "
-            f"forecast ({100 * (ratio - 1):.0f} % above it)."
-        )
-    return (
-        f"Chosen: {chosen.name}. Its error on the test part is {100 * (1 - ratio):.0f} % below "
-        "that of the best simple forecast."
-    )
+    said = f"Chosen: {chosen.name}."
+    if np.isfinite(error) and np.isfinite(simple) and simple > 0:
+        ratio = np.sqrt(error / simple)
+        if abs(ratio - 1) < 0.005:
+            said += " On the test part it is as good as the best simple forecast, and no better."
+        elif ratio > 1:
+            said += (
+                " On the test part no model here was better than a simple forecast "
+                f"({100 * (ratio - 1):.0f} % above it)."
+            )
+        else:
+            said += (
+                f" Its error on the test part is {100 * (1 - ratio):.0f} % below that of the best "
+                "simple forecast."
+            )
+    if any("LTC" in row.model for row in rows) and "LTC" not in chosen.name:
+        said += " A liquid network was tried, and adds nothing here."
+    return said

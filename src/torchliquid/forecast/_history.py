@@ -33,7 +33,8 @@ class History:
         past: features ``(N, P)``, the last values seen, 0 before any.
         known: features that are known beforehand ``(N, K)``, so that the last rows may have no
             target; NaN where they are missing.
-        states: of a filter at each row ``(N, S)``; S is 0 where there is none.
+        states: of a filter at each row ``(N, S)``; of shape (0, 0) where there is none.
+        memory: states of a network at each row ``(N, M)``; of shape (0, 0) where there is none.
     """
 
     label: str
@@ -43,6 +44,7 @@ class History:
     past: Values
     known: Values
     states: Values = field(default_factory=lambda: np.zeros((0, 0)))
+    memory: Values = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def end(self) -> int:
@@ -61,13 +63,12 @@ class History:
         )
 
     def joined(self, later: History) -> History:
-        """Return this series with the rows that follow its end."""
+        """Return this series with the rows that follow its end, without states and memory."""
         past = np.concatenate([self.past, later.past])
         known = np.concatenate([self.known[: len(self.y)], later.known])
-        states = np.concatenate([self.states, later.states]) if later.states.size else self.states
         return History(
             self.label, self.first, np.concatenate([self.y, later.y]),
-            held(np.concatenate([self.held, later.y])), held(past, 0.0), known, states,
+            held(np.concatenate([self.held, later.y])), held(past, 0.0), known,
         )  # fmt: skip
 
     def last(self, rows: int) -> History:
@@ -79,7 +80,7 @@ class History:
         rows = slice(start, stop)
         return History(
             self.label, self.first + start, self.y[rows], self.held[rows], self.past[rows],
-            self.known[rows], self.states[rows],
+            self.known[rows], self.states[rows], self.memory[rows],
         )  # fmt: skip
 
 

@@ -1,18 +1,19 @@
 """What a forecast may be made of: a simple one, a regression, a filter; and the mean of some.
 
-Each forecasts from any rows of a series. A filter's state goes along a series, so that it belongs
-to its history: `Chosen.prepared` and `Chosen.went_on` put it there.
+Each forecasts from any rows of a series. States of a filter and of a network go along a series, so
+that they belong to its history: `Chosen.prepared` and `Chosen.went_on` put them there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from torchliquid.forecast._history import History, Values
+from torchliquid.forecast._network import Network, NetworkState
 from torchliquid.forecast._ridge_plus import Inputs, RidgePlus, Steps
 from torchliquid.forecast._structural import Structural
 from torchliquid.functional._oscillator_filter import Belief
@@ -59,15 +60,18 @@ class Regression:
     Args:
         ridge: the regression.
         streamed: whether it goes on learning.
+        beside: the network whose states are among its features; empty: there is none.
     """
 
     ridge: RidgePlus
     streamed: bool = False
+    beside: str = ""
 
     @property
     def name(self) -> str:
         """See `Model`."""
-        return "updated ridge" if self.streamed else "ridge"
+        name = "updated ridge" if self.streamed else "ridge"
+        return f"{name} with {self.beside}" if self.beside else name
 
     def forecasts(self, history: History, grid: Grid, steps: Steps) -> Values:
         """See `Model`."""
@@ -92,59 +96,97 @@ class Filter:
         return self.structural.forecasts(history, steps, self.horizon)
 
 
+class Carried(NamedTuple):
+    """What is known of a series after its last row; None: there is no filter, or no network."""
+
+    belief: Belief | None = None
+    network: NetworkState | None = None
+
+
 @dataclass
 class Chosen:
     """A forecast in use: the mean of some.
 
     Args:
-        models: one or two.
+        models: one or more.
         filter: goes along each series; None: none does.
         fills: whether what it expects stands in for missing values.
+        network: goes along each series; None: none does.
     """
 
     models: Sequence[Model]
     filter: Structural | None = None
     fills: bool = False
+    network: Network | None = None
 
     @property
     def name(self) -> str:
         """What the comparison calls it."""
         names = [model.name for model in self.models]
-        return names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
+        if len(names) == 1:
+            return names[0]
+        return f"mean of {', '.join(names[:-1])} and {names[-1]}"
 
     @property
     def regressions(self) -> list[Regression]:
         """Those of its models that are one."""
         return [model for model in self.models if isinstance(model, Regression)]
 
+    def drop_unused(self) -> None:
+        """Forget a filter and a network that no model needs."""
+        if not self.fills and not any(isinstance(model, Filter) for model in self.models):
+            self.filter = None
+        if not any(one.beside for one in self.regressions):
+            self.network = None
+
+    def without_unused(self, history: History) -> History:
+        """Return a series without states of a filter or a network that is not there."""
+        none = np.zeros((0, 0))
+        states = none if self.filter is None else history.states
+        return replace(
+            history, states=states, memory=none if self.network is None else history.memory
+        )
+
     def forecasts(self, history: History, grid: Grid, steps: Steps) -> Values:
         """See `Model`."""
         found = [model.forecasts(history, grid, steps) for model in self.models]
         return np.asarray(np.mean(found, axis=0))
 
-    def prepared(self, history: History) -> tuple[History, Belief | None]:
-        """Return a scaled series with the filter's states, and what is known after it."""
-        if self.filter is None or not len(history.y):
-            return history, None
-        states, values, belief = self.filter.follow(history)
-        held = values if self.fills else history.held
-        return replace(history, states=states, held=held), belief
+    def prepared(self, history: History, grid: Grid) -> tuple[History, Carried]:
+        """Return a scaled series with states, and what is known after it."""
+        return self._followed(history, grid, 0, Carried())
 
     def went_on(
-        self, before: History, block: History, belief: Belief | None
-    ) -> tuple[History, Belief | None]:
+        self, before: History, block: History, grid: Grid, carried: Carried
+    ) -> tuple[History, Carried]:
         """Return a prepared series with the rows behind it, and what is known after them.
 
         Args:
             before: the series.
             block: rows behind its end, positions between being empty.
-            belief: what is known after the series.
+            grid: of the table.
+            carried: what is known after the series.
         """
-        block = block.padded(before.end)
-        if self.filter is None:
-            return before.joined(block), None
-        states, values, belief = self.filter.follow(block, belief)
-        whole = before.joined(replace(block, states=states))
-        if self.fills:
-            whole = replace(whole, held=np.concatenate([before.held, values]))
-        return whole, belief
+        whole = before.joined(block.padded(before.end))
+        whole = replace(whole, states=before.states, memory=before.memory)
+        return self._followed(whole, grid, len(before.y), carried)
+
+    def _followed(
+        self, whole: History, grid: Grid, known: int, carried: Carried
+    ) -> tuple[History, Carried]:
+        """Add states of all rows but the first ones, and fill missing values."""
+        belief, memory = carried
+        if not len(whole.y[known:]):
+            return whole, carried
+        if self.filter is not None:
+            states, values, belief = self.filter.follow(whole.part(known), belief)
+            if known:
+                states = np.concatenate([whole.states, states])
+            held = np.concatenate([whole.held[:known], values]) if self.fills else whole.held
+            whole = replace(whole, states=states, held=held)
+        if self.network is not None:
+            found, memory = self.network.follow(whole.part(known), grid, memory)
+            if known:
+                found = np.concatenate([whole.memory, found])
+            whole = replace(whole, memory=found)
+        return whole, Carried(belief, memory)

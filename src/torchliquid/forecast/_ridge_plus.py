@@ -42,6 +42,7 @@ class Inputs:
         level: whether the last value itself is a feature.
         past: number of features up to now.
         known: number of features that are known beforehand.
+        memory: number of a network's states.
     """
 
     horizon: int
@@ -50,6 +51,7 @@ class Inputs:
     level: bool = True
     past: int = 0
     known: int = 0
+    memory: int = 0
 
     @property
     def needs(self) -> int:
@@ -60,7 +62,7 @@ class Inputs:
     def width(self) -> int:
         """F, the number of features."""
         calendar = 2 * sum(terms for _, terms in self.seasons.harmonics)
-        return self.lags - 1 + calendar + self.past + self.level + 1
+        return self.lags - 1 + calendar + self.past + self.memory + self.level + 1
 
     def rows(self, history: History, grid: Grid, steps: Steps) -> Values:
         """Return the features at some steps of a series ``(N, F)``, the last column being 1."""
@@ -70,7 +72,8 @@ class Inputs:
         calendar = self.seasons.columns(grid, history.first + steps + 1)
         level = last[:, None] if self.level else np.zeros((len(steps), 0))
         one = np.ones((len(steps), 1))
-        rows = [lags, calendar, history.past[steps], level, one]
+        memory = history.memory[steps] if self.memory else np.zeros((len(steps), 0))
+        rows = [lags, calendar, history.past[steps], memory, level, one]
         return np.asarray(np.concatenate(rows, axis=1), dtype=np.float64)
 
     def ahead(self, history: History, steps: Steps) -> Values:

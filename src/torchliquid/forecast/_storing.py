@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
 from torchliquid.files import atomic_write, check_path, read_file
@@ -17,20 +16,22 @@ from torchliquid.forecast._contract import Columns, Contract
 from torchliquid.forecast._fitting import Row
 from torchliquid.forecast._history import History, Seasons
 from torchliquid.forecast._intervals import Intervals
-from torchliquid.forecast._models import Chosen, Filter, Model, Regression, Simple
+from torchliquid.forecast._models import Carried, Chosen, Filter, Model, Regression, Simple
+from torchliquid.forecast._network import Network, NetworkState
 from torchliquid.forecast._ridge_plus import Inputs, from_arrays, to_arrays
 from torchliquid.forecast._structural import Structural
 from torchliquid.forecast.forecaster import Forecaster, State
 from torchliquid.functional._oscillator_filter import Belief
+from torchliquid.nn import LTC
 from torchliquid.tables import Grid
 
 FILE = "forecaster.safetensors"
 VERSION = 2
 LONGEST = 2**31
 """Bytes that a stored forecaster may have."""
-_HISTORY = ("y", "held", "past", "known", "states")
+_HISTORY = ("y", "held", "past", "known", "states", "memory")
 _FILTER = ("frequency", "decay", "spread", "weights")
-_BELIEF = ("state", "covariance")
+_BELIEF, _PARTS = ("state", "covariance"), ("real", "imag")
 _INTERVALS = ("scores", "misses", "given", "ordered")
 Arrays = dict[str, Any]
 
@@ -54,6 +55,7 @@ def save_forecaster(forecaster: Forecaster, folder: str | Path) -> Path:
             "model": forecaster.model,
             "intervals": forecaster.levels,
             "bounds": forecaster.bounds,
+            "seed": forecaster.seed,
         },
         "contract": _contract_to(contract, arrays),
         "state": _state_to(state, arrays),
@@ -158,11 +160,7 @@ def _state_to(state: State, arrays: Arrays) -> dict[str, Any]:
         arrays |= {f"{k}.{name}": getattr(intervals, name) for name in _INTERVALS}
         arrays[f"{k}.fresh"] = np.array([intervals.fresh])
         arrays[f"{k}.pending"] = state.pending[label]
-        belief = state.beliefs[label]
-        if belief is not None:
-            for name, t in zip(_BELIEF, belief, strict=True):
-                arrays[f"{k}.{name}.real"] = t.real.numpy()
-                arrays[f"{k}.{name}.imag"] = t.imag.numpy()
+        _carried_to(state.carried[label], f"{k}.", arrays)
     plain = ("coverage", "sentence", "notes", "since_solved", "most_missing")
     return {name: getattr(state, name) for name in plain} | {
         "inputs": asdict(inputs),
@@ -173,11 +171,7 @@ def _state_to(state: State, arrays: Arrays) -> dict[str, Any]:
 
 
 def _state_of(facts: dict[str, Any], arrays: Arrays, levels: tuple[float, ...]) -> State:
-    given = facts["inputs"]
-    seasons = given.pop("seasons")
-    naive, harmonics = tuple(seasons.pop("naive")), seasons.pop("harmonics")
-    known = Seasons(naive, **seasons, harmonics=tuple((name, k) for name, k in harmonics))
-    inputs = Inputs(seasons=known, **given)
+    inputs = _inputs_of(facts["inputs"])
     state = State(
         _chosen_of(facts["chosen"], inputs, arrays),
         inputs,
@@ -201,45 +195,90 @@ def _state_of(facts: dict[str, Any], arrays: Arrays, levels: tuple[float, ...]) 
         intervals.ordered = ordered
         state.intervals[label] = intervals
         state.pending[label] = arrays[f"{k}.pending"]
-        state.beliefs[label] = None
-        if state.chosen.filter is not None:
-            state.beliefs[label] = Belief(*(_complex(arrays, f"{k}.{name}") for name in _BELIEF))
+        state.carried[label] = _carried_of(f"{k}.", arrays)
     return state
 
 
-def _complex(arrays: Arrays, name: str) -> Tensor:
-    return torch.complex(*(torch.from_numpy(arrays[f"{name}.{part}"]) for part in ("real", "imag")))
+def _carried_to(carried: Carried, start: str, arrays: Arrays) -> None:
+    if carried.belief is not None:
+        for name, t in zip(_BELIEF, carried.belief, strict=True):
+            arrays |= {f"{start}{name}.{part}": getattr(t, part).numpy() for part in _PARTS}
+    if carried.network is not None:
+        layer, *rest = carried.network
+        arrays |= {f"{start}layer": layer.numpy(), f"{start}running": np.array(rest)}
+
+
+def _carried_of(start: str, arrays: Arrays) -> Carried:
+    belief, network = None, None
+    if f"{start}state.real" in arrays:
+        tensors = [[torch.from_numpy(arrays[f"{start}{name}.{part}"]) for part in _PARTS]
+                   for name in _BELIEF]  # fmt: skip
+        belief = Belief(*(torch.complex(*pair) for pair in tensors))
+    if f"{start}layer" in arrays:
+        layer = torch.from_numpy(arrays[f"{start}layer"])
+        network = NetworkState(layer, *arrays[f"{start}running"].tolist())
+    return Carried(belief, network)
 
 
 def _chosen_to(chosen: Chosen, arrays: Arrays) -> dict[str, Any]:
     kinds: list[dict[str, Any]] = []
-    for model in chosen.models:
+    for k, model in enumerate(chosen.models):
         if isinstance(model, Simple):
             kinds.append({"kind": "simple", "period": model.period})
         elif isinstance(model, Filter):
             kinds.append({"kind": "filter"})
         elif isinstance(model, Regression):
-            kinds.append({"kind": "ridge", "streamed": model.streamed})
-            arrays |= {f"ridge.{name}": array for name, array in to_arrays(model.ridge).items()}
-    found = chosen.filter
+            ridge = model.ridge
+            facts = {"streamed": model.streamed, "beside": model.beside}
+            kinds.append({"kind": "ridge", "inputs": asdict(ridge.inputs)} | facts)
+            arrays |= {f"ridge{k}.{name}": array for name, array in to_arrays(ridge).items()}
+    found, network = chosen.filter, chosen.network
+    facts = {"models": kinds, "fills": chosen.fills, "noise": None, "network": None}
     if found is not None:
         arrays |= {f"filter.{name}": getattr(found, name) for name in _FILTER}
-    noise = None if found is None else found.noise
-    return {"models": kinds, "fills": chosen.fills, "noise": noise}
+        facts["noise"] = found.noise
+    if network is not None:
+        layer = network.layer
+        arrays |= {f"network.{k}": v.numpy() for k, v in layer.state_dict().items()}
+        facts["network"] = {
+            "sizes": [layer.input_size, layer.hidden_size],
+            "change": network.change,
+            "memory": network.memory,
+        }
+    return facts
 
 
 def _chosen_of(facts: dict[str, Any], inputs: Inputs, arrays: Arrays) -> Chosen:
-    found = None
+    chosen = Chosen([], fills=facts["fills"])
     if facts["noise"] is not None:
-        numbers = {name: arrays[f"filter.{name}"] for name in _FILTER}
-        found = Structural(**numbers, noise=facts["noise"])
+        chosen.filter = Structural(**_numbers("filter.", arrays), noise=facts["noise"])
+    if facts["network"] is not None:
+        given = facts["network"]
+        sees, neurons = given["sizes"]
+        layer = LTC(sees, neurons, batch_first=True)
+        weights = _numbers("network.", arrays)
+        layer.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        chosen.network = Network(layer, given["change"], given["memory"], inputs.seasons)
     models: list[Model] = []
-    for model in facts["models"]:
+    for k, model in enumerate(facts["models"]):
         if model["kind"] == "simple":
             models.append(Simple(inputs, model["period"]))
         elif model["kind"] == "ridge":
-            numbers = {k.removeprefix("ridge."): v for k, v in arrays.items() if k[:6] == "ridge."}
-            models.append(Regression(from_arrays(inputs, numbers), model["streamed"]))
-        elif found is not None:
-            models.append(Filter(found, inputs.horizon))
-    return Chosen(models, found, facts["fills"])
+            ridge = from_arrays(_inputs_of(model["inputs"]), _numbers(f"ridge{k}.", arrays))
+            models.append(Regression(ridge, model["streamed"], model["beside"]))
+        elif chosen.filter is not None:
+            models.append(Filter(chosen.filter, inputs.horizon))
+    chosen.models = models
+    return chosen
+
+
+def _numbers(start: str, arrays: Arrays) -> Arrays:
+    """The arrays whose names begin so, by the rest of their names."""
+    return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+
+
+def _inputs_of(given: dict[str, Any]) -> Inputs:
+    seasons = dict(given["seasons"])
+    naive, harmonics = tuple(seasons.pop("naive")), seasons.pop("harmonics")
+    known = Seasons(naive, **seasons, harmonics=tuple((name, k) for name, k in harmonics))
+    return Inputs(**given | {"seasons": known})

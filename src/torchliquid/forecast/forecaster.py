@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from torchliquid._checks import check_size
+from torchliquid._checks import check_seed, check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.forecast._contract import Contract, learn_contract
 from torchliquid.forecast._fitting import MODELS, Row, choose, targets_of
 from torchliquid.forecast._history import TRAINED, History, Values, seasons_of
 from torchliquid.forecast._intervals import Intervals
-from torchliquid.forecast._models import Chosen
+from torchliquid.forecast._models import Carried, Chosen
 from torchliquid.forecast._ridge_plus import Inputs, Steps
 from torchliquid.forecast.naive import season
-from torchliquid.functional._oscillator_filter import Belief
 from torchliquid.messages import short_repr
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class State:
         notes: on the table, and on intervals.
         histories: the last rows of each series, scaled.
         intervals: of each series.
-        beliefs: what a filter knows of each series after its last row; None: there is no filter.
+        carried: what a filter and a network know of each series after its last row.
         pending: forecasts made at the last H rows of each series ``(H, H)``, in deviations.
         since_solved: rows learnt since the regression was solved.
         most_missing: missing targets up to which a row is learnt from.
@@ -56,7 +55,7 @@ class State:
     notes: list[str]
     histories: dict[str, History]
     intervals: dict[str, Intervals]
-    beliefs: dict[str, Belief | None]
+    carried: dict[str, Carried]
     pending: dict[str, Values]
     since_solved: int = 0
     most_missing: float = 0.0
@@ -66,18 +65,20 @@ class Forecaster:
     """Forecast a column of a table, with intervals.
 
     What is compared: the last value, the value of a season before, a filter of level and seasons
-    that corrects itself, and a linear regression of all horizons at once that is shrunk towards
-    simple forecasts. The regression is the default, and goes on learning as rows arrive. The best
-    of the others counts for half beside it if it is better on the validation part. Where more than
-    5 % of the values are missing the filter fills them. The errors on a test part that chose
-    nothing are in `compared`.
+    that corrects itself, a linear regression of all horizons at once that is shrunk towards simple
+    forecasts, and the same with the states of a small LTC among its features. The regression is the
+    default, and goes on learning as rows arrive. The best of the others counts for half beside it
+    if it is better on the validation part. Where more than 5 % of the values are missing the filter
+    fills them. The errors on a test part that chose nothing are in `compared`.
 
     Args:
         horizon: how many rows ahead, at most.
-        model: ``"auto"``; or ``"ridge"``, ``"filter"``, ``"seasonal"``, ``"last"`` alone.
+        model: ``"auto"``; or ``"ridge"``, ``"ltc"``, ``"filter"``, ``"seasonal"``,
+            ``"last"`` alone.
         intervals: coverages, above 0 and below 1.
         bounds: lowest and highest value that a forecast may have, each None for none, such as
             ``(0, None)`` for counts; None: there are none.
+        seed: of the network's first weights.
 
     Raises:
         TorchliquidError: an argument is out of its range.
@@ -96,6 +97,7 @@ class Forecaster:
         model: str = "auto",
         intervals: Sequence[float] = (0.8, 0.9, 0.95),
         bounds: tuple[float | None, float | None] | None = None,
+        seed: int = 0,
     ) -> None:
         self.horizon = check_size("horizon", horizon)
         if self.horizon > MOST_AHEAD:
@@ -105,6 +107,7 @@ class Forecaster:
         self.model = model
         self.levels = _checked_levels(intervals)
         self.bounds = _checked_bounds(bounds)
+        self.seed = check_seed(seed)
         self._contract: Contract | None = None
         self._state: State | None = None
 
@@ -146,7 +149,9 @@ class Forecaster:
         longest = max(scaled, key=lambda history: len(history.y))
         train = int(TRAINED * len(longest.y))
         seasons = seasons_of(contract.grid, train, season(longest.held[:train]))
-        fitted = choose(self.model, self.horizon, seasons, contract.grid, scaled, self.levels)
+        fitted = choose(
+            self.model, self.horizon, seasons, contract.grid, scaled, self.levels, self.seed
+        )
         if not fitted.enough:
             notes.append(
                 f"Too few rows for an interval of {self.horizon} rows ahead in some series: the "
@@ -164,7 +169,7 @@ class Forecaster:
             notes,
             {one.label: one.last(kept) for one in fitted.histories},
             {one.label: found for one, found in zip(scaled, fitted.intervals, strict=True)},
-            {one.label: fitted.chosen.prepared(one)[1] for one in scaled},
+            {one.label: fitted.chosen.prepared(one, contract.grid)[1] for one in scaled},
             {},
             most_missing=self.horizon * max(0.5, min(1.3 * missing, 0.98)),
         )
@@ -285,7 +290,7 @@ class Forecaster:
     def _series_of(self, table: Any) -> list[History]:
         """The series of another table, as a forecast needs them."""
         contract, state = self._ready()
-        return [state.chosen.prepared(one)[0] for one in contract.read(table)]
+        return [state.chosen.prepared(one, contract.grid)[0] for one in contract.read(table)]
 
     def _frame(self, label: str, positions: Steps, forecast: Values, widths: Values) -> Any:
         """Forecasts of one series ``(N,)`` in the table's unit, with intervals ``(L, N)``."""
@@ -401,7 +406,9 @@ class Forecaster:
     def _take_block(self, block: History) -> None:
         contract, state = self._ready()
         before, horizon = state.histories[block.label], self.horizon
-        whole, belief = state.chosen.went_on(before, block, state.beliefs[block.label])
+        whole, carried = state.chosen.went_on(
+            before, block, contract.grid, state.carried[block.label]
+        )
         new = len(whole.y) - len(before.y)
         steps = np.arange(len(before.y), len(whole.y))
         made = np.concatenate([state.pending[block.label], self._forecasts(whole, steps)])
@@ -426,7 +433,7 @@ class Forecaster:
                 for ridge in learning:
                     ridge.solve()
                 state.since_solved = 0
-        state.beliefs[block.label] = belief
+        state.carried[block.label] = carried
         state.histories[block.label] = whole.last(state.inputs.needs + 2 * horizon)
 
     # --- what it knows ----------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchliquid._checks import check_tensor
+from torchliquid._checks import check_seed, check_tensor
 from torchliquid.errors import TorchliquidError
 from torchliquid.kernels import Lanes
 from torchliquid.messages import short_repr
@@ -92,15 +92,14 @@ def settings_of(
     schedules = _lane_values("schedule", schedule, S, lambda _: True, "a name")
     for name in schedules:
         check_schedule(name)
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < 2**63:
-        raise TorchliquidError(f"seed is {short_repr(seed)}: give an integer of at least 0")
+    seed = check_seed(seed)
     lanes = Lanes(
         np.array(decays, np.float64),
         np.array([np.inf if c is None else c for c in clips], np.float64),
         np.array(most, np.int64),
         np.array([w or 0 for w in waits], np.int64),
     )
-    return Settings(np.array(rates, np.float64), tuple(schedules), lanes, int(seed), seeds)
+    return Settings(np.array(rates, np.float64), tuple(schedules), lanes, seed, seeds)
 
 
 def lane_numbers(name: str, value: Any, lanes: int | None) -> NDArray[np.float64]:
