@@ -10,6 +10,9 @@ from torchliquid.cli.terminal import open_console
 from torchliquid.export import MAX_ERROR
 from torchliquid.files import exists
 
+FORECASTER = "forecaster.safetensors"
+"""What the folder of a forecaster holds."""
+
 
 def add_exports(commands: Any) -> None:
     """The commands that write trained models elsewhere, and prove them."""
@@ -52,7 +55,9 @@ def add_edge(tasks: Any) -> None:
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="what `save` or a run wrote")
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="what `save`, a run or `fit` wrote"
+    )
     parser.add_argument("--to", choices=("c", "onnx"), default="c", help="(%(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="to be made")
     parser.add_argument("--name", default="model", help="of functions and files (%(default)s)")
@@ -69,6 +74,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--calibrate", type=Path, metavar="TABLE", help="q8, q16: samples as in training"
     )
     parser.add_argument("--test", type=Path, metavar="TABLE", help="samples to verify it on")
+    parser.add_argument("--series", help="of a forecaster of several series: which one")
     parser.set_defaults(command=_export)
 
 
@@ -76,6 +82,8 @@ def _export(options: argparse.Namespace) -> int:
     from torchliquid.export import describe, to_c
     from torchliquid.nn import load
 
+    if exists(options.model / FORECASTER):
+        return _export_forecaster(options)
     lanes = sorted(path.name for path in options.model.glob("lane-*") if path.is_dir())
     if lanes and not exists(options.model / "config.json"):
         raise TorchliquidError(
@@ -112,6 +120,32 @@ def _export(options: argparse.Namespace) -> int:
             f"means, and are cut off there: see the range in {folder / 'src' / options.name}.h"
         )
     print(f"C: {folder / 'src' / options.name}.c and .h")
+    return 0
+
+
+def _export_forecaster(options: argparse.Namespace) -> int:
+    """A forecaster's folder; it has a readout, times and samples of its own."""
+    from torchliquid import load_forecaster
+
+    given = {
+        "--to onnx": options.to != "c",
+        "--dtype": options.dtype != "float32",
+        "--dt": options.dt is not None,
+        "--variable-dt": options.variable_dt,
+        "--loops": options.loops != "rolled",
+        "--calibrate": options.calibrate is not None,
+        "--test": options.test is not None,
+    }
+    unfit = [name for name, there in given.items() if there]
+    if unfit:
+        raise TorchliquidError(
+            f"{options.model} is a forecaster, which becomes C in single precision: leave "
+            f"{', '.join(unfit)} out"
+        )
+    forecaster = load_forecaster(options.model)
+    forecaster.export_c(options.out, name=options.name, series=options.series)
+    print(f"C: {options.out / 'src' / options.name}.c and .h")
+    print(f"next command: torchliquid verify {options.out}")
     return 0
 
 

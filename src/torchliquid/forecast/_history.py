@@ -175,6 +175,14 @@ class Seasons:
         return np.stack(columns, axis=1) if columns else np.zeros((len(positions), 0))
 
 
+def phases(seasons: Seasons, grid: Grid, positions: NDArray[np.int64]) -> Values:
+    """Return where positions stand in each season of a calendar, from 0 to 1 ``(N, C)``."""
+    if not seasons.harmonics:
+        return np.zeros((len(positions), 0))
+    local = grid.local(positions)
+    return np.stack([_phase(local, name) for name, _ in seasons.harmonics], axis=1)
+
+
 def _phase(local: Values, name: str) -> Values:
     """Where moments stand in their day, week or year, from 0 to 1."""
     if name == "day":

@@ -504,6 +504,30 @@ class Forecaster:
 
         return save_forecaster(self, folder)
 
+    def export_c(
+        self, folder: str | Path, *, name: str = "predictor", series: str | None = None
+    ) -> Path:
+        """Write the forecast in use as C99 (needs jinja2), with what builds and tests it.
+
+        It starts where the forecaster is now, takes a row at a time and forecasts; it does not go
+        on learning. Weights of the regression are factored where that adds at most a thousandth to
+        the mean squared error. `torchliquid verify` proves it.
+
+        Args:
+            folder: to be made.
+            name: what functions and files are called, a C identifier.
+            series: which one, where there are several.
+
+        Returns:
+            The folder.
+
+        Raises:
+            TorchliquidError: a name or folder that does not do, or a series that is not known.
+        """
+        from torchliquid.forecast._export_c import export_c
+
+        return export_c(self, folder, name=name, series=series)
+
     def _ready(self) -> tuple[Contract, State]:
         """What it knows of its table, and of now."""
         if self._contract is None or self._state is None:

@@ -25,6 +25,8 @@ from torchliquid.export.verify._host import STRICT, Exported, call, version
 HERE = Path(__file__).parent / "templates"
 _BARE = ("-nostartfiles", "-T", str(HERE / "cortex.ld"), "--specs=nano.specs",
          "--specs=nosys.specs", "-lm")  # fmt: skip
+_ROOMY = (*_BARE, "-Wl,--defsym=RAM_SIZE=128K")
+"""What such cores have beside them; 16 KB otherwise."""
 _HOSTED = (
     "--crt0=hosted",
     "--oslib=semihost",
@@ -76,7 +78,7 @@ BOARDS = {
             "Cortex-M4F",
             "arm-none-eabi",
             ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
-            _BARE,
+            _ROOMY,
             "cortex.c",
             (_ARM, "-M", "mps2-an386"),
             40,
@@ -85,7 +87,7 @@ BOARDS = {
             "Cortex-M3",
             "arm-none-eabi",
             ("-mcpu=cortex-m3", "-mthumb", "-mfloat-abi=soft"),
-            _BARE,
+            _ROOMY,
             "cortex.c",
             (_ARM, "-M", "mps2-an385"),
             40,
