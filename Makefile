@@ -5,7 +5,7 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench cores bench-edge bench-irregular bench-variance bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest test-oldest-bench check lint types architecture docs tests browser clean
+.PHONY: bench cores bench-edge bench-irregular bench-variance bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest test-oldest-bench test-hosts check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
@@ -79,6 +79,14 @@ test-oldest-bench:  ## tables and reports on the oldest packages that the extra 
 		$$(sed -n '/^bench = /,/^]/s/ *"\(.*\)>=\(.*\)",/\1==\2/p' pyproject.toml)
 	.venv-oldest-bench/bin/python -m pip install --quiet --no-deps --editable .
 	.venv-oldest-bench/bin/python -m pytest -n auto -W default tests/tables tests/forecast tests/bench/tasks tests/bench/report
+
+test-hosts:  ## sktime's, darts' and scikit-learn's own checks, where these are installed apart
+	@test -x .venv-hosts/bin/python || $(PYTHON) -m venv .venv-hosts
+	.venv-hosts/bin/python -m pip install --quiet --constraint constraints.txt torch
+	.venv-hosts/bin/python -m pip install --quiet pytest pytest-xdist safetensors hypothesis \
+		$$(sed -n '/^\(sktime\|darts\|skforecast\) = /s/.*"\(sk[a-z]*\|darts\)>=\([0-9.]*\)".*/\1>=\2/p' pyproject.toml) pytorch-lightning
+	.venv-hosts/bin/python -m pip install --quiet --no-deps --editable .
+	.venv-hosts/bin/python -m pytest -n auto -W default tests/hosts
 
 browser:  # the report is tested in Debian's chromium; on a CI machine it is installed
 	@if [ -n "$$CI" ] && ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \

@@ -1,6 +1,7 @@
 """From a table to a forecast: what is fitted, what is said, and on as rows arrive."""
 
 import copy
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -304,10 +305,47 @@ def test_tables_that_cannot_be():
     assert np.isfinite(fitted(daily().assign(y=3.0)).forecast()["y"]).all()  # constant: no trap
 
 
+def test_a_pickle_is_what_is_saved():
+    forecaster = fitted()
+    again = pickle.loads(pickle.dumps(forecaster))  # noqa: S301
+    pd.testing.assert_frame_equal(again.forecast(), forecaster.forecast())
+    assert b"History" not in pickle.dumps(forecaster)
+    assert copy.copy(Forecaster(3, "last")).horizon == 3
+
+
+@pytest.mark.parametrize("model", ["auto", "filter", "seasonal"])
+def test_rows_beyond_the_horizon_are_forecast_from_forecasts(model):
+    forecaster = fitted(model=model)
+    near = forecaster.forecast()
+    with pytest.warns(UserWarning, match="16 rows are asked for, and .* fitted for 7"):
+        far = forecaster.forecast(steps=16)
+    pd.testing.assert_frame_equal(far[:7], near)
+    assert far["lo-90"][7:].isna().all()
+    assert far["y"].notna().all()
+    if model == "seasonal":
+        np.testing.assert_allclose(far["y"], np.resize(near["y"], 16))
+    # as if what was forecast had come
+    learnt = [one for one in forecaster._state.chosen.regressions if one.streamed]
+    for one in learnt:
+        one.streamed = False
+    later = forecaster.update(near[["ds", "y"]]).forecast()
+    np.testing.assert_allclose(far["y"][7:14], later["y"], rtol=1e-9)
+    pd.testing.assert_frame_equal(forecaster.forecast(), later)
+
+
+def test_a_short_table_has_a_simple_forecast():
+    table = daily(9)
+    with pytest.raises(TorchliquidError, match="the `model` 'last' or 'seasonal'"):
+        fitted(table)
+    forecaster = fitted(table, model="last")
+    assert (forecaster.forecast()["y"] == table["y"].iloc[-1]).all()
+    assert "Too few rows for an interval" in " ".join(forecaster.notes)
+
+
 def test_new_tables_that_cannot_be():
     forecaster = fitted()
-    with pytest.raises(TorchliquidError, match="8 rows are asked for: expected 1 to 7"):
-        forecaster.forecast(steps=8)
+    with pytest.raises(TorchliquidError, match="0 rows are asked for: expected 1 to 10000"):
+        forecaster.forecast(steps=0)
     with pytest.raises(TorchliquidError, match="expected a time after 2021-02-03"):
         forecaster.forecast(until="2020-05-01")
     assert len(forecaster.forecast(until="2021-02-06")) == 3
@@ -315,7 +353,7 @@ def test_new_tables_that_cannot_be():
         forecaster.predict(daily(), ahead=9)
     hourly = daily(100)
     hourly["ds"] = pd.date_range("2021-03-01", periods=100, freq="h")
-    with pytest.raises(TorchliquidError, match=r"gaps off.*one row every 86400 seconds"):
+    with pytest.raises(TorchliquidError, match=r"gaps off.*one row every 1 day"):
         forecaster.predict(hourly)
     with pytest.raises(TorchliquidError, match=r"new row is at 2020-01-01.*known up to 2021"):
         forecaster.update(daily(10))

@@ -148,7 +148,8 @@ def choose(
         horizon, seasons, seasons.most_lags, True, some.past.shape[1], some.known.shape[1]
     )
     parts = [parts_of(history, inputs) for history in histories]
-    _check_rows(histories, parts, horizon)
+    if model not in ("seasonal", "last"):
+        _check_rows(histories, parts, horizon)
     chosen = _with_filter(model, seasons, grid, histories)
     histories = [chosen.prepared(history, grid)[0] for history in histories]
     rivals = [
@@ -294,7 +295,7 @@ def _check_rows(histories: Sequence[History], parts: Sequence[Parts], horizon: i
     raise TorchliquidError(
         f"the longest series has {longest} rows, which leave {train} forecasts of {horizon} rows "
         f"to train on ({LEAST_TRAIN} needed) and {valid} to validate ({LEAST_VALID} needed): give "
-        f"a longer table, or a `horizon` below {horizon}"
+        f"a longer table, a `horizon` below {horizon}, or the `model` 'last' or 'seasonal'"
     )
 
 

@@ -44,6 +44,21 @@ def save_forecaster(forecaster: Forecaster, folder: str | Path) -> Path:
     Raises:
         TorchliquidError: it is not fitted, or the folder cannot be written.
     """
+    content = to_bytes(forecaster)
+    path = check_path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        atomic_write(path / FILE, content)
+    except OSError as error:
+        raise TorchliquidError(
+            f"cannot save to {path} ({error.strerror or error}): give a folder that can be written "
+            "to, with room in it"
+        ) from error
+    return path / FILE
+
+
+def to_bytes(forecaster: Forecaster) -> bytes:
+    """Return a fitted forecaster as the content of its file."""
     from safetensors.numpy import save
 
     contract, state = forecaster._ready()
@@ -60,20 +75,8 @@ def save_forecaster(forecaster: Forecaster, folder: str | Path) -> Path:
         "contract": _contract_to(contract, arrays),
         "state": _state_to(state, arrays),
     }
-    path = check_path(folder)
-    content = save(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-        {"torchliquid": json.dumps(facts)},
-    )
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        atomic_write(path / FILE, content)
-    except OSError as error:
-        raise TorchliquidError(
-            f"cannot save to {path} ({error.strerror or error}): give a folder that can be written "
-            "to, with room in it"
-        ) from error
-    return path / FILE
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return bytes(save(contiguous, {"torchliquid": json.dumps(facts)}))
 
 
 def load_forecaster(folder: str | Path) -> Forecaster:
@@ -86,25 +89,34 @@ def load_forecaster(folder: str | Path) -> Forecaster:
         TorchliquidError: there is no forecaster in it, or one that is damaged or of another
             version.
     """
+    path = check_path(folder) / FILE
+    try:
+        return from_bytes(read_file(path, LONGEST), str(path))
+    except FileNotFoundError as error:
+        raise TorchliquidError(f"{path} is missing: {folder} holds no forecaster") from error
+    except OSError as error:
+        raise TorchliquidError(f"cannot read {path} ({error.strerror or error})") from error
+
+
+def from_bytes(content: bytes, what: str) -> Forecaster:
+    """Return the forecaster that `to_bytes` made into the content of a file.
+
+    Raises:
+        TorchliquidError: the content of ``what`` is none, or of another version.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    path = check_path(folder) / FILE
     try:
-        content = read_file(path, LONGEST)
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])["__metadata__"]["torchliquid"]
         facts, arrays = json.loads(header), load(content)
         if facts["version"] == VERSION:
             return _rebuilt(facts, arrays)
-    except FileNotFoundError as error:
-        raise TorchliquidError(f"{path} is missing: {folder} holds no forecaster") from error
-    except OSError as error:
-        raise TorchliquidError(f"cannot read {path} ({error.strerror or error})") from error
     except (SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise TorchliquidError(f"{path} is damaged, or no forecaster: save it again") from error
+        raise TorchliquidError(f"{what} is damaged, or no forecaster: save it again") from error
     raise TorchliquidError(
-        f"{path} is of version {facts['version']}: expected {VERSION}; fit it anew, or use the "
+        f"{what} is of version {facts['version']}: expected {VERSION}; fit it anew, or use the "
         "version of torchliquid that wrote it"
     )
 

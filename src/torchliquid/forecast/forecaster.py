@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,7 +192,8 @@ class Forecaster:
         """Forecast beyond the last row that is known.
 
         Args:
-            steps: how many rows; None: as many as ``until`` asks for, or the horizon.
+            steps: how many rows; None: as many as ``until`` asks for, or the horizon. Rows beyond
+                the horizon are forecast from forecasts, with a warning and without intervals.
             until: the last time, of the kind that the table's are.
             known: a table with the future of the features that are known beforehand.
 
@@ -200,8 +202,8 @@ class Forecaster:
             target's name, and lower and upper ends of intervals (``lo-90``, ``hi-90``).
 
         Raises:
-            TorchliquidError: more rows are asked for than the horizon, or what is known beforehand
-                does not reach as far.
+            TorchliquidError: no row is asked for, or too many, or what is known beforehand does not
+                reach as far.
         """
         _, state = self._ready()
         plans = {} if known is None else self._plans(known)
@@ -209,11 +211,30 @@ class Forecaster:
         for label, history in state.histories.items():
             rows = self._steps(history, steps, until)
             with_plan = self._with_plan(history, plans.get(label), rows)
-            forecast = self._forecasts(with_plan, np.array([len(history.y) - 1]))[0, :rows]
-            widths = state.intervals[label].widths()[:, :rows]
+            forecast = self._path(with_plan, rows)
+            widths = np.full((len(self.levels), rows), np.nan)
+            near = min(rows, self.horizon)
+            widths[:, :near] = state.intervals[label].widths()[:, :near]
             positions = history.end + np.arange(rows)
             frames.append(self._frame(label, positions, forecast, widths))
         return _stacked(frames)
+
+    def _path(self, history: History, rows: int) -> Values:
+        """Forecasts of the next rows ``(N,)``; beyond the horizon each from those before it."""
+        contract, state = self._ready()
+        found: list[Values] = []
+        carried = state.carried[history.label]
+        while rows > 0:
+            last = np.array([len(history.y) - 1])
+            found.append(self._forecasts(history, last)[0, :rows])
+            rows -= len(found[-1])
+            if rows > 0:  # what was forecast counts as seen
+                now, new = len(history.y), len(found[-1])
+                past = np.repeat(history.past[-1:], new, axis=0)
+                known = history.known[now:]
+                block = History(history.label, history.end, found[-1], found[-1], past, known)
+                history, carried = state.chosen.went_on(history, block, contract.grid, carried)
+        return np.concatenate(found)
 
     def predict(self, table: Any, ahead: int | None = None) -> Any:
         """Forecast the rows of another table, each from the rows before it.
@@ -326,10 +347,13 @@ class Forecaster:
                 end = contract.grid.times(np.array([history.end - 1]))[0]
                 raise TorchliquidError(f"until is {until}: expected a time after {end}")
         rows = self.horizon if steps is None else steps
-        if not 1 <= rows <= self.horizon:
-            raise TorchliquidError(
-                f"{rows} rows are asked for: expected 1 to {self.horizon}, the `horizon` that the "
-                "forecaster was fitted for"
+        if not 1 <= rows <= MOST_AHEAD:
+            raise TorchliquidError(f"{rows} rows are asked for: expected 1 to {MOST_AHEAD}")
+        if rows > self.horizon:
+            warnings.warn(
+                f"{rows} rows are asked for, and the forecaster was fitted for {self.horizon}: "
+                "those beyond rest on forecasts, and have no interval. Give fit a longer `horizon`",
+                stacklevel=3,
             )
         return rows
 
@@ -527,6 +551,22 @@ class Forecaster:
         from torchliquid.forecast._export_c import export_c
 
         return export_c(self, folder, name=name, series=series)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: where it is fitted, what `save` writes."""
+        if self._state is None:
+            return dict(self.__dict__)
+        from torchliquid.forecast._storing import to_bytes
+
+        return {"content": to_bytes(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what `__getstate__` gave."""
+        if "content" in state:
+            from torchliquid.forecast._storing import from_bytes
+
+            state = from_bytes(state["content"], "the pickle").__dict__
+        self.__dict__.update(state)
 
     def _ready(self) -> tuple[Contract, State]:
         """What it knows of its table, and of now."""

@@ -90,7 +90,13 @@ class Grid:
             return f"{self.gap:g} months"
         if self.kind == "week":
             return f"slot of {len(self.slots)} a week"
-        return f"{self.gap:g}" + ("" if self.kind in ("rows", "numbers") else " seconds")
+        if self.kind in ("rows", "numbers"):
+            return f"{self.gap:g}"
+        for unit, length in (("day", DAY), ("hour", 3600.0), ("minute", 60.0)):
+            count = self.gap / length
+            if count >= 1 and count == round(count):
+                return f"{count:g} {unit}" + ("" if count == 1 else "s")
+        return f"{self.gap:g} seconds"
 
     @property
     def seconds(self) -> float | None:

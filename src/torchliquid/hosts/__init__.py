@@ -1,0 +1,1 @@
+"""torchliquid inside other libraries: sktime, darts, skforecast. Each file needs its library."""
