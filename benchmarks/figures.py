@@ -2,6 +2,7 @@
 
 python benchmarks/figures.py results/article
 python benchmarks/figures.py results/tuned      # that of README alone, of suites/tuned.toml
+python benchmarks/figures.py benchmarks/forecast_irregular.json     # forecasts, rows missing
 """
 
 import json
@@ -37,6 +38,62 @@ def tutorial(path: Path) -> None:
         (model(x)[0] - target).square().mean().backward()
         optimiser.step()
     tl.plot_time_constants(model, x).savefig(path)
+
+
+MISSING = (
+    "With nine rows of ten gone the filter's error\nis up a fifth; the others' doubles, or worse"
+)
+CONTENDERS = {
+    "filter": ("filter", "LTC-8"), "ridge": ("ridge", "ridge-AR"),
+    "LTC": ("LTC, dt", "LTC-8-euler"), "DecayGRU": ("GRU, decay", "LSTM-16"),
+    "LightGBM": ("LightGBM", "LSTM-4"),
+}  # fmt: skip
+"""Of `forecast_irregular.py`: what a line is called, and whose look it has."""
+
+
+def missing_rows(path: Path) -> str:
+    """Draw forecast errors against the share of rows that were dropped, over five tables."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    rows = json.loads(path.read_text())["rows"]
+    fresh = [t for t in dict.fromkeys(r["table"] for r in rows) if t not in ("elec_vic", "peyton")]
+    shares = [s for s in dict.fromkeys(r["dropped"] for r in rows) if s != "outage"]
+
+    def log_errors(table: str, share: str, name: str) -> list[float]:
+        return [
+            float(np.log(r["errors"][name]))
+            for r in rows
+            if (r["table"], r["dropped"]) == (table, share)
+        ]
+
+    with drawing():
+        figure = Figure(figsize=(10, 5.4), dpi=72, layout="constrained")
+        axes = figure.subplots()
+        for name, (label, twin) in CONTENDERS.items():
+            line = [
+                np.exp(np.mean([
+                    np.mean(log_errors(t, s, name)) - np.mean(log_errors(t, shares[0], "ridge"))
+                    for t in fresh
+                ]))
+                for s in shares
+            ]  # fmt: skip
+            x = [100 * float(s) for s in shares]
+            axes.plot(x, line, **look(twin), markersize=9, linewidth=2.5)
+            below = {"LTC": -2, "DecayGRU": 17, "ridge": -14}.get(name, 0)
+            axes.annotate(label, (x[-1], line[-1]), (12, below), textcoords="offset points",
+                          color=look(twin)["color"], fontsize=17, va="center")  # fmt: skip
+        axes.set_xlim(-3, 112)
+        axes.set_xticks([100 * float(s) for s in shares])
+        axes.set_yscale("log")
+        axes.set_yticks([1, 1.5, 2, 3], ["1", "1.5", "2", "3"])
+        axes.minorticks_off()
+        axes.tick_params(labelsize=14)
+        axes.set_xlabel("% of the rows dropped", fontsize=15, color=SOFT)
+        label = "squared error, as a multiple of\nridge's with all rows"
+        axes.set_ylabel(label, fontsize=15, color=SOFT)
+        axes.set_title(MISSING, fontsize=20)
+        return themed(to_svg(figure))
 
 
 FRONT = "Tuned alike, 105 parameters do what 1,233 do,\nand ridge regression does better"
@@ -75,6 +132,10 @@ def front(folder: Path) -> str:
 
 def main() -> int:
     """Write docs/_static/*.svg."""
+    if sys.argv[1].endswith("forecast_irregular.json"):
+        static = Path(__file__).parents[1] / "docs" / "_static"
+        (static / "forecast_missing.svg").write_text(missing_rows(Path(sys.argv[1])))
+        return 0
     if (Path(sys.argv[1]) / "suite.json").exists():
         static = Path(__file__).parents[1] / "docs" / "_static"
         (static / "front.svg").write_text(front(Path(sys.argv[1])))

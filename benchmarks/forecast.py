@@ -6,6 +6,7 @@ those that are missing are left out. The error is the mean squared error of the 
 
 - **naive**: the best simple forecast *on the test part*, so that it can only be too good;
 - **ridge**: a regression on the same lags and calendar, shrunk towards the last value;
+- **LightGBM**: boosted trees on ridge's features, where it is installed (`trees.py`);
 - **default**: what ``Forecaster(horizon).fit(table)`` uses, chosen on the validation part alone.
 
 Regret is the default's error over ridge's, less 1. The first five tables were looked at while the
@@ -21,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import trees
 from record import write_record
 
 from torchliquid import Forecaster
@@ -60,7 +62,9 @@ TABLES: dict[str, tuple[str, int, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any]:
+def measured(
+    table: Any, horizon: int, options: dict[str, Any], *, with_trees: bool = False
+) -> dict[str, Any]:
     """Errors of one table, coverage and seconds."""
     kept: dict[str, Any] = {}
     original = fitting.choose
@@ -91,6 +95,16 @@ def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any
         [p.train for p in parts], [p.valid for p in parts],
     )  # fmt: skip
     errors = fitting.errors_of(Regression(ridge), grid, histories, parts)
+    boosted = None
+    if with_trees:
+        said = trees.forecasts(
+            replace(inputs, lags=seasons.lags, seasons=seasons), grid, histories, parts
+        )
+        wrong = [
+            fitting._against(one, part.test, forecast)
+            for one, part, forecast in zip(histories, parts, said, strict=True)
+        ]
+        boosted = fitting._mean_square(wrong)
     squares = {row.model: row.test**2 for row in forecaster._state.rows}
     simple = min(v for k, v in squares.items() if "value" in k and "mean" not in k)
     default = squares[forecaster._state.chosen.name]
@@ -100,6 +114,7 @@ def measured(table: Any, horizon: int, options: dict[str, Any]) -> dict[str, Any
         "horizon": horizon,
         "naive": simple,
         "ridge": plain_error,
+        "LightGBM": boosted,
         "default": default,
         "regret": default / plain_error - 1,
         "chosen": forecaster._state.chosen.name,
@@ -116,16 +131,19 @@ def main() -> None:
     folder = parser.parse_args().folder
     warnings.simplefilter("ignore")
     rows: dict[str, Any] = {}
+    with_trees = trees.is_there()
     print(
-        "| table (rows; rows ahead) | naive | ridge | default | regret | 80, 90, 95 % | seconds |"
+        "| table (rows; rows ahead) | naive | ridge | LightGBM | default | regret | 80, 90, 95 % | "
+        "seconds |"
     )
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, (path, horizon, options) in TABLES.items():
         if not (folder / path).exists():
             continue
-        row = rows[name] = measured(folder / path, horizon, options)
+        row = rows[name] = measured(folder / path, horizon, options, with_trees=with_trees)
         shares = ", ".join(f"{100 * share:.0f}" for share in row["coverage"].values())
-        errors = " | ".join(f"{row[k]:.3f}" for k in ("naive", "ridge", "default"))
+        some = [row[k] for k in ("naive", "ridge", "LightGBM", "default")]
+        errors = " | ".join("-" if e is None else f"{e:.3f}" for e in some)
         regret, seconds = f"{100 * row['regret']:+.0f} %", f"{row['seconds']:.1f}"
         cells = f"{name} ({row['rows']:,}; {horizon}) | {errors} | {regret} | {shares} | {seconds}"
         print(f"| {cells} |", flush=True)

@@ -60,9 +60,10 @@ def add_forecasts(commands: Any) -> None:
         help="forecast the rows of another table, each from the rows before it",
         **example("predict model new.csv --ahead 24 --out p.csv"),
     )
-    predict.add_argument("model", type=Path, metavar="MODEL", help="what fit wrote")
-    predict.add_argument("file", type=Path, metavar="FILE", help="a table as fit read it")
+    predict.add_argument("model", type=Path, metavar="MODEL", help="what fit or bench csv wrote")
+    predict.add_argument("file", type=Path, metavar="FILE", help="a table as it was read")
     predict.add_argument("--ahead", type=int, help="rows before each row (the horizon)")
+    predict.add_argument("--model", dest="name", metavar="NAME", help="of a benchmark (the best)")
     _add_out(predict)
     predict.set_defaults(command=_predict)
 
@@ -151,8 +152,23 @@ def _forecast(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from torchliquid import load_forecaster
+    from torchliquid.files import exists
 
-    _write(load_forecaster(options.model).predict(options.file, options.ahead), options.out)
+    if not exists(options.model / "task.safetensors"):
+        if options.name is not None:
+            raise TorchliquidError("--model is for the results of a benchmark: leave it out")
+        _write(load_forecaster(options.model).predict(options.file, options.ahead), options.out)
+        return 0
+    from torchliquid.bench.run.predicting import best_model, predict_table
+    from torchliquid.bench.run.store import Store
+
+    if options.ahead is not None:
+        raise TorchliquidError("--ahead is for a forecaster: a benchmark has one horizon")
+    name = options.name or best_model(Store.existing(options.model))
+    rows = predict_table(options.model, options.file, name)
+    if options.out is not None:
+        print(f"model: {name}" + ("" if options.name else ", the lowest test error"))
+    _write(rows, options.out)
     return 0
 
 

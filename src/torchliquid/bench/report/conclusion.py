@@ -60,6 +60,8 @@ def conclusion(summary: Summary, folder: Path, forecast: str | None = None) -> l
         if models[best]["kind"] != "classical"
         else forecast or f"python -m webbrowser {folder / 'report.html'}"
     )
+    if forecast is not None:
+        lines.append(f"predict other rows: torchliquid predict {folder} FILE --model {best}")
     return [*lines, f"next command: {command}"]
 
 

@@ -294,12 +294,28 @@ def _save_models(task: Task, model: Model, run: Run, pack: Pack, folder: Path) -
             trained.scaling = scaling
             if "layer_dt" in run.arrays and model.takes_dt:
                 trained.layer.dt = float(run.arrays["layer_dt"][lane])
+            if model.takes_dt:
+                trained.scaling = replace(scaling, dt_unit=_dt_unit(task, run, lane))
             save(trained, part / f"lane-{lane:03d}")
         part.rename(folder)
     except OSError as error:
         raise TorchliquidError(
             f"cannot write {folder} ({error.strerror}): make room, or give another `folder`"
         ) from error
+
+
+def _dt_unit(task: Task, run: Run, lane: int) -> str | None:
+    """How long a dt of 1 is to a lane's layer, where the table's times tell."""
+    recipe = task.recipe or {}
+    if recipe.get("gap") is None:
+        return None
+    gap = float(task.spec.get("dt") or 1.0)  # what a median gap counts as
+    if "dt_scale" in run.arrays:
+        gap *= float(run.arrays["dt_scale"][lane])
+    unit = {"s": "seconds", None: f"{recipe.get('time')}"}.get(
+        recipe.get("time_unit"), recipe.get("time_unit")
+    )
+    return f"{recipe['gap'] / gap:.6g} {unit}"
 
 
 def check(models: Sequence[str], protocol: Protocol, processes: int | None) -> list[Model]:

@@ -125,7 +125,10 @@ def _table(options: config.TableOptions, folder: Path, lanes: int, seed: int) ->
     series = read_table(
         folder / options.file, target, features, dialect=CsvDialect(**dialect), **reading
     )
-    return Made(table_task(series, **_split(options)), series, Path(options.file).stem)
+    words = {name: list(found) for name, found in series.words.items()}
+    known_of = {"target": target, "features": features, "dialect": dialect, "words": words}
+    task = dataclasses.replace(table_task(series, **_split(options)), reading=reading | known_of)
+    return Made(task, series, Path(options.file).stem)
 
 
 _EQUATIONS = {

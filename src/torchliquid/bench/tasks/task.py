@@ -54,6 +54,8 @@ class Task:
         series_id: ``(T,)``, which series each step is of; None: there is one.
         series_names: names of the series.
         recipe: what made the inputs of a table's rows (`torchliquid.tables.Recipe`), JSON types.
+        reading: how the table was read: arguments of `torchliquid.tables.read_table` and
+            `CsvDialect`, and the words of each text, JSON types.
         faster: gives the same draws with the signal running so many times as fast from the start of
             the test stretch on. None: they cannot be drawn.
     """
@@ -82,6 +84,7 @@ class Task:
     series_id: StepIndex | None = None
     series_names: tuple[str, ...] = ()
     recipe: dict[str, Any] | None = None
+    reading: dict[str, Any] | None = None
     faster: "Callable[[float], Task] | None" = None
 
     def timelines(self) -> list[StepIndex]:

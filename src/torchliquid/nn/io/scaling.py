@@ -53,6 +53,7 @@ class Scaling:
         change: where set, the model outputs the change of its first input, in units of this:
             ``number = inputs[0] + change * output``; it has one output, a column scaled like the
             first input.
+        dt_unit: how long a dt of 1 is, in words, such as ``"600 seconds"``; None: not known.
 
     >>> volts = Column("volts", offset=12.0, scale=0.5)
     >>> scaling = Scaling((volts,), (volts,))
@@ -63,8 +64,11 @@ class Scaling:
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...]
     change: float | None = None
+    dt_unit: str | None = None
 
     def __post_init__(self) -> None:
+        if self.dt_unit is not None and not isinstance(self.dt_unit, str):
+            raise TorchliquidError(f"dt_unit is {short_repr(self.dt_unit)}: give text, or None")
         for name, columns in (("inputs", self.inputs), ("outputs", self.outputs)):
             if not columns or not all(isinstance(column, Column) for column in columns):
                 raise TorchliquidError(f"{name} is {short_repr(columns)}: give a Column for each")
@@ -140,7 +144,8 @@ class Scaling:
         more = ", ..." if len(self.inputs) > 4 else ""
         names = ", ".join(column.name for column in self.outputs)
         of = f"changes of {names}" if self.change is not None else names
-        return f"scaled inputs ({given}{more}), scaled outputs ({of}): see scaling.encode, decode"
+        words = f"scaled inputs ({given}{more}), scaled outputs ({of}): see scaling.encode, decode"
+        return words if self.dt_unit is None else f"{words}; dt in units of {self.dt_unit}"
 
     def to_json(self) -> dict[str, Any]:
         """The same in JSON types."""
@@ -154,13 +159,13 @@ class Scaling:
             TorchliquidError: it is something else.
         """
         try:
-            if set(facts) != {"inputs", "outputs", "change"}:
+            if set(facts) - {"dt_unit"} != {"inputs", "outputs", "change"}:
                 raise TorchliquidError(f"scaling has the keys {short_repr(sorted(facts))}")
             inputs, outputs = (
                 tuple(Column(**_named(column)) for column in facts[side])
                 for side in ("inputs", "outputs")
             )
-            return cls(inputs, outputs, facts["change"])
+            return cls(inputs, outputs, facts["change"], facts.get("dt_unit"))
         except TypeError as error:
             raise TorchliquidError(f"scaling is {short_repr(facts)}: {error}") from error
 
