@@ -1,5 +1,7 @@
 """`torchliquid fit`, `forecast`, `predict` and `update`, as one types them."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,6 +58,25 @@ def test_from_a_table_to_a_forecast(folder, capsys):
     assert len(lines) == 3
 
 
+def test_json_and_the_terminals_own_plot(folder, capsys):
+    assert main([*FIT, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert {"model", "compared", "sentence", "coverage", "notes", "saved"} == set(said)
+    assert sum(row["chosen"] for row in said["compared"]) == 1
+    assert main(["forecast", "m", "--at", "2021-02-05,2021-02-08", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["day"][:10] for row in rows] == ["2021-02-05", "2021-02-08"]
+    assert main(["forecast", "m", "--out", "f.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == "f.csv"
+    assert main(["update", "m", "new.csv", "--plot"]) == 0
+    bars, words, saved = capsys.readouterr().out.splitlines()
+    assert 7 < bars.index("|") == len(bars) - 8
+    assert "is the forecast" in words
+    assert saved.startswith("saved: ")
+    assert main(["predict", "m", "new.csv", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 23
+
+
 def test_a_plan(folder, capsys):
     assert main([*FIT, "--known", "open", "--lowest", "0"]) == 0
     capsys.readouterr()
@@ -91,6 +112,8 @@ def test_columns_of_nixtlas_names_need_not_be_named(folder, capsys):
         ([*FIT, "--intervals", "ninety"], "intervals is 'ninety'"),
         ([*FIT, "--horizon", "300"], "a --horizon below 300"),
         ([*FIT, "--target", "nothing"], "no column 'nothing'"),
+        ([*FIT, "--plot", "f.gif"], "expected .svg, .png, .pdf"),
+        (["forecast", "m", "--at", "2021", "--steps", "2"], "m holds no forecaster"),
         (["forecast", "nowhere"], "nowhere holds no forecaster"),
         (["predict", "nowhere", "old.csv"], "nowhere holds no forecaster"),
         (["update", "nowhere", "old.csv"], "nowhere holds no forecaster"),

@@ -342,6 +342,21 @@ def test_a_short_table_has_a_simple_forecast():
     assert "Too few rows for an interval" in " ".join(forecaster.notes)
 
 
+def test_forecasts_at_some_times_alone():
+    forecaster = fitted()
+    every = forecaster.forecast()
+    found = forecaster.forecast(at=["2021-02-08", pd.Timestamp("2021-02-05")])
+    pd.testing.assert_frame_equal(found, every.iloc[[1, 4]].reset_index(drop=True))
+    for at, said in (
+        ([], "expected a list of times"),
+        ("2021-02-08", "expected a list of times"),
+        (["2021-02-08 12:00"], "lies between rows: expected times 1 day apart"),
+        (["2020-02-08"], "expected times after 2021-02-03"),
+    ):
+        with pytest.raises(TorchliquidError, match=said):
+            forecaster.forecast(at=at)
+
+
 def test_new_tables_that_cannot_be():
     forecaster = fitted()
     with pytest.raises(TorchliquidError, match="0 rows are asked for: expected 1 to 10000"):

@@ -40,6 +40,8 @@ def add_forecasts(commands: Any) -> None:
     group.add_argument("--lowest", type=float, help="forecasts are at least this (none)")
     group.add_argument("--highest", type=float, help="forecasts are at most this (none)")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the forecaster")
+    _add_json(fit)
+    _add_plot(fit)
     fit.set_defaults(command=_fit)
 
     forecast = commands.add_parser(
@@ -51,8 +53,10 @@ def add_forecasts(commands: Any) -> None:
     forecast.add_argument("--steps", type=int, help="how many rows (the horizon)")
     forecast.add_argument("--until", metavar="TIME", help="the last time, instead of --steps")
     forecast.add_argument("--plan", type=Path, metavar="FILE", help="the future of known features")
-    forecast.add_argument("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .pdf")
+    forecast.add_argument("--at", metavar="TIME,TIME", help="these times alone")
+    _add_plot(forecast)
     _add_out(forecast)
+    _add_json(forecast)
     forecast.set_defaults(command=_forecast)
 
     predict = commands.add_parser(
@@ -65,6 +69,7 @@ def add_forecasts(commands: Any) -> None:
     predict.add_argument("--ahead", type=int, help="rows before each row (the horizon)")
     predict.add_argument("--model", dest="name", metavar="NAME", help="of a benchmark (the best)")
     _add_out(predict)
+    _add_json(predict)
     predict.set_defaults(command=_predict)
 
     update = commands.add_parser(
@@ -74,7 +79,20 @@ def add_forecasts(commands: Any) -> None:
     )
     update.add_argument("model", type=Path, metavar="MODEL", help="what fit wrote; is replaced")
     update.add_argument("file", type=Path, metavar="FILE", help="rows behind the last one known")
+    _add_json(update)
+    _add_plot(update)
     update.set_defaults(command=_update)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="say it as JSON")
+
+
+def _add_plot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plot", nargs="?", const="", metavar="FILE",
+        help="draw the forecast: .svg, .png or .pdf; without FILE in the terminal",
+    )  # fmt: skip
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
@@ -100,18 +118,31 @@ def _fit(options: argparse.Namespace) -> int:
         _numbers(options.intervals),
         bounds if any(end is not None for end in bounds) else None,
     )
-    forecaster.fit(
-        options.file,
-        **columns,
-        past=_names(options.past),
-        known=_names(options.known),
-        **reading,
-    )
+    _check_plot(options.plot)
+    with _status(f"reading {options.file}, comparing forecasts"):
+        forecaster.fit(
+            options.file,
+            **columns,
+            past=_names(options.past),
+            known=_names(options.known),
+            **reading,
+        )
+        path = forecaster.save(options.out)
+    if options.json:
+        _say(
+            model=repr(forecaster),
+            compared=forecaster.compared.to_dict("records"),
+            sentence=forecaster.sentence,
+            coverage={f"{level:g}": share for level, share in forecaster.coverage.items()},
+            notes=[to_flags(note) for note in forecaster.notes],
+            saved=str(path),
+        )
+        return 0
     console = open_console()
     for note in forecaster.notes:
         console.print(f"note: {to_flags(note)}", soft_wrap=True)
     _print_comparison(forecaster, console)
-    path = forecaster.save(options.out)
+    _plot(forecaster, None, options.plot)
     console.print(f"saved: {path}", soft_wrap=True)
     console.print(f"next command: torchliquid forecast {options.out} --plot f.svg", soft_wrap=True)
     return 0
@@ -140,13 +171,14 @@ def _print_comparison(forecaster: "Forecaster", console: Any) -> None:
 def _forecast(options: argparse.Namespace) -> int:
     from torchliquid import load_forecaster
 
+    _check_plot(options.plot)
     forecaster = load_forecaster(options.model)
-    rows = forecaster.forecast(options.steps, until=options.until, known=options.plan)
-    if options.plot is not None:
-        _check_suffix(options.plot, (".svg", ".png", ".pdf"))
-        axes = forecaster.plot(rows=rows)
-        axes.figure.savefig(options.plot, dpi=150)
-    _write(rows, options.out)
+    at = _names(options.at) or None
+    if at is not None and (options.steps is not None or options.until is not None):
+        raise TorchliquidError("--at, --steps and --until are three ways to say it: give one")
+    rows = forecaster.forecast(options.steps, until=options.until, at=at, known=options.plan)
+    _plot(forecaster, rows, options.plot)
+    _write(rows, options.out, as_json=options.json)
     return 0
 
 
@@ -157,7 +189,8 @@ def _predict(options: argparse.Namespace) -> int:
     if not exists(options.model / "task.safetensors"):
         if options.name is not None:
             raise TorchliquidError("--model is for the results of a benchmark: leave it out")
-        _write(load_forecaster(options.model).predict(options.file, options.ahead), options.out)
+        rows = load_forecaster(options.model).predict(options.file, options.ahead)
+        _write(rows, options.out, as_json=options.json)
         return 0
     from torchliquid.bench.run.predicting import best_model, predict_table
     from torchliquid.bench.run.store import Store
@@ -166,31 +199,78 @@ def _predict(options: argparse.Namespace) -> int:
         raise TorchliquidError("--ahead is for a forecaster: a benchmark has one horizon")
     name = options.name or best_model(Store.existing(options.model))
     rows = predict_table(options.model, options.file, name)
-    if options.out is not None:
+    if options.out is not None and not options.json:
         print(f"model: {name}" + ("" if options.name else ", the lowest test error"))
-    _write(rows, options.out)
+    _write(rows, options.out, as_json=options.json)
     return 0
 
 
 def _update(options: argparse.Namespace) -> int:
     from torchliquid import load_forecaster
 
-    forecaster = load_forecaster(options.model).update(options.file)
-    print(f"saved: {forecaster.save(options.model)}")
+    _check_plot(options.plot)
+    with _status(f"reading {options.file}, learning"):
+        forecaster = load_forecaster(options.model).update(options.file)
+        path = forecaster.save(options.model)
+    if options.json:
+        _say(saved=str(path))
+        return 0
+    _plot(forecaster, None, options.plot)
+    print(f"saved: {path}")
     return 0
 
 
-def _write(rows: Any, path: Path | None) -> None:
+def _status(words: str) -> Any:
+    """What is being done, on a terminal, while it is."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(words)
+
+
+def _say(**facts: Any) -> None:
+    """Facts as JSON; NaN is null."""
+    import json
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [plain(one) for one in value]
+        return None if isinstance(value, float) and value != value else value
+
+    print(json.dumps(plain(facts), indent=2, default=str))
+
+
+def _write(rows: Any, path: Path | None, *, as_json: bool) -> None:
     """Rows to a file, or to the terminal."""
-    if path is None:
+    if path is not None:
+        _check_suffix(path, (".csv", ".parquet"))
+        if path.suffix == ".parquet":
+            rows.to_parquet(path, index=False)
+        else:
+            rows.to_csv(path, index=False)
+    if as_json:
+        _say(**({"file": str(path)} if path else {}), rows=rows.to_dict("records"))
+    elif path is None:
         print(rows.to_csv(index=False), end="")
-        return
-    _check_suffix(path, (".csv", ".parquet"))
-    if path.suffix == ".parquet":
-        rows.to_parquet(path, index=False)
     else:
-        rows.to_csv(path, index=False)
-    print(f"{len(rows):,} rows: {path}")
+        print(f"{len(rows):,} rows: {path}")
+
+
+def _check_plot(file: str | None) -> None:
+    if file:
+        _check_suffix(Path(file), (".svg", ".png", ".pdf"))
+
+
+def _plot(forecaster: "Forecaster", rows: Any, file: str | None) -> None:
+    """Draw a forecast into a file, or, without one, in the terminal."""
+    if file is None:
+        return
+    if file:
+        forecaster.plot(rows=rows).figure.savefig(file, dpi=150)
+        return
+    for line in forecaster.lines(rows):
+        print(line)
 
 
 def _check_suffix(path: Path, known: tuple[str, ...]) -> None:

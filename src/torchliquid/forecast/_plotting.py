@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from torchliquid.forecast.forecaster import Forecaster
 
 SHADES = (0.30, 0.18, 0.10)
+BARS, WIDTH = " ▁▂▃▄▅▆▇█", 72
+"""Of the terminal: heights of a bar, and how many of them."""
+MOST_LINES = 6
+"""Series that are drawn there, the first ones."""
 
 
 def plot_forecast(
@@ -77,3 +81,28 @@ def plot_forecast(
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=5)
     return axes
+
+
+def lines_of(forecaster: Forecaster, rows: Any = None) -> list[str]:
+    """Return a forecast drawn in characters: each series a line, its last rows, and what follows.
+
+    Args:
+        forecaster: fitted.
+        rows: what `Forecaster.forecast` returned; None: as far as the horizon.
+    """
+    contract, state = forecaster._ready()
+    ahead = forecaster.forecast() if rows is None else rows
+    found = []
+    for label, history in list(state.histories.items())[:MOST_LINES]:
+        mean, scale = contract.moments_of(label)
+        mine = ahead if contract.is_one else ahead[ahead[contract.shown.series] == label]
+        later = mine[contract.shown.target].to_numpy()[: WIDTH // 2]
+        before = history.last(WIDTH - len(later)).y * scale + mean
+        values = np.concatenate([before, later])
+        low, high = np.nanmin(values), np.nanmax(values)
+        level = (values - low) / ((high - low) or 1.0) * (len(BARS) - 2) + 1
+        bars = [BARS[0] if np.isnan(x) else BARS[round(float(x))] for x in level]
+        of = f"{label}: " if label else ""
+        found.append(f"{of}{''.join(bars[: len(before)])}|{''.join(bars[len(before) :])}")
+        found.append(f"{of}from {low:.4g} to {high:.4g}; what follows | is the forecast")
+    return found

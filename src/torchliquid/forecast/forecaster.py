@@ -187,6 +187,7 @@ class Forecaster:
         steps: int | None = None,
         *,
         until: Any = None,
+        at: Sequence[Any] | None = None,
         known: Any = None,
     ) -> Any:
         """Forecast beyond the last row that is known.
@@ -195,6 +196,7 @@ class Forecaster:
             steps: how many rows; None: as many as ``until`` asks for, or the horizon. Rows beyond
                 the horizon are forecast from forecasts, with a warning and without intervals.
             until: the last time, of the kind that the table's are.
+            at: times that are asked for, instead of all up to the last one.
             known: a table with the future of the features that are known beforehand.
 
         Returns:
@@ -206,6 +208,8 @@ class Forecaster:
                 reach as far.
         """
         _, state = self._ready()
+        if at is not None:
+            return self._at(at, known)
         plans = {} if known is None else self._plans(known)
         frames = []
         for label, history in state.histories.items():
@@ -218,6 +222,28 @@ class Forecaster:
             positions = history.end + np.arange(rows)
             frames.append(self._frame(label, positions, forecast, widths))
         return _stacked(frames)
+
+    def _at(self, at: Sequence[Any], known: Any) -> Any:
+        """Forecasts at some times alone, for each series those behind its last row."""
+        contract, state = self._ready()
+        if isinstance(at, str) or not hasattr(at, "__len__") or not len(at):
+            raise TorchliquidError(f"at is {short_repr(at)}: expected a list of times")
+        wanted = np.array([contract.position(moment) for moment in at])
+        off = np.abs(wanted - np.rint(wanted))
+        if off.max() > 0.02:
+            raise TorchliquidError(
+                f"at has {at[int(off.argmax())]}, which lies between rows: expected times "
+                f"{contract.grid.words()} apart, as the table's are"
+            )
+        first = max(history.end for history in state.histories.values())
+        if wanted.min() < first - 0.5:
+            known_to = contract.grid.times(np.array([first - 1]))[0]
+            raise TorchliquidError(
+                f"at has {at[int(wanted.argmin())]}: expected times after {known_to}"
+            )
+        rows = self.forecast(until=at[int(wanted.argmax())], known=known)
+        times = contract.grid.times(np.unique(np.rint(wanted).astype(np.int64)))
+        return rows[rows[contract.shown.time or "row"].isin(times)].reset_index(drop=True)
 
     def _path(self, history: History, rows: int) -> Values:
         """Forecasts of the next rows ``(N,)``; beyond the horizon each from those before it."""
@@ -521,6 +547,16 @@ class Forecaster:
         from torchliquid.forecast._plotting import plot_forecast
 
         return plot_forecast(self, label, rows, axes)
+
+    def lines(self, rows: Any = None) -> list[str]:
+        """Return the last rows of each series and its forecast, drawn in characters.
+
+        Args:
+            rows: what `forecast` returned; None: a forecast as far as the horizon.
+        """
+        from torchliquid.forecast._plotting import lines_of
+
+        return lines_of(self, rows)
 
     def save(self, folder: str | Path) -> Path:
         """Write it to a folder, and return the file; see `load_forecaster`."""
