@@ -29,7 +29,8 @@ from torchliquid.forecast._history import History, Values, phases
 from torchliquid.forecast._models import Chosen, Filter, Regression, Simple
 from torchliquid.forecast._network import LARGEST_CHANGE, MOST_FEATURES
 from torchliquid.forecast._ridge_plus import RidgePlus
-from torchliquid.forecast.forecaster import Forecaster, State
+from torchliquid.forecast._state import State
+from torchliquid.forecast.forecaster import Forecaster
 from torchliquid.nn import SequenceModel
 
 ADDED = 1e-3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,17 @@ class History:
             self.label, self.first, np.concatenate([self.y, later.y]),
             held(np.concatenate([self.held, later.y])), held(past, 0.0), known,
         )  # fmt: skip
+
+    def planned(self, plan: History) -> History:
+        """Return this series with the known features of another table, in whose rows they count."""
+        skipped = plan.first - self.first
+        known = np.full(
+            (max(skipped + len(plan.known), len(self.known)), self.known.shape[1]), np.nan
+        )
+        known[: len(self.known)] = self.known
+        begin = max(skipped, 0)
+        known[begin : skipped + len(plan.known)] = plan.known[begin - skipped :]
+        return replace(self, known=known)
 
     def last(self, rows: int) -> History:
         """Return the last rows alone."""

@@ -19,8 +19,9 @@ from torchliquid.forecast._intervals import Intervals
 from torchliquid.forecast._models import Carried, Chosen, Filter, Model, Regression, Simple
 from torchliquid.forecast._network import Network, NetworkState
 from torchliquid.forecast._ridge_plus import Inputs, from_arrays, to_arrays
+from torchliquid.forecast._state import State
 from torchliquid.forecast._structural import Structural
-from torchliquid.forecast.forecaster import Forecaster, State
+from torchliquid.forecast.forecaster import Forecaster
 from torchliquid.functional._oscillator_filter import Belief
 from torchliquid.nn import LTC
 from torchliquid.tables import Grid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,54 +12,20 @@ import numpy as np
 
 from torchliquid._checks import check_seed, check_size
 from torchliquid.errors import TorchliquidError
+from torchliquid.forecast._arguments import checked_bounds, checked_levels
 from torchliquid.forecast._contract import Contract, learn_contract
-from torchliquid.forecast._fitting import MODELS, Row, choose, targets_of
+from torchliquid.forecast._fitting import MODELS, choose
 from torchliquid.forecast._history import TRAINED, History, Values, seasons_of
-from torchliquid.forecast._intervals import Intervals
-from torchliquid.forecast._models import Carried, Chosen
-from torchliquid.forecast._ridge_plus import Inputs, Steps
+from torchliquid.forecast._ridge_plus import Steps
+from torchliquid.forecast._state import State
 from torchliquid.forecast.naive import season
 from torchliquid.messages import short_repr
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LARGEST = 1e300
 MOST_AHEAD = 10_000
 """Rows that a horizon has at most."""
-
-
-@dataclass
-class State:
-    """A fitted forecaster as it is now.
-
-    Args:
-        chosen: the forecast in use.
-        inputs: what its features are.
-        rows: of the comparison.
-        coverage: share of test errors that each level covered.
-        sentence: the outcome in words.
-        notes: on the table, and on intervals.
-        histories: the last rows of each series, scaled.
-        intervals: of each series.
-        carried: what a filter and a network know of each series after its last row.
-        pending: forecasts made at the last H rows of each series ``(H, H)``, in deviations.
-        since_solved: rows learnt since the regression was solved.
-        most_missing: missing targets up to which a row is learnt from.
-    """
-
-    chosen: Chosen
-    inputs: Inputs
-    rows: list[Row]
-    coverage: tuple[float, ...]
-    sentence: str
-    notes: list[str]
-    histories: dict[str, History]
-    intervals: dict[str, Intervals]
-    carried: dict[str, Carried]
-    pending: dict[str, Values]
-    since_solved: int = 0
-    most_missing: float = 0.0
 
 
 class Forecaster:
@@ -106,8 +72,8 @@ class Forecaster:
         if not isinstance(model, str) or model not in MODELS:
             raise TorchliquidError(f"model is {short_repr(model)}: expected {', '.join(MODELS)}")
         self.model = model
-        self.levels = _checked_levels(intervals)
-        self.bounds = _checked_bounds(bounds)
+        self.levels = checked_levels(intervals)
+        self.bounds = checked_bounds(bounds)
         self.seed = check_seed(seed)
         self._contract: Contract | None = None
         self._state: State | None = None
@@ -207,7 +173,7 @@ class Forecaster:
             TorchliquidError: no row is asked for, or too many, or what is known beforehand does not
                 reach as far.
         """
-        _, state = self._ready()
+        contract, state = self._ready()
         if at is not None:
             return self._at(at, known)
         plans = {} if known is None else self._plans(known)
@@ -215,7 +181,7 @@ class Forecaster:
         for label, history in state.histories.items():
             rows = self._steps(history, steps, until)
             with_plan = self._with_plan(history, plans.get(label), rows)
-            forecast = self._path(with_plan, rows)
+            forecast = state.path(with_plan, contract.grid, rows)
             widths = np.full((len(self.levels), rows), np.nan)
             near = min(rows, self.horizon)
             widths[:, :near] = state.intervals[label].widths()[:, :near]
@@ -244,23 +210,6 @@ class Forecaster:
         rows = self.forecast(until=at[int(wanted.argmax())], known=known)
         times = contract.grid.times(np.unique(np.rint(wanted).astype(np.int64)))
         return rows[rows[contract.shown.time or "row"].isin(times)].reset_index(drop=True)
-
-    def _path(self, history: History, rows: int) -> Values:
-        """Forecasts of the next rows ``(N,)``; beyond the horizon each from those before it."""
-        contract, state = self._ready()
-        found: list[Values] = []
-        carried = state.carried[history.label]
-        while rows > 0:
-            last = np.array([len(history.y) - 1])
-            found.append(self._forecasts(history, last)[0, :rows])
-            rows -= len(found[-1])
-            if rows > 0:  # what was forecast counts as seen
-                now, new = len(history.y), len(found[-1])
-                past = np.repeat(history.past[-1:], new, axis=0)
-                known = history.known[now:]
-                block = History(history.label, history.end, found[-1], found[-1], past, known)
-                history, carried = state.chosen.went_on(history, block, contract.grid, carried)
-        return np.concatenate(found)
 
     def predict(self, table: Any, ahead: int | None = None) -> Any:
         """Forecast the rows of another table, each from the rows before it.
@@ -394,22 +343,14 @@ class Forecaster:
         names = self._ready()[0].ahead
         if not names:
             return history
-        known = history.known
-        if plan is not None:
-            skipped = plan.first - history.first
-            length = max(skipped + len(plan.known), len(known))
-            longer = np.full((length, known.shape[1]), np.nan)
-            longer[: len(known)] = known
-            begin = max(skipped, 0)
-            longer[begin : skipped + len(plan.known)] = plan.known[begin - skipped :]
-            known = longer
-        reaches = len(known) - len(history.y)
+        history = history if plan is None else history.planned(plan)
+        reaches = len(history.known) - len(history.y)
         if reaches < rows:
             raise TorchliquidError(
                 f"{', '.join(names)} are known {max(reaches, 0)} of {rows} rows ahead: "
                 "give their future, `known`, a table with these columns and times"
             )
-        return replace(history, known=known)
+        return history
 
     # --- new rows ---------------------------------------------------------------------------
 
@@ -442,49 +383,8 @@ class Forecaster:
                     f"{first}, and rows are known up to {last}: expected later ones"
                 )
         for history in later:
-            self._take(history)
+            state.take(history, contract.grid)
         return self
-
-    def _take(self, later: History) -> None:
-        """Go through the new rows of a series, a season at a time."""
-        width = self._ready()[1].inputs.seasons.shortest
-        for start in range(0, len(later.y), width):
-            stop = start + width
-            # plans may go on behind the last row
-            self._take_block(later.part(start, stop if stop < len(later.y) else None))
-
-    def _take_block(self, block: History) -> None:
-        contract, state = self._ready()
-        before, horizon = state.histories[block.label], self.horizon
-        whole, carried = state.chosen.went_on(
-            before, block, contract.grid, state.carried[block.label]
-        )
-        new = len(whole.y) - len(before.y)
-        steps = np.arange(len(before.y), len(whole.y))
-        made = np.concatenate([state.pending[block.label], self._forecasts(whole, steps)])
-        # of the forecasts made 1 ... H before each new row, what they were wrong by
-        errors = np.full((new, horizon), np.nan)
-        for k in range(horizon):
-            origin = len(made) - new - 1 - k + np.arange(new)
-            there = origin >= 0
-            errors[there, k] = made[origin[there], k] - whole.y[steps[there]]
-        state.intervals[block.label].follow(errors)
-        state.pending[block.label] = made[-horizon:]
-        learning = [one.ridge for one in state.chosen.regressions if one.streamed]
-        if learning:
-            known = np.arange(max(len(before.y) - horizon, 0), len(whole.y) - horizon)
-            missing = np.isnan(whole.y[known[:, None] + np.arange(1, horizon + 1)]).sum(axis=1)
-            known = known[missing <= state.most_missing]
-            targets = targets_of(whole, fills=state.chosen.fills)
-            for ridge in learning:
-                ridge.learn(whole, contract.grid, targets, known)
-            state.since_solved += new
-            if state.since_solved >= state.inputs.seasons.shortest:
-                for ridge in learning:
-                    ridge.solve()
-                state.since_solved = 0
-        state.carried[block.label] = carried
-        state.histories[block.label] = whole.last(state.inputs.needs + 2 * horizon)
 
     # --- what it knows ----------------------------------------------------------------------
 
@@ -620,36 +520,6 @@ class Forecaster:
             f"{plain} of {contract.shown.target!r} every {contract.grid.words()}: "
             f"{state.chosen.name}"
         )
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a finite real number."""
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return plain and abs(value) <= LARGEST
-
-
-def _checked_levels(intervals: Any) -> tuple[float, ...]:
-    if isinstance(intervals, (list, tuple)) and all(
-        _is_number(level) and 0 < level < 1 for level in intervals
-    ):
-        return tuple(float(level) for level in intervals)
-    raise TorchliquidError(
-        f"intervals is {short_repr(intervals)}: expected coverages between 0 and 1, such as (0.9,)"
-    )
-
-
-def _checked_bounds(bounds: Any) -> tuple[float | None, float | None]:
-    if bounds is None:
-        return None, None
-    if isinstance(bounds, (list, tuple)) and len(bounds) == 2:
-        low, high = (None if end is None else end for end in bounds)
-        if all(end is None or _is_number(end) for end in (low, high)) and (
-            low is None or high is None or low < high
-        ):
-            return (None if low is None else float(low), None if high is None else float(high))
-    raise TorchliquidError(
-        f"bounds is {short_repr(bounds)}: expected a lower and an upper end, such as (0, None)"
-    )
 
 
 def _stacked(frames: Sequence[Any]) -> Any:
