@@ -14,6 +14,10 @@ from torchliquid.forecast._ridge_plus import Inputs
 from torchliquid.tables import Grid
 
 
+LEAST_WIDTH = 24
+"""Rows after which weights are solved for anew, or a season, if that is longer."""
+
+
 @dataclass
 class State:
     """A fitted forecaster as it is now.
@@ -46,6 +50,11 @@ class State:
     since_solved: int = 0
     most_missing: float = 0.0
 
+    @property
+    def width(self) -> int:
+        """Rows that are taken in at a time, and learnt from before weights are solved for anew."""
+        return max(self.inputs.seasons.shortest, LEAST_WIDTH)
+
     def path(self, history: History, grid: Grid, rows: int) -> Values:
         """Return forecasts of the next rows ``(N,)``; beyond the horizon each from those before.
 
@@ -75,7 +84,7 @@ class State:
             later: rows behind the last one that is known, scaled.
             grid: of the table.
         """
-        width = self.inputs.seasons.shortest
+        width = self.width
         for start in range(0, len(later.y), width):
             stop = start + width
             # plans may go on behind the last row
@@ -112,7 +121,7 @@ class State:
         for ridge in learning:
             ridge.learn(whole, grid, targets, steps[missing <= self.most_missing])
         self.since_solved += len(whole.y) - known
-        if self.since_solved >= self.inputs.seasons.shortest:
+        if self.since_solved >= self.width:
             for ridge in learning:
                 ridge.solve()
             self.since_solved = 0
