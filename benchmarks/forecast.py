@@ -7,6 +7,8 @@ those that are missing are left out. The error is the mean squared error of the 
 - **naive**: the best simple forecast *on the test part*, so that it can only be too good;
 - **ridge**: a regression on the same lags and calendar, shrunk towards the last value;
 - **LightGBM**: boosted trees on ridge's features, where it is installed (`trees.py`);
+- **AutoETS** of statsforecast, where it is installed, fitted anew at 20 origins of the test part,
+  and the default's error at the same origins (`ets.py`);
 - **default**: what ``Forecaster(horizon).fit(table)`` uses, chosen on the validation part alone.
 
 Regret is the default's error over ridge's, less 1. The first five tables were looked at while the
@@ -21,12 +23,16 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import ets
+import numpy as np
 import trees
 from record import write_record
 
 from torchliquid import Forecaster
 from torchliquid.forecast import _fitting as fitting
+from torchliquid.forecast import forecaster as module
 from torchliquid.forecast._models import Regression
 from torchliquid.forecast._ridge_plus import fit_ridge_plus
 
@@ -63,24 +69,26 @@ TABLES: dict[str, tuple[str, int, dict[str, Any]]] = {
 
 
 def measured(
-    table: Any, horizon: int, options: dict[str, Any], *, with_trees: bool = False
+    table: Any, horizon: int, options: dict[str, Any], *, with_trees: bool, with_ets: bool
 ) -> dict[str, Any]:
     """Errors of one table, coverage and seconds."""
     kept: dict[str, Any] = {}
-    original = fitting.choose
+    choose, intervals = fitting.choose, fitting._intervals
 
     def remember(model: str, *arguments: Any) -> Any:
         kept["arguments"] = arguments
-        return original(model, *arguments)
+        return choose(model, *arguments)
 
-    import torchliquid.forecast.forecaster as module
+    def remember_errors(errors: Any, levels: Any) -> Any:
+        kept["errors"] = errors
+        return intervals(errors, levels)
 
-    module.choose = remember  # type: ignore[assignment]
     start = time.process_time()
-    try:
+    with (
+        mock.patch.object(module, "choose", remember),
+        mock.patch.object(fitting, "_intervals", remember_errors),
+    ):
         forecaster = Forecaster(horizon).fit(table, **options)
-    finally:
-        module.choose = original
     seconds = time.process_time() - start
     _, seasons, grid, histories, *_ = kept["arguments"]
     plain = replace(seasons, naive=())
@@ -105,6 +113,18 @@ def measured(
             for one, part, forecast in zip(histories, parts, said, strict=True)
         ]
         boosted = fitting._mean_square(wrong)
+    few, rival = None, None
+    if with_ets:
+        chosen = ets.origins(parts)
+        of_ets = [
+            fitting._against(one, steps, ets.forecasts(forecaster._state.inputs, one, steps))
+            for one, steps in zip(histories, chosen, strict=True)
+        ]
+        same = [
+            errors.test[np.searchsorted(part.test, steps)]
+            for errors, part, steps in zip(kept["errors"], parts, chosen, strict=True)
+        ]
+        few, rival = fitting._mean_square(same), fitting._mean_square(of_ets)
     squares = {row.model: row.test**2 for row in forecaster._state.rows}
     simple = min(v for k, v in squares.items() if "value" in k and "mean" not in k)
     default = squares[forecaster._state.chosen.name]
@@ -116,6 +136,7 @@ def measured(
         "ridge": plain_error,
         "LightGBM": boosted,
         "default": default,
+        "few origins": {"default": few, "AutoETS": rival},
         "regret": default / plain_error - 1,
         "chosen": forecaster._state.chosen.name,
         "models": squares,
@@ -131,21 +152,23 @@ def main() -> None:
     folder = parser.parse_args().folder
     warnings.simplefilter("ignore")
     rows: dict[str, Any] = {}
-    with_trees = trees.is_there()
+    rivals = {"with_trees": trees.is_there(), "with_ets": ets.is_there()}
     print(
-        "| table (rows; rows ahead) | naive | ridge | LightGBM | default | regret | 80, 90, 95 % | "
-        "seconds |"
+        "| table (rows; rows ahead) | naive | ridge | LightGBM | default | regret | "
+        "default, AutoETS at few origins | 80, 90, 95 % | seconds |"
     )
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, (path, horizon, options) in TABLES.items():
         if not (folder / path).exists():
             continue
-        row = rows[name] = measured(folder / path, horizon, options, with_trees=with_trees)
+        row = rows[name] = measured(folder / path, horizon, options, **rivals)
         shares = ", ".join(f"{100 * share:.0f}" for share in row["coverage"].values())
         some = [row[k] for k in ("naive", "ridge", "LightGBM", "default")]
         errors = " | ".join("-" if e is None else f"{e:.3f}" for e in some)
         regret, seconds = f"{100 * row['regret']:+.0f} %", f"{row['seconds']:.1f}"
-        cells = f"{name} ({row['rows']:,}; {horizon}) | {errors} | {regret} | {shares} | {seconds}"
+        few = ", ".join("-" if e is None else f"{e:.3f}" for e in row["few origins"].values())
+        size = f"{row['rows']:,}; {horizon}"
+        cells = f"{name} ({size}) | {errors} | {regret} | {few} | {shares} | {seconds}"
         print(f"| {cells} |", flush=True)
     write_record(HERE / "forecast.json", tables=rows)
 

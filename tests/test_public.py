@@ -31,6 +31,7 @@ NAMES = [
     "save",
     "time_constants",
     "watch",
+    "wirings",
 ]
 FUNCTIONAL = [
     "SOLVERS",

@@ -28,7 +28,7 @@ from torchliquid.nn import (
 from torchliquid.training import History, fit
 
 if typing.TYPE_CHECKING:
-    from torchliquid import export
+    from torchliquid import export, wirings
     from torchliquid.forecast import Forecaster, load_forecaster
 
 __version__ = "0.1.0"
@@ -53,13 +53,14 @@ __all__ = [
     "save",
     "time_constants",
     "watch",
+    "wirings",
 ]
 
 
 def __getattr__(name: str) -> typing.Any:
     # imported where it is used: most who train never export
-    if name == "export":
-        return importlib.import_module("torchliquid.export")
+    if name in ("export", "wirings"):
+        return importlib.import_module(f"torchliquid.{name}")
     if name in ("Forecaster", "load_forecaster"):
         return getattr(importlib.import_module("torchliquid.forecast"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,6 @@ from torchliquid.forecast._models import Carried, Chosen
 from torchliquid.forecast._ridge_plus import Inputs
 from torchliquid.tables import Grid
 
-
 LEAST_WIDTH = 24
 """Rows after which weights are solved for anew, or a season, if that is longer."""
 
