@@ -275,7 +275,8 @@ def main() -> None:
         known = {(row["table"], row["dropped"], row["draw"]): row for row in rows}
     print("| table | dropped | draw | " + " | ".join(some) + " |")
     print("| --- | --- | --- | " + " | ".join("---:" for _ in some) + " |")
-    records = []
+    chosen_tables = options.tables.split(",")
+    records = [row for row in known.values() if row["table"] not in chosen_tables]
     for name in options.tables.split(","):
         path, _, reading = TABLES[name]
         table = read(options.folder / path, reading)

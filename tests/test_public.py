@@ -138,6 +138,7 @@ print(json.dumps({"seconds": seconds, "all": list(sys.modules),
         "nn",
         "signals",
         "training",
+        "wirings",
     }
     foreign = [name for name in found["own"] if not name.startswith("torchliquid")]
     assert len(foreign) < 10, foreign

@@ -73,6 +73,11 @@ class Wiring:
         facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # type: ignore[call-overload]
         return {"kind": type(self).__name__} | facts
 
+    @staticmethod
+    def from_json(facts: Any) -> Wiring:
+        """Return the wiring that `to_json` wrote; see `torchliquid.wirings.from_json`."""
+        return from_json(facts)
+
     def to_networkx(self, inputs: int) -> nx.DiGraph[str]:
         """Return a graph of the wiring with some inputs (needs networkx).
 

@@ -15,6 +15,7 @@ from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.ltc import LTC
 from torchliquid.nn.missing import fill_missing
 from torchliquid.nn.model import SequenceModel
+from torchliquid.nn.ncp import NCP
 from torchliquid.nn.packs.pack import Pack
 from torchliquid.nn.resonator import Resonator
 from torchliquid.nn.timestamps import dt_from_timestamps
@@ -23,6 +24,7 @@ __all__ = [
     "CELLS",
     "CTRNN",
     "LTC",
+    "NCP",
     "CellType",
     "Column",
     "DecayGRU",

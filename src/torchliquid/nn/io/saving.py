@@ -308,7 +308,8 @@ def _rebuild(config: dict[str, Any], header: Header) -> nn.Module:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a dropout that does nothing
             for name in ("input_size", "hidden_size"):
-                check_size(name, options[name])
+                if name in options:
+                    check_size(name, options[name])
             kinds = CELLS[config["layer"]].options
             made = {
                 n: kinds[n].from_json(v) if hasattr(kinds[n], "from_json") else v

@@ -1,0 +1,338 @@
+"""`NCP`: liquid time constants with a gate for every synapse, over a wiring."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from torchliquid import kernels, wirings
+from torchliquid._checks import check_positive, check_unfolds
+from torchliquid.errors import TorchliquidError
+from torchliquid.functional.synaptic import EPSILON, _currents, map_input
+from torchliquid.messages import short_repr
+from torchliquid.nn import _forward as calls
+from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
+from torchliquid.nn.layer import LiquidLayer
+from torchliquid.wirings import FullyConnected, Wiring
+
+SYNAPSE = ("sigma", "mu", "w", "erev")
+POSITIVE = ("w", "sensory_w", "gleak", "cm")
+MAPS = (None, "linear", "affine")
+RANGES = {
+    "gleak": (0.001, 1.0), "vleak": (-0.2, 0.2), "cm": (0.4, 0.6), "w": (0.001, 1.0),
+    "sigma": (3.0, 8.0), "mu": (0.3, 0.8), "sensory_w": (0.001, 1.0), "sensory_sigma": (1.0, 3.0),
+    "sensory_mu": (-1.0, 1.0),
+}  # fmt: skip
+"""Where parameters start, uniformly: those of ncps, but that what acts is drawn there, not what the
+softplus is taken of, and that gates of inputs are centred on inputs of mean 0 and deviation 1: with
+ncps's ranges 52 % of these start within 2 % of 0 or 1, with these 11 %."""
+MUTED = -1e4
+"""What the softplus of is 0."""
+
+
+class NCP(LiquidLayer):
+    """A neural circuit policy: neurons of which each synapse has a gate of its own.
+
+    The LTC of the package ncps, right for batches with a time for each sample. Equation and
+    sources are in `torchliquid.functional.synaptic`. Synapses that the wiring leaves out cost
+    nothing. Outputs are the motors, mapped; `states` gives those of all neurons.
+
+    Args:
+        input_size: I, features of one sample.
+        wiring: which neuron sends to which (`torchliquid.wirings`); a number: `FullyConnected`.
+        num_layers: each but the first runs over the outputs of the one below, with the same wiring.
+        bias: must be True: there is no bias to leave out.
+        batch_first: whether batched input is ``(B, L, I)`` instead of ``(L, B, I)``.
+        dropout: share of the outputs of each layer but the last that is dropped in training.
+        bidirectional: whether every layer also runs backwards, with weights of its own.
+        proj_size: must be 0: outputs are motors.
+        unfolds: solver steps for one sample.
+        implicit: whether a softplus keeps conductances and capacitances positive; else they are cut
+            at 0 within the call, with no gradient below.
+        input_map: ``"affine"``, a factor and an offset for each input; ``"linear"``, a factor;
+            None.
+        output_map: the same for each motor.
+        epsilon: keeps the denominator above zero.
+        dt: time between samples where a call gives none.
+        device: where the parameters live.
+        dtype: the parameters' type.
+
+    Parameters, E synapses among H neurons and E_s from inputs: sigma_l0, mu_l0, w_l0, erev_l0
+    ``(E,)``, the same with ``sensory_`` ``(E_s,)``, gleak_l0, vleak_l0, cm_l0 ``(H,)``, input_w_l0,
+    input_b_l0 ``(I,)``, output_w_l0, output_b_l0 ``(M,)``. Synapses are in the order of
+    ``numpy.argwhere`` of the wiring.
+
+    Raises:
+        TorchliquidError: a wiring, map or epsilon that is none; a proj_size, or no bias.
+
+    >>> from torchliquid import wirings
+    >>> layer = NCP(3, wirings.AutoNCP(16, 2), batch_first=True)
+    >>> y, state = layer(torch.zeros(5, 20, 3), dt=torch.rand(5, 20))
+    >>> y.shape, state.shape, layer.states(torch.zeros(5, 20, 3)).shape
+    (torch.Size([5, 20, 2]), torch.Size([1, 5, 16]), torch.Size([5, 20, 16]))
+    """
+
+    weight_names = tuple(
+        f"{name}_l0"
+        for name in (
+            *SYNAPSE, *(f"sensory_{name}" for name in SYNAPSE), "gleak", "vleak", "cm",
+            "input_w", "input_b", "output_w", "output_b",
+        )
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        input_size: int,
+        wiring: Wiring | int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        *,
+        unfolds: int = 6,
+        implicit: bool = True,
+        input_map: str | None = "affine",
+        output_map: str | None = "affine",
+        epsilon: float = EPSILON,
+        dt: float = 1.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if not isinstance(wiring, Wiring):
+            wiring = FullyConnected(wiring)
+        for name, value in (("input_map", input_map), ("output_map", output_map)):
+            if value not in MAPS:
+                raise TorchliquidError(f"{name} is {short_repr(value)}: expected {MAPS}")
+        if proj_size or not bias:
+            raise TorchliquidError(
+                f"proj_size is {short_repr(proj_size)} and bias {short_repr(bias)}: an NCP outputs "
+                "its motors and has no bias; leave both out, and give the wiring fewer motors"
+            )
+        self.wiring, self.implicit = wiring, implicit
+        self.unfolds, self.epsilon = check_unfolds(unfolds), check_positive("epsilon", epsilon)
+        self.input_map, self.output_map = input_map, output_map
+        super().__init__(
+            input_size, wiring.units, num_layers, bias, batch_first, dropout, bidirectional,
+            dt=dt, device=device, dtype=dtype,
+        )  # fmt: skip
+
+    @property
+    def output_size(self) -> int:
+        """Features that one direction outputs: the motors."""
+        return self.wiring.outputs
+
+    @classmethod
+    def from_ncps(cls, module: Any) -> "NCP":
+        """Return the layer that a trained ``ncps.torch.LTC`` is (ncps 1.0.1), with its weights.
+
+        Values are the same to rounding, also for batches with a time for each sample, which ncps
+        cannot run.
+
+        Args:
+            module: an ``ncps.torch.LTC`` without mixed memory.
+
+        Raises:
+            TorchliquidError: it is none, or has mixed memory.
+        """
+        cell = getattr(module, "rnn_cell", None)
+        if cell is None or not hasattr(cell, "sparsity_mask") or not hasattr(module, "use_mixed"):
+            raise TorchliquidError(f"module is a {type(module).__name__}: expected ncps.torch.LTC")
+        if module.use_mixed:
+            raise TorchliquidError(
+                "module has mixed memory, which is not here yet: give one without"
+            )
+        held = cell.state_dict()
+        tables = []
+        for start in ("", "sensory_"):
+            mask, erev = held[f"{start}sparsity_mask"], held[f"{start}erev"]
+            signs = torch.where(erev < 0, -1, 1)
+            tables.append(torch.where(mask > 0, signs, 0).cpu().numpy())
+        wiring = wirings.from_adjacency(tables[0], tables[1], cell.motor_size)
+        maps = [
+            kind if kind in MAPS else None for kind in (cell._input_mapping, cell._output_mapping)
+        ]
+        layer = cls(
+            cell.sensory_size, wiring, batch_first=module.batch_first, unfolds=cell._ode_unfolds,
+            implicit=cell._implicit_param_constraints, input_map=maps[0], output_map=maps[1],
+            epsilon=cell._epsilon, device=held["w"].device, dtype=held["w"].dtype,
+        )  # fmt: skip
+        edges = _edges(wiring, cell.sensory_size, held["w"].device)
+        with torch.no_grad():
+            for name in layer.weight_names:
+                weight = getattr(layer, name)
+                if weight is None:
+                    continue
+                value = held[name.removesuffix("_l0")]
+                if value.dim() == 2:
+                    value = value[tuple(edges[name.startswith("sensory")].T)]
+                weight.copy_(value)
+        return layer
+
+    def shapes(self, features: int, recurrent_size: int) -> dict[str, tuple[int, ...]]:
+        """See `LiquidLayer.shapes`."""
+        edges, sensory = _edges(self.wiring, features, torch.device("cpu"))
+        found = {name: (len(edges),) for name in SYNAPSE}
+        found |= {f"sensory_{name}": (len(sensory),) for name in SYNAPSE}
+        found |= dict.fromkeys(("gleak", "vleak", "cm"), (self.hidden_size,))
+        for side, kind, size in (
+            ("input", self.input_map, features), ("output", self.output_map, self.output_size),
+        ):  # fmt: skip
+            if kind is not None:
+                found[f"{side}_w"] = (size,)
+            if kind == "affine":
+                found[f"{side}_b"] = (size,)
+        return {f"{name}_l0": shape for name, shape in found.items()}
+
+    def draw(self, weights: Mapping[str, Tensor]) -> None:
+        """See `LiquidLayer.draw` and `RANGES`; polarities are the wiring's."""
+        for held, weight in weights.items():
+            name = held.removesuffix("_l0")
+            if name in RANGES:
+                nn.init.uniform_(weight, *RANGES[name])
+                if self.implicit and name in POSITIVE:
+                    with torch.no_grad():
+                        weight.copy_(torch.log(torch.expm1(weight)))  # softplus gives it back
+            elif name == "erev":
+                _polarities(weight, self.wiring.recurrent)
+            elif name == "sensory_erev":
+                features = _features(self, weights)
+                _polarities(weight, self.wiring.sensory(features))
+            elif name.endswith("_w"):
+                nn.init.ones_(weight)
+            else:
+                nn.init.zeros_(weight)
+
+    def scan(
+        self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `LiquidLayer.scan`."""
+        own = self._acting(weights)
+        edges = _edges(self.wiring, x.shape[-1], x.device)
+        maps = (own.get("input_w"), own.get("input_b"))
+        values: Any = [own[name] for name in _ORDER]
+        arguments: Any = (x, state, *values, *maps, *edges, dt, self.unfolds)
+        return kernels.synaptic(*arguments)
+
+    def emit(self, weights: Mapping[str, Tensor], states: Tensor) -> Tensor:
+        """See `LiquidLayer.emit`: the motors, mapped."""
+        outputs = states[..., : self.wiring.outputs]
+        return map_input(outputs, weights.get("output_w_l0"), weights.get("output_b_l0"))
+
+    def mute(self, weights: Mapping[str, Tensor], kept: Tensor) -> Mapping[str, Tensor]:
+        """See `LiquidLayer.mute`: conductances of their synapses become 0."""
+        source, _ = _edges(self.wiring, 1, kept.device)[0].unbind(1)
+        muted = MUTED if self.implicit else 0.0
+        return {**weights, "w_l0": torch.where(kept[source] > 0, weights["w_l0"], muted)}
+
+    def states(
+        self, x: Any, h0: Tensor | None = None, dt: Any = None, lengths: Any = None
+    ) -> Tensor:
+        """Return the states of all H neurons after each sample; arguments as in a call.
+
+        Raises:
+            TorchliquidError: the layer has several layers or directions, whose states are many.
+        """
+        if not self._is_single:
+            raise TorchliquidError(
+                "states are those of one layer in one direction: this has several; run them one by "
+                "one"
+            )
+        cell: Any = _AllStates(self)
+        stack, weights = self.stack(self.training), self.weights()
+        return calls.outputs(cell, self.interface(), stack, weights, x, h0, dt, lengths, None)[0]
+
+    def scan_time_constants(
+        self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
+    ) -> Tensor:
+        """See `LiquidLayer.scan_time_constants`: cm / (gleak + the sum of open conductances).
+
+        Gates are those of the state before each sample's steps and of the sample.
+        """
+        own = self._acting(weights)
+        states, _ = self.scan(weights, x, state, dt)
+        before = torch.cat([state.unsqueeze(-2), states[..., :-1, :]], -2)
+        edges, sensory = _edges(self.wiring, x.shape[-1], x.device)
+        x = map_input(x, own.get("input_w"), own.get("input_b"))
+        values: Any = [own[name].unsqueeze(-2) for name in _ORDER]
+        _, open_ = _currents(before, edges, *(*values[:4], self.hidden_size))
+        _, sensed = _currents(x, sensory, *(*values[4:8], self.hidden_size))
+        gleak, cm = (own[name].unsqueeze(-2).unsqueeze(-2) for name in ("gleak", "cm"))
+        return cm / (gleak + open_ + sensed + EPSILON)
+
+    def _acting(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters as they act, by the names of the equation."""
+        own = {name.removesuffix("_l0"): weight for name, weight in weights.items()}
+        for name in POSITIVE:
+            own[name] = softplus(own[name]) if self.implicit else own[name].clamp(min=0)
+        if self.epsilon != EPSILON:  # a leak of so much more towards 0
+            leak = own["gleak"] + (self.epsilon - EPSILON)
+            own["vleak"] = own["gleak"] * own["vleak"] / leak
+            own["gleak"] = leak
+        return own
+
+
+_ORDER = (*SYNAPSE, *(f"sensory_{name}" for name in SYNAPSE), "gleak", "vleak", "cm")
+
+
+class _AllStates:
+    """An NCP as a cell whose outputs are the states of all neurons."""
+
+    def __init__(self, layer: NCP) -> None:
+        self._layer = layer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
+
+    def emit(self, weights: Mapping[str, Tensor], states: Tensor) -> Tensor:
+        return states
+
+
+@functools.lru_cache(maxsize=256)
+def _edges(wiring: Wiring, features: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Synapses among neurons ``(E, 2)`` and from inputs ``(E_s, 2)``: from, to."""
+    tables = (wiring.recurrent, wiring.sensory(features))
+    first, second = (
+        torch.from_numpy(np.argwhere(table).astype(np.int64)).to(device) for table in tables
+    )
+    return first, second
+
+
+def _polarities(weight: Tensor, table: Any) -> None:
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(table[table != 0].astype(np.float64)))
+
+
+def _features(layer: NCP, weights: Mapping[str, Tensor]) -> int:
+    """How many inputs the layer has whose weights these are: the first one's, or outputs."""
+    count = len(weights["sensory_erev_l0"])
+    outputs = layer.output_size * (2 if layer.bidirectional else 1)
+    for features in (layer.input_size, outputs):
+        if np.count_nonzero(layer.wiring.sensory(features)) == count:
+            return features
+    raise AssertionError(count)
+
+
+register(
+    CellType(
+        name="NCP",
+        layer=NCP,
+        is_liquid=True,
+        takes_dt=True,
+        options={name: kind for name, kind in LIQUID_OPTIONS.items() if name != "hidden_size"}
+        | {
+            "wiring": Wiring,
+            "unfolds": int,
+            "implicit": bool,
+            "input_map": str | None,
+            "output_map": str | None,
+            "epsilon": float,
+        },
+        about="a gate for every synapse, over a wiring (the LTC of ncps)",
+    )
+)

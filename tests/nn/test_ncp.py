@@ -1,0 +1,196 @@
+"""`NCP` keeps the contract, and is the LTC of the package ncps, to rounding."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from torchliquid import SequenceModel, TorchliquidError, load, save, wirings
+from torchliquid.nn import NCP
+
+from ..laws.contract import Cell, CellContract
+
+
+def permute(layer, order):
+    H = len(order)
+    for name, p in layer.named_parameters():
+        if name.startswith("sensory"):
+            p.copy_(p.view(-1, H)[:, order].reshape(-1))
+        elif name[:-3] in ("sigma", "mu", "w", "erev"):
+            p.copy_(p.view(H, H)[order][:, order].reshape(-1))
+        elif not name.startswith("input"):
+            p.copy_(p[order])
+
+
+def bounds(layer):
+    """States stay between the lowest and the highest polarity, leak and 0."""
+    H = layer.hidden_size
+    rows = [layer.erev_l0.view(H, H), layer.sensory_erev_l0.view(-1, H), layer.vleak_l0[None]]
+    rows = torch.cat([*rows, torch.zeros_like(layer.vleak_l0)[None]])
+    return rows.amin(0), rows.amax(0)
+
+
+class TestNCP(CellContract):
+    @pytest.fixture(params=["reference", "native"])
+    def cell(self, request, monkeypatch):
+        monkeypatch.setenv("TORCHLIQUID_BACKEND", request.param)
+        return Cell(NCP, permute, order=1, bounds=bounds)
+
+
+WIRINGS = {
+    "full": lambda w: w.FullyConnected(8),
+    "outputs": lambda w: w.FullyConnected(8, 3),
+    "random": lambda w: w.Random(12, 4, 0.6),
+    "ncp": lambda w: w.NCP(8, 6, 3, 4, 4, 6, 4),
+    "auto": lambda w: w.AutoNCP(16, 4),
+}
+
+
+def of_ncps(wiring="auto", dtype=torch.float64, seed=0, **options):
+    """A layer of ncps with weights that are no longer those it starts with."""
+    ncps = pytest.importorskip("ncps")
+    from ncps.torch import LTC
+
+    torch.manual_seed(seed)
+    module = LTC(5, WIRINGS[wiring](ncps.wirings), **options).to(dtype)
+    cell = module.rnn_cell
+    with torch.no_grad():
+        for name, p in cell.named_parameters():
+            if "mask" not in name:
+                p.mul_(1 + 0.1 * torch.rand_like(p))
+    return module
+
+
+def row_by_row(module, x, h0, times):
+    """What ncps outputs, a row at a time: its batches take no times."""
+    rows = [
+        module(x[b : b + 1], h0[b : b + 1], timespans=times[b : b + 1, :, None])
+        for b in range(len(x))
+    ]
+    return torch.cat([y for y, _ in rows]), torch.cat([h for _, h in rows])
+
+
+def draw(B, H, dtype=torch.float64, L=9):
+    g = torch.Generator().manual_seed(1)
+    x, h0 = torch.randn(B, L, 5, generator=g), 0.3 * torch.randn(B, H, generator=g)
+    return x.to(dtype), h0.to(dtype), (0.1 + torch.rand(B, L, generator=g)).to(dtype)
+
+
+CASES = [
+    *({"wiring": name} for name in WIRINGS),
+    {"implicit_param_constraints": True},
+    {"input_mapping": "linear", "output_mapping": None},
+    {"input_mapping": None, "output_mapping": "linear"},
+    {"ode_unfolds": 1},
+    {"ode_unfolds": 12, "epsilon": 1e-3},
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_values_and_gradients_are_those_of_ncps(case, dtype):
+    module = of_ncps(dtype=dtype, **case)
+    layer = NCP.from_ncps(module)
+    assert layer.implicit == module.rnn_cell._implicit_param_constraints
+    x, h0, times = draw(3, layer.hidden_size, dtype)
+    close = (
+        {"rtol": 1e-10, "atol": 1e-12} if dtype == torch.float64 else {"rtol": 3e-4, "atol": 1e-5}
+    )
+    x1, x2 = (x.clone().requires_grad_() for _ in range(2))
+    wanted, last = row_by_row(module, x1, h0, times)
+    found, state = layer(x2, h0[None], times)
+    assert_close(found, wanted, **close)
+    assert_close(state[0], last, **close)
+    seed = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+    (wanted * seed).sum().backward()
+    (found * seed).sum().backward()
+    assert_close(x2.grad, x1.grad, **close)
+    if case.get("epsilon"):
+        return  # the same values from other parameters: see `NCP._acting`
+    table = {
+        "erev": module.rnn_cell.sparsity_mask,
+        "sensory_erev": module.rnn_cell.sensory_sparsity_mask,
+    }
+    for held in layer.weight_names:
+        name, weight = held.removesuffix("_l0"), getattr(layer, held)
+        theirs = getattr(module.rnn_cell, name, None)
+        if weight is None:
+            continue
+        wanted = theirs.grad
+        if wanted.dim() == 2:
+            mask = table["sensory_erev" if name.startswith("sensory") else "erev"]
+            wanted = wanted[mask.detach() != 0]
+        assert_close(weight.grad, wanted, **close, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_motors_are_outputs_and_all_states_are_there():
+    layer = NCP(5, wirings.AutoNCP(16, 3), batch_first=True, dtype=torch.float64)
+    x, h0, times = draw(4, 16)
+    y, last = layer(x, h0[None], times)
+    states = layer.states(x, h0[None], times)
+    assert (y.shape, states.shape) == ((4, 9, 3), (4, 9, 16))
+    assert_close(states[:, -1], last[0])
+    assert_close(states[..., :3] * layer.output_w_l0 + layer.output_b_l0, y)
+    with pytest.raises(TorchliquidError, match="run them one by one"):
+        NCP(5, 8, num_layers=2).states(x)
+
+
+def test_time_constants_are_the_equations():
+    layer = NCP(2, wirings.Random(6, 2, 0.4), batch_first=True, dtype=torch.float64)
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 4, 2, generator=g, dtype=torch.float64)
+    found = layer.time_constants(x, dt=0.3)[0].detach().numpy()
+    states = torch.cat([torch.zeros(1, 6), layer.states(x, dt=0.3)[0, :-1]]).detach().numpy()
+    own = {k: v.detach().numpy() for k, v in layer._acting(layer.weights()).items()}
+    for t in range(4):
+        total = own["gleak"].copy()
+        inputs = x[0, t].numpy() * own["input_w"] + own["input_b"]
+        tables = (
+            (layer.wiring.recurrent, states[t], ""),
+            (layer.wiring.sensory(2), inputs, "sensory_"),
+        )
+        for table, values, start in tables:
+            for k, (i, j) in enumerate(np.argwhere(table)):
+                w, s, m = (own[f"{start}{name}"][k] for name in ("w", "sigma", "mu"))
+                total[j] += w / (1 + np.exp(-s * (values[i] - m)))
+        np.testing.assert_allclose(found[t], own["cm"] / total, rtol=1e-6)
+
+
+def test_gates_of_standardised_inputs_are_seldom_saturated_at_the_start():
+    torch.manual_seed(0)
+    layer = NCP(8, wirings.FullyConnected(32))
+    x = torch.randn(400, 8)
+    source = np.argwhere(layer.wiring.sensory(8))[:, 0]
+    gates = torch.sigmoid(layer.sensory_sigma_l0 * (x[:, source] - layer.sensory_mu_l0))
+    share = ((gates < 0.02) | (gates > 0.98)).float().mean()
+    assert share < 0.12
+    assert torch.nn.functional.softplus(layer.w_l0).max() <= 1.0 + 1e-5
+
+
+@pytest.mark.parametrize("wiring", [wirings.AutoNCP(12, 2), 7], ids=str)
+def test_saved_and_loaded(tmp_path, wiring):
+    layer = NCP(3, wiring, batch_first=True, input_map=None, unfolds=3, epsilon=1e-6, num_layers=2)
+    model = SequenceModel(layer, 2)
+    save(model, tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert again.layer.wiring == layer.wiring
+    x = torch.randn(2, 5, 3)
+    assert torch.equal(again(x)[0], model(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: NCP(3, 8, proj_size=2), "proj_size is 2"),
+        (lambda: NCP(3, 8, bias=False), "bias False"),
+        (lambda: NCP(3, "auto"), "units is 'auto'"),
+        (lambda: NCP(3, 8, input_map="cubic"), "input_map is 'cubic'"),
+        (lambda: NCP(3, 8, epsilon=0.0), "epsilon is 0.0"),
+        (lambda: NCP(4, wirings.from_adjacency(np.eye(2), np.ones((3, 2)))), "given for 3 inputs"),
+        (lambda: NCP.from_ncps(torch.nn.LSTM(1, 2)), "module is a LSTM"),
+        (lambda: NCP.from_ncps(of_ncps(mixed_memory=True)), "mixed memory"),
+    ],
+)
+def test_what_is_no_ncp(make, said):
+    with pytest.raises(TorchliquidError, match=said):
+        make()
