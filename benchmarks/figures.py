@@ -41,7 +41,7 @@ def tutorial(path: Path) -> None:
 
 
 MISSING = (
-    "With nine rows of ten gone the filter's error\nis up a fifth; the others' doubles, or worse"
+    "With nine rows of ten gone the filter's error\nis up a fifth; the others' more than doubles"
 )
 CONTENDERS = {
     "filter": ("filter", "LTC-8"), "ridge": ("ridge", "ridge-AR"),
@@ -80,7 +80,7 @@ def missing_rows(path: Path) -> str:
             ]  # fmt: skip
             x = [100 * float(s) for s in shares]
             axes.plot(x, line, **look(twin), markersize=9, linewidth=2.5)
-            below = {"LTC": -2, "DecayGRU": 17, "ridge": -14}.get(name, 0)
+            below = {"LTC": -2, "DecayGRU": 15, "ridge": -16}.get(name, 0)
             axes.annotate(label, (x[-1], line[-1]), (12, below), textcoords="offset points",
                           color=look(twin)["color"], fontsize=17, va="center")  # fmt: skip
         axes.set_xlim(-3, 112)
