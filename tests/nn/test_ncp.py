@@ -1,5 +1,7 @@
 """`NCP` keeps the contract, and is the LTC of the package ncps, to rounding."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -133,6 +135,33 @@ def test_motors_are_outputs_and_all_states_are_there():
     assert_close(states[..., :3] * layer.output_w_l0 + layer.output_b_l0, y)
     with pytest.raises(TorchliquidError, match="run them one by one"):
         NCP(5, 8, num_layers=2).states(x)
+
+
+def test_cut_synapses_are_gone_for_a_while():
+    layer = NCP(2, wirings.Random(6, 2, 0.4), batch_first=True, dtype=torch.float64)
+    x = torch.randn(3, 7, 2, dtype=torch.float64)
+    whole = layer(x)[0]
+    edges = [tuple(map(int, pair)) for pair in np.argwhere(layer.wiring.recurrent)]
+    seen = [tuple(map(int, pair)) for pair in np.argwhere(layer.wiring.sensory(2))]
+    left, kept = layer.wiring.recurrent.copy(), [k for k in range(len(edges)) if k not in (1, 4)]
+    for k in (1, 4):
+        left[edges[k]] = 0
+    smaller = NCP(2, wirings.from_adjacency(left, layer.wiring.sensory(2), 2), batch_first=True,
+                  dtype=torch.float64)  # fmt: skip
+    with torch.no_grad():
+        for name, p in smaller.named_parameters():
+            value = getattr(layer, name)
+            p.copy_(value if p.shape == value.shape else value[kept])
+    with layer.cut([edges[1]]), layer.cut([edges[4]]):
+        assert torch.equal(copy.deepcopy(layer)(x)[0], whole)
+        torch.testing.assert_close(layer(x)[0], smaller(x)[0])
+        torch.testing.assert_close(layer.time_constants(x), smaller.time_constants(x))
+    with layer.cut(sensory=seen):  # nothing is heard
+        torch.testing.assert_close(layer(x)[0], layer(0 * x)[0])
+    assert torch.equal(layer(x)[0], whole)
+    missing = next((i, j) for i in range(6) for j in range(6) if (i, j) not in edges)
+    with pytest.raises(TorchliquidError, match="has no synapse"), layer.cut([missing]):
+        pass
 
 
 def test_time_constants_are_the_equations():

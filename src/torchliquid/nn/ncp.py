@@ -1,7 +1,9 @@
 """`NCP`: liquid time constants with a gate for every synapse, over a wiring."""
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ softplus is taken of, and that gates of inputs are centred on inputs of mean 0 a
 ncps's ranges 52 % of these start within 2 % of 0 or 1, with these 11 %."""
 MUTED = -1e4
 """What the softplus of is 0."""
+_CUT: ContextVar[tuple[tuple[Any, Tensor, Tensor], ...]] = ContextVar("cut", default=())
+"""Layers whose synapses are cut in this thread or task, and which are kept; see `NCP.cut`."""
 
 
 class NCP(LiquidLayer):
@@ -247,6 +251,40 @@ class NCP(LiquidLayer):
         stack, weights = self.stack(self.training), self.weights()
         return calls.outputs(cell, self.interface(), stack, weights, x, h0, dt, lengths, None)[0]
 
+    @contextlib.contextmanager
+    def cut(
+        self, synapses: Iterable[tuple[int, int]] = (), sensory: Iterable[tuple[int, int]] = ()
+    ) -> Iterator[None]:
+        """Cut synapses within a ``with``, to see what they were good for.
+
+        Nothing is trained or saved differently; contexts may be nested. Other threads, and copies
+        of the layer, do not see it. In a stack they are cut in every layer and direction.
+
+        Args:
+            synapses: pairs of neurons, from and to.
+            sensory: pairs of an input and a neuron.
+
+        Raises:
+            TorchliquidError: a synapse that is not there.
+
+        >>> layer = NCP(2, 4, 1)
+        >>> with layer.cut([(0, 1), (1, 1)], sensory=[(0, 3)]):
+        ...     y, _ = layer(torch.zeros(5, 2))
+        """
+        device = getattr(self, self.weight_names[0]).device
+        masks = [
+            _kept(table, wanted, what, device)
+            for what, table, wanted in (
+                ("synapses", self.wiring.recurrent, synapses),
+                ("sensory", self.wiring.sensory(self.input_size), sensory),
+            )
+        ]
+        before = _CUT.set((*_CUT.get(), (self, masks[0], masks[1])))
+        try:
+            yield
+        finally:
+            _CUT.reset(before)
+
     def scan_time_constants(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> Tensor:
@@ -270,6 +308,11 @@ class NCP(LiquidLayer):
         own = {name.removesuffix("_l0"): weight for name, weight in weights.items()}
         for name in POSITIVE:
             own[name] = softplus(own[name]) if self.implicit else own[name].clamp(min=0)
+        for layer, kept, seen in _CUT.get():
+            if layer is self:
+                own["w"] = own["w"] * kept.to(own["w"])
+                if seen.shape[-1] == own["sensory_w"].shape[-1]:
+                    own["sensory_w"] = own["sensory_w"] * seen.to(own["sensory_w"])
         if self.epsilon != EPSILON:  # a leak of so much more towards 0
             leak = own["gleak"] + (self.epsilon - EPSILON)
             own["vleak"] = own["gleak"] * own["vleak"] / leak
@@ -301,6 +344,21 @@ def _edges(wiring: Wiring, features: int, device: torch.device) -> tuple[Tensor,
         torch.from_numpy(np.argwhere(table).astype(np.int64)).to(device) for table in tables
     )
     return first, second
+
+
+def _kept(table: Any, wanted: Iterable[tuple[int, int]], what: str, device: torch.device) -> Tensor:
+    """0 for synapses that are cut and 1 for others, in the order of parameters."""
+    places = {(int(i), int(j)): k for k, (i, j) in enumerate(np.argwhere(table))}
+    kept = torch.ones(len(places), device=device)
+    for pair in wanted:
+        place = places.get(pair) if isinstance(pair, tuple) else None
+        if place is None:
+            raise TorchliquidError(
+                f"{what} has {short_repr(pair)}, where the wiring has no synapse: give pairs "
+                "(from, to) of `numpy.argwhere` of its table"
+            )
+        kept[place] = 0
+    return kept
 
 
 def _polarities(weight: Tensor, table: Any) -> None:
