@@ -9,16 +9,6 @@ from torchliquid.forecast._ridge_plus import Inputs, Steps
 ORIGINS, SERIES, LONGEST, LONGEST_SEASON = 20, 5, 3000, 24
 
 
-def is_there() -> bool:
-    """Whether statsforecast is installed; say it where it is not."""
-    try:
-        import statsforecast  # noqa: F401
-    except ImportError:
-        print("statsforecast is not installed: AutoETS is left out")
-        return False
-    return True
-
-
 def origins(parts: list[Parts]) -> list[Steps]:
     """Return a few test steps of a few series, evenly spread; of the others none."""
     there = [k for k, part in enumerate(parts) if len(part.test)]

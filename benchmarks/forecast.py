@@ -28,7 +28,7 @@ from unittest import mock
 import ets
 import numpy as np
 import trees
-from record import write_record
+from record import is_installed, write_record
 
 from torchliquid import Forecaster
 from torchliquid.forecast import _fitting as fitting
@@ -152,7 +152,10 @@ def main() -> None:
     folder = parser.parse_args().folder
     warnings.simplefilter("ignore")
     rows: dict[str, Any] = {}
-    rivals = {"with_trees": trees.is_there(), "with_ets": ets.is_there()}
+    rivals = {
+        "with_trees": is_installed("lightgbm", "LightGBM"),
+        "with_ets": is_installed("statsforecast", "AutoETS"),
+    }
     print(
         "| table (rows; rows ahead) | naive | ridge | LightGBM | default | regret | "
         "default, AutoETS at few origins | 80, 90, 95 % | seconds |"

@@ -48,7 +48,7 @@ from unittest import mock
 import numpy as np
 import torch
 import trees
-from record import write_record
+from record import is_installed, write_record
 
 import torchliquid as tl
 from forecast import TABLES
@@ -106,15 +106,12 @@ def read(path: Path, options: dict[str, Any]) -> tuple[Seasons, Grid, History]:
     def stop(*arguments: Any) -> Any:
         raise _Read(*arguments)
 
-    original = module.choose
-    module.choose = stop
-    try:
-        Forecaster(HORIZON).fit(path, **options)
-    except _Read as found:
-        _, _, seasons, grid, histories, *_ = found.args
-        return seasons, grid, histories[0]
-    finally:
-        module.choose = original
+    with mock.patch.object(module, "choose", stop):
+        try:
+            Forecaster(HORIZON).fit(path, **options)
+        except _Read as found:
+            _, _, seasons, grid, histories, *_ = found.args
+            return seasons, grid, histories[0]
     raise AssertionError
 
 
@@ -134,7 +131,7 @@ def dropped(
     y = np.where(left, whole.y, np.nan)
     one = replace(whole, y=y, held=held(y))
     inputs = Inputs(HORIZON, seasons, seasons.most_lags, True, one.past.shape[1], 0)
-    parts = fitting.parts_of(replace(whole), inputs)
+    parts = fitting.parts_of(whole, inputs)
     parts = fitting.Parts(*(steps[~np.isnan(y[steps])] for steps in parts))
     return Case(grid, seasons, whole, one, parts), inputs
 
@@ -253,7 +250,7 @@ def contenders() -> dict[str, Callable[[Case, Inputs], Values]]:
     """Return those that can be run here."""
     found = {"default": chosen("auto"), "filter": chosen("filter"), "ridge": ridge,
              "LTC": network(tl.LTC), "DecayGRU": network(DecayGRU)}  # fmt: skip
-    return found | ({"LightGBM": boosted} if trees.is_there() else {})
+    return found | ({"LightGBM": boosted} if is_installed("lightgbm", "LightGBM") else {})
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The kernels' cases against other packages' cells, and against torch's own.
 
-The same model as ncps: weights, wiring and equation are theirs, the kernel is ours
-(`torchliquid.kernels.synaptic`); a check holds both equal first. Our cell in place of theirs is
+The same model as ncps: weights, wiring and equation are theirs, the layer is ours
+(`torchliquid.nn.NCP`); a check holds both equal first. Our cell in place of theirs is
 another model, cheaper by its equation, and says so.
 """
 
@@ -13,36 +13,10 @@ from cases import Case, inference, layer_step
 from timing import Step
 from torch import Tensor, nn
 
-from torchliquid import LTC, kernels
+from torchliquid import LTC
+from torchliquid.nn import NCP
 
 B, L, I, H = 32, 32, 8, 32
-
-
-class Synaptic(nn.Module):
-    """An ncps LTC's equation by our kernel, with its very parameters and wiring."""
-
-    def __init__(self, theirs: Any) -> None:
-        super().__init__()
-        cell = theirs.rnn_cell
-        self.edges = cell.sparsity_mask.abs().nonzero().long()
-        self.sensory = cell.sensory_sparsity_mask.abs().nonzero().long()
-        self.hidden = cell.state_size
-        for prefix, pairs in (("", self.edges), ("sensory_", self.sensory)):
-            for name in ("sigma", "mu", "w", "erev"):
-                held = getattr(cell, prefix + name).detach()[pairs[:, 0], pairs[:, 1]]
-                self.register_parameter(prefix + name, nn.Parameter(held.clone()))
-        for name in ("gleak", "vleak", "cm", "input_w", "input_b"):
-            self.register_parameter(name, nn.Parameter(getattr(cell, name).detach().clone()))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """States of every neuron, and the last."""
-        names = ["sigma", "mu", "w", "erev"]
-        names += [f"sensory_{name}" for name in names] + ["gleak", "vleak", "cm"]
-        weights = [getattr(self, name) for name in (*names, "input_w", "input_b")]
-        for k in (2, 6, 8, 10):  # both w, gleak and cm: ncps keeps their raw values by default
-            weights[k] = nn.functional.softplus(weights[k])
-        h0 = x.new_zeros(len(x), self.hidden)
-        return kernels.synaptic(x, h0, *weights, self.edges, self.sensory, 1.0, 6)
 
 
 class PythonLoop(nn.Module):
@@ -84,10 +58,10 @@ def _pair(make: Callable[[], tuple[nn.Module, nn.Module]], rows: int, kind: Any)
     return build
 
 
-def _same_model(kind: str) -> Callable[[], tuple[nn.Module, nn.Module]]:
+def _same_model(kind: str) -> Callable[[], tuple[Any, Any]]:
     def make() -> tuple[nn.Module, nn.Module]:
         theirs = _ncps(kind)
-        return Synaptic(theirs), theirs
+        return NCP.from_ncps(theirs), theirs
 
     return make
 
@@ -96,7 +70,7 @@ def _alone() -> tuple[Step, Step, int]:
     """One sequence of one input, 8 neurons: where their loop has least to compute."""
     theirs = _ncps("full", 1, 8)
     x = torch.randn(1, 200, 1)
-    return layer_step(Synaptic(theirs), x), layer_step(theirs, x), 1
+    return layer_step(NCP.from_ncps(theirs), x), layer_step(theirs, x), 1
 
 
 def _other_model(theirs: Callable[[], nn.Module]) -> Callable[[], tuple[nn.Module, nn.Module]]:
@@ -104,12 +78,12 @@ def _other_model(theirs: Callable[[], nn.Module]) -> Callable[[], tuple[nn.Modul
 
 
 def _same_states(kind: str) -> Callable[[], None]:
-    """Our kernel and the ncps cell, sample after sample."""
+    """Our layer and the ncps cell, sample after sample."""
 
     def check() -> None:
         ours, theirs = _same_model(kind)()
         x = torch.randn(3, 9, I)
-        y, _ = ours(x)
+        y = ours.states(x)
         h = torch.zeros(3, theirs.rnn_cell.state_size)
         for t in range(9):
             _, h = theirs.rnn_cell.forward(x[:, t], h, 1.0)

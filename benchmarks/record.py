@@ -1,5 +1,6 @@
 """The record that a benchmark script leaves: facts, with when and on what they were measured."""
 
+import importlib.util
 import json
 import os
 from datetime import UTC, datetime
@@ -12,6 +13,14 @@ from torchliquid.bench import environment
 def today() -> str:
     """Return the date in UTC."""
     return datetime.now(UTC).date().isoformat()
+
+
+def is_installed(package: str, what: str) -> bool:
+    """Return whether a rival's package is installed; say what is left out where it is not."""
+    if importlib.util.find_spec(package) is not None:
+        return True
+    print(f"{package} is not installed: {what} is left out")
+    return False
 
 
 def write_record(path: Path, **facts: Any) -> None:

@@ -15,16 +15,6 @@ MOST_ROWS = 40_000
 """To train each model on, the last ones."""
 
 
-def is_there() -> bool:
-    """Whether LightGBM is installed; say it where it is not."""
-    try:
-        import lightgbm  # noqa: F401
-    except ImportError:
-        print("LightGBM is not installed: it is left out")
-        return False
-    return True
-
-
 def best_simple(inputs: Inputs, histories: Sequence[History], parts: Sequence[Parts]) -> int:
     """Return the period of the simple forecast that is best on the validation part; 0: the last."""
     ahead = np.arange(1, inputs.horizon + 1)

@@ -33,7 +33,8 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def _at_most(name: str, size: int, most: int) -> int:
+def check_at_most(name: str, size: int, most: int) -> int:
+    """A size that is not above another number."""
     checked = check_size(name, size)
     if checked > most:
         raise TorchliquidError(f"{name} is {short_repr(size)}: give at most {most}")
@@ -42,12 +43,12 @@ def _at_most(name: str, size: int, most: int) -> int:
 
 def check_unfolds(unfolds: int) -> int:
     """Check a number of sub-steps that can be run."""
-    return _at_most("unfolds", unfolds, LARGEST_UNFOLDS)
+    return check_at_most("unfolds", unfolds, LARGEST_UNFOLDS)
 
 
 def check_layers(num_layers: int) -> int:
     """Check a number of layers that can be meant."""
-    return _at_most("num_layers", num_layers, LARGEST_LAYERS)
+    return check_at_most("num_layers", num_layers, LARGEST_LAYERS)
 
 
 def check_proj_size(proj_size: int, hidden_size: int) -> int:

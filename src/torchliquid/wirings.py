@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid._checks import check_at_most, check_seed
 from torchliquid.errors import TorchliquidError
 from torchliquid.messages import short_repr
 
@@ -55,7 +56,7 @@ class Wiring:
         Raises:
             TorchliquidError: the wiring was given for another number of inputs.
         """
-        _check_count("inputs", inputs)
+        check_at_most("inputs", inputs, LARGEST)
         return _frozen(self._sensory(int(inputs)))
 
     @property
@@ -185,7 +186,7 @@ class FullyConnected(Wiring):
         self, units: int, outputs: int | None = None, self_connections: bool = True, seed: int = 0
     ) -> None:
         _set(self, **_units(units, outputs), self_connections=bool(self_connections))
-        _set(self, seed=_seed(seed))
+        _set(self, seed=check_seed(seed))
 
     def _recurrent(self) -> Polarities:
         found = _polarities(self.seed, 0, (self.units, self.units))
@@ -223,7 +224,7 @@ class Random(Wiring):
             raise TorchliquidError(
                 f"sparsity is {short_repr(sparsity)}: give a share from 0, below 1"
             )
-        _set(self, **_units(units, outputs), sparsity=float(sparsity), seed=_seed(seed))
+        _set(self, **_units(units, outputs), sparsity=float(sparsity), seed=check_seed(seed))
 
     def _recurrent(self) -> Polarities:
         return self._drawn(0, (self.units, self.units))
@@ -286,7 +287,7 @@ class NCP(Wiring):
             ("motor", motor),
             *(("inter", n) for n in layers),
         ):
-            _check_count(name, count)
+            check_at_most(name, count, LARGEST)
         fan = {
             "sensory_fan_out": (sensory_fan_out, layers[0], "units in the first inter layer"),
             "inter_fan_out": (inter_fan_out, min(*layers[1:], command, LARGEST), "units in the "
@@ -294,7 +295,7 @@ class NCP(Wiring):
             "motor_fan_in": (motor_fan_in, command, "command neurons"),
         }  # fmt: skip
         for name, (count, most, of) in fan.items():
-            _check_count(name, count)
+            check_at_most(name, count, LARGEST)
             if count > most:
                 raise TorchliquidError(
                     f"{name} is {count}: there are {most} {of}; give at most that"
@@ -308,7 +309,7 @@ class NCP(Wiring):
             self, inter=tuple(map(int, layers)), command=int(command), motor=int(motor),
             sensory_fan_out=int(sensory_fan_out), inter_fan_out=int(inter_fan_out),
             recurrent_command=int(recurrent_command), motor_fan_in=int(motor_fan_in),
-            seed=_seed(seed),
+            seed=check_seed(seed),
         )  # fmt: skip
 
     @property
@@ -381,8 +382,8 @@ def AutoNCP(units: int, outputs: int, sparsity: float = 0.5, seed: int = 0) -> N
     >>> AutoNCP(32, 4).roles.count("command")
     11
     """
-    _check_count("units", units)
-    _check_count("outputs", outputs)
+    check_at_most("units", units, LARGEST)
+    check_at_most("outputs", outputs, LARGEST)
     if units < outputs + 3:
         raise TorchliquidError(
             f"units is {units} and outputs {outputs}: give at least {outputs + 3} units, so that "
@@ -521,29 +522,18 @@ def _frozen(table: Polarities) -> Polarities:
 
 
 def _whole(name: str, value: Any) -> int:
+    """A whole number, which may be 0."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TorchliquidError(f"{name} is {short_repr(value)}: give a whole number")
     return int(value)
 
 
-def _check_count(name: str, count: Any) -> None:
-    if not 1 <= _whole(name, count) <= LARGEST:
-        raise TorchliquidError(f"{name} is {count}: give a whole number from 1 to {LARGEST}")
-
-
-def _seed(seed: Any) -> int:
-    if _whole("seed", seed) < 0:
-        raise TorchliquidError(f"seed is {seed}: give a whole number of at least 0")
-    return int(seed)
-
-
 def _units(units: Any, outputs: Any) -> dict[str, int]:
-    _check_count("units", units)
-    outputs = units if outputs is None else outputs
-    _check_count("outputs", outputs)
+    units = check_at_most("units", units, LARGEST)
+    outputs = units if outputs is None else check_at_most("outputs", outputs, LARGEST)
     if outputs > units:
         raise TorchliquidError(f"outputs is {outputs}: {units} units have at most as many")
-    return {"units": int(units), "outputs": int(outputs)}
+    return {"units": units, "outputs": outputs}
 
 
 def _polarities(seed: int, which: int, shape: tuple[int, int]) -> Polarities:

@@ -185,7 +185,7 @@ def test_a_write_that_fails_leaves_no_half_folder(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("torchliquid.export.c.folder._table", full)
+    monkeypatch.setattr("torchliquid.export.c.folder.vectors_table", full)
     with pytest.raises(TorchliquidError, match="No space left"):
         to_c(made("ltc"), tmp_path / "c")
     assert not list(tmp_path.iterdir())

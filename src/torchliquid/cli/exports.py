@@ -10,9 +10,6 @@ from torchliquid.cli.terminal import open_console
 from torchliquid.export import MAX_ERROR
 from torchliquid.files import exists
 
-FORECASTER = "forecaster.safetensors"
-"""What the folder of a forecaster holds."""
-
 
 def add_exports(commands: Any) -> None:
     """The commands that write trained models elsewhere, and prove them."""
@@ -80,9 +77,10 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from torchliquid.export import describe, to_c
+    from torchliquid.forecast import is_forecaster
     from torchliquid.nn import load
 
-    if exists(options.model / FORECASTER):
+    if is_forecaster(options.model):
         return _export_forecaster(options)
     lanes = sorted(path.name for path in options.model.glob("lane-*") if path.is_dir())
     if lanes and not exists(options.model / "config.json"):

@@ -184,9 +184,9 @@ def _forecast(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from torchliquid import load_forecaster
-    from torchliquid.files import exists
+    from torchliquid.bench.run.store import holds_results
 
-    if not exists(options.model / "task.safetensors"):
+    if not holds_results(options.model):
         if options.name is not None:
             raise TorchliquidError("--model is for the results of a benchmark: leave it out")
         rows = load_forecaster(options.model).predict(options.file, options.ahead)

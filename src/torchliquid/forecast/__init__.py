@@ -1,6 +1,6 @@
 """Forecasts: `Forecaster` for tables, and what a network has to beat."""
 
-from torchliquid.forecast._storing import load_forecaster
+from torchliquid.forecast._storing import is_forecaster, load_forecaster
 from torchliquid.forecast.forecaster import Forecaster
 from torchliquid.forecast.naive import season
 from torchliquid.forecast.oscillators import Oscillators, fit_oscillators
@@ -17,6 +17,7 @@ __all__ = [
     "Ridge",
     "fit_oscillators",
     "fit_ridge",
+    "is_forecaster",
     "load_forecaster",
     "season",
 ]

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ import torch
 from torchliquid.errors import TorchliquidError
 from torchliquid.export import describe
 from torchliquid.export._markdown_report import report
+from torchliquid.export._samples import Samples
 from torchliquid.export._text import guard, own_names, render
 from torchliquid.export.c._float_writer import float_sources
-from torchliquid.export.c.folder import check_name, new_folder
+from torchliquid.export.c.folder import check_name, new_folder, vectors_table, write_files
 from torchliquid.files import check_path
 from torchliquid.forecast._contract import Contract
-from torchliquid.forecast._history import History, Values, phases
+from torchliquid.forecast._history import History, Values
 from torchliquid.forecast._models import Chosen, Filter, Regression, Simple
 from torchliquid.forecast._network import LARGEST_CHANGE, MOST_FEATURES
 from torchliquid.forecast._ridge_plus import RidgePlus
@@ -43,24 +44,13 @@ TOLERANCE = 1e-4
 """How far C may be from Python, in deviations."""
 
 
-class _Factors(NamedTuple):
-    """Weights ``(F, H)`` as ``inner @ outer``, features unscaled, and what that adds to the error.
-
-    The features are the values from the last one back ``(L,)``, the calendar, features up to now,
-    and 1.
-    """
-
-    inner: Values
-    outer: Values
-    added: float
-
-
 @dataclass
 class _Readout:
     """All that a forecast sums up, of several models.
 
     Args:
-        inner, outer: of the regressions, side by side.
+        inner, outer: factors of the regressions' weights, side by side; features are the values
+            from the last one back, the calendar, features up to now, and 1.
         bases: how much the value of each season before counts ``(H,)``, by its period.
         ahead: weights of planned features ``(H, K)``.
         memory: weights of a network's states ``(H, M)``.
@@ -91,11 +81,11 @@ def export_c(
     chosen, added = _reduced(state)
     readout = _readout(chosen, state, contract)
     context = _context(forecaster, history, chosen, readout, name)
-    inputs, outputs = _samples(forecaster, history, chosen)
+    samples = _samples(forecaster, history, chosen)
     sources = _sources(context, chosen, readout, name)
     text = json.dumps(context["names"]) + "".join(sources.values())
     digest = hashlib.sha256(text.encode()).hexdigest()
-    largest = float(np.abs(outputs).max())
+    largest = float(np.abs(samples.outputs).max())
     bound = abs(mean) + scale * FARTHEST
     facts = {
         "schema": 1,
@@ -112,7 +102,7 @@ def export_c(
         "operations": {"multiplications": context["multiplications"],
                        "sigmoids": readout.memory.shape[1],
                        "divisions": readout.memory.shape[1] + 2},
-        "steps": len(inputs),
+        "steps": len(samples.inputs),
         "saturated": 0,
         "error": None,
         "counts": None,
@@ -121,17 +111,15 @@ def export_c(
         "rank": len(readout.outer),
         "added_error": added,
     }  # fmt: skip
-    context |= {"given": inputs, "expected": outputs, "count": 50, "type": "float",
+    context |= {"given": samples.inputs, "expected": samples.outputs, "count": 50, "type": "float",
                 "variable_dt": False, "tolerance": facts["tolerance"]}  # fmt: skip
     sources[f"test/{name}_selftest.c"] = own_names(render("selftest.c.j2", **context), name)
     sources["CMakeLists.txt"] = render("CMakeLists.txt.j2", **context)
-    sources["test/vectors.csv"] = _table(inputs, outputs)
+    sources["test/vectors.csv"] = vectors_table(samples)
     sources["report.json"] = json.dumps(facts, indent=2) + "\n"
     sources["report.md"] = report(facts)
     with new_folder(target) as part:
-        for path, content in sources.items():
-            (part / path).parent.mkdir(parents=True, exist_ok=True)
-            (part / path).write_text(content, encoding="utf-8", newline="\n")
+        write_files(part, sources)
     return target
 
 
@@ -397,7 +385,7 @@ def _sources(
 # --- samples --------------------------------------------------------------------------------------
 
 
-def _samples(forecaster: Forecaster, history: History, chosen: Chosen) -> tuple[Values, Values]:
+def _samples(forecaster: Forecaster, history: History, chosen: Chosen) -> Samples:
     """Rows behind the last one, and what Python makes of them: those before it, once more."""
     contract, state = forecaster._ready()
     mean, scale = contract.moments_of(history.label)
@@ -419,7 +407,7 @@ def _samples(forecaster: Forecaster, history: History, chosen: Chosen) -> tuple[
     columns = [
         (mean + scale * y)[:, None],
         past * contract.past[1] + contract.past[0],
-        phases(state.inputs.seasons, contract.grid, history.end + np.arange(1, ROWS + 1)),
+        state.inputs.seasons.phases(contract.grid, history.end + np.arange(1, ROWS + 1)),
         known[:ROWS] * contract.known[1] + contract.known[0],
         np.stack([
             (known[n + 1 : n + 1 + forecaster.horizon] * contract.known[1]
@@ -427,13 +415,5 @@ def _samples(forecaster: Forecaster, history: History, chosen: Chosen) -> tuple[
             for n in range(ROWS)
         ]),
     ]  # fmt: skip
-    return np.concatenate(columns, axis=1).astype(np.float32), outputs
-
-
-def _table(inputs: Values, outputs: Values) -> str:
-    """Samples as `torchliquid.export.verify` reads them."""
-    head = [f"input{i}" for i in range(inputs.shape[1])]
-    head += ["dt", *(f"output{o}" for o in range(outputs.shape[1]))]
-    rows = np.concatenate([inputs, np.ones((len(inputs), 1)), outputs], axis=1)
-    lines = [",".join(f"{value:.9g}" for value in row) for row in rows]
-    return "\n".join([",".join(head), *lines]) + "\n"
+    inputs = np.concatenate(columns, axis=1).astype(np.float32)
+    return Samples(inputs, np.ones(ROWS, np.float32), outputs.astype(np.float32))

@@ -12,7 +12,7 @@ import numpy as np
 from torchliquid.errors import TorchliquidError
 from torchliquid.forecast._history import TRAINED, VALIDATED, History, Seasons, Values
 from torchliquid.forecast._intervals import LEAST_STRETCHES, Intervals, by_target
-from torchliquid.forecast._models import Chosen, Filter, Model, Regression, Simple
+from torchliquid.forecast._models import Carried, Chosen, Filter, Model, Regression, Simple
 from torchliquid.forecast._network import LEAST_ROWS, fit_network
 from torchliquid.forecast._ridge_plus import Inputs, RidgePlus, Steps, fit_ridge_plus
 from torchliquid.forecast._structural import fit_structural
@@ -63,7 +63,7 @@ class Fitted:
     Args:
         chosen: the forecast, fitted on all rows.
         inputs: what its features are.
-        histories: of each series, with what the forecast needs of them.
+        followed: each series with what the forecast needs of it, and what is known after it.
         rows: of the comparison.
         intervals: of each series.
         coverage: share of test errors within the intervals of each level ``(L,)``; NaN: unknown.
@@ -73,7 +73,7 @@ class Fitted:
 
     chosen: Chosen
     inputs: Inputs
-    histories: list[History]
+    followed: list[tuple[History, Carried]]
     rows: list[Row]
     intervals: list[Intervals]
     coverage: Values
@@ -151,7 +151,8 @@ def choose(
     if model not in ("seasonal", "last"):
         _check_rows(histories, parts, horizon)
     chosen = _with_filter(model, seasons, grid, histories)
-    histories = [chosen.prepared(history, grid)[0] for history in histories]
+    followed = [chosen.prepared(history, grid) for history in histories]
+    histories = [history for history, _ in followed]
     rivals = [
         _judged(Simple(inputs, period), grid, histories, parts) for period in (0, *seasons.naive)
     ]
@@ -172,7 +173,8 @@ def choose(
             network = fit_network(regression.ridge, grid, histories, values, *_split(parts), seed)
         if network is not None:
             chosen.network = network
-            histories = [chosen.prepared(history, grid)[0] for history in histories]
+            followed = [chosen.remembered(one, grid, 0, carried) for one, carried in followed]
+            histories = [history for history, _ in followed]
             wider = replace(inputs, memory=network.layer.hidden_size)
             found = fit_ridge_plus(wider, grid, histories, values, *_split(parts))
             with_it = Regression(found, beside=network.name)
@@ -191,10 +193,10 @@ def choose(
         _learn_rest(one.ridge, grid, histories, values, parts)
         inputs = replace(one.ridge.inputs, lags=max(one.ridge.inputs.lags, inputs.lags))
     chosen.drop_unused()
-    histories = [chosen.without_unused(history) for history in histories]
+    followed = [chosen.without_unused(*pair) for pair in followed]
     intervals, coverage = _intervals(best.errors, levels)
     return Fitted(
-        chosen, inputs, list(histories), rows, intervals, coverage,
+        chosen, inputs, followed, rows, intervals, coverage,
         all(_stretches(one.valid) >= LEAST_STRETCHES for one in best.errors),
         _sentence(chosen, model, rows, _test(best.errors), min(_test(r.errors) for r in simple)),
     )  # fmt: skip

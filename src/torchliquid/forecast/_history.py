@@ -177,21 +177,28 @@ class Seasons:
 
     def columns(self, grid: Grid, positions: NDArray[np.int64]) -> Values:
         """Return sines and cosines at positions ``(N, C)``."""
-        columns: list[Values] = []
-        local = grid.local(positions) if self.harmonics else np.zeros(len(positions))
-        for name, count in self.harmonics:
-            angle = 2 * np.pi * _phase(local, name)
-            for k in range(1, count + 1):
-                columns += [np.sin(k * angle), np.cos(k * angle)]
-        return np.stack(columns, axis=1) if columns else np.zeros((len(positions), 0))
+        return _waves(self.phases(grid, positions), [count for _, count in self.harmonics])
+
+    def first_columns(self, grid: Grid, positions: NDArray[np.int64]) -> Values:
+        """Return of each calendar the sine and cosine that are as long as itself ``(N, C)``."""
+        return _waves(self.phases(grid, positions), [1] * len(self.harmonics))
+
+    def phases(self, grid: Grid, positions: NDArray[np.int64]) -> Values:
+        """Return where positions stand in each calendar, from 0 to 1 ``(N, C)``."""
+        if not self.harmonics:
+            return np.zeros((len(positions), 0))
+        local = grid.local(positions)
+        return np.stack([_phase(local, name) for name, _ in self.harmonics], axis=1)
 
 
-def phases(seasons: Seasons, grid: Grid, positions: NDArray[np.int64]) -> Values:
-    """Return where positions stand in each season of a calendar, from 0 to 1 ``(N, C)``."""
-    if not seasons.harmonics:
-        return np.zeros((len(positions), 0))
-    local = grid.local(positions)
-    return np.stack([_phase(local, name) for name, _ in seasons.harmonics], axis=1)
+def _waves(phases: Values, counts: Sequence[int]) -> Values:
+    """Sines and cosines of so many multiples of each phase ``(N, C)``."""
+    columns: list[Values] = []
+    for phase, count in zip(phases.T, counts, strict=True):
+        angle = 2 * np.pi * phase
+        for k in range(1, count + 1):
+            columns += [np.sin(k * angle), np.cos(k * angle)]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(phases), 0))
 
 
 def _phase(local: Values, name: str) -> Values:

@@ -139,13 +139,14 @@ class Chosen:
         if not any(one.beside for one in self.regressions):
             self.network = None
 
-    def without_unused(self, history: History) -> History:
-        """Return a series without states of a filter or a network that is not there."""
+    def without_unused(self, history: History, carried: Carried) -> tuple[History, Carried]:
+        """Return a series, and what is known after it, without what is not there any more."""
         none = np.zeros((0, 0))
-        states = none if self.filter is None else history.states
-        return replace(
-            history, states=states, memory=none if self.network is None else history.memory
-        )
+        if self.filter is None:
+            history, carried = replace(history, states=none), carried._replace(belief=None)
+        if self.network is None:
+            history, carried = replace(history, memory=none), carried._replace(network=None)
+        return history, carried
 
     def forecasts(self, history: History, grid: Grid, steps: Steps) -> Values:
         """See `Model`."""
@@ -175,18 +176,26 @@ class Chosen:
         self, whole: History, grid: Grid, known: int, carried: Carried
     ) -> tuple[History, Carried]:
         """Add states of all rows but the first ones, and fill missing values."""
-        belief, memory = carried
         if not len(whole.y[known:]):
             return whole, carried
         if self.filter is not None:
-            states, values, belief = self.filter.follow(whole.part(known), belief)
+            states, values, belief = self.filter.follow(whole.part(known), carried.belief)
             if known:
                 states = np.concatenate([whole.states, states])
             held = np.concatenate([whole.held[:known], values]) if self.fills else whole.held
-            whole = replace(whole, states=states, held=held)
-        if self.network is not None:
-            found, memory = self.network.follow(whole.part(known), grid, memory)
-            if known:
-                found = np.concatenate([whole.memory, found])
-            whole = replace(whole, memory=found)
-        return whole, Carried(belief, memory)
+            whole, carried = (
+                replace(whole, states=states, held=held),
+                carried._replace(belief=belief),
+            )
+        return self.remembered(whole, grid, known, carried)
+
+    def remembered(
+        self, whole: History, grid: Grid, known: int, carried: Carried
+    ) -> tuple[History, Carried]:
+        """Add a network's states of all rows but the first ones, missing values being filled."""
+        if self.network is None:
+            return whole, carried
+        found, memory = self.network.follow(whole.part(known), grid, carried.network)
+        if known:
+            found = np.concatenate([whole.memory, found])
+        return replace(whole, memory=found), carried._replace(network=memory)

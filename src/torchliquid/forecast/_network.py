@@ -104,13 +104,8 @@ class Network:
             mean += share * (value - mean)
             means[row] = mean
         change = np.clip(np.diff(held, prepend=last) / self.change, -LARGEST_CHANGE, LARGEST_CHANGE)
-        calendar = self.seasons.columns(grid, history.first + np.arange(len(held)) + 1)
-        # of each, the wave that is as long as itself
-        first, begin = [], 0
-        for _, terms in self.seasons.harmonics:
-            first += [begin, begin + 1]
-            begin += 2 * terms
-        columns = [held - means, change, calendar[:, first], history.past[:, :MOST_FEATURES]]
+        calendar = self.seasons.first_columns(grid, history.first + np.arange(len(held)) + 1)
+        columns = [held - means, change, calendar, history.past[:, :MOST_FEATURES]]
         return np.column_stack(columns), float(mean)
 
 
@@ -146,16 +141,16 @@ def fit_network(
         horizons = np.unique(np.linspace(0, inputs.horizon - 1, MOST_TARGETS).astype(int))
         model = SequenceModel(layer, len(horizons))
         network = Network(layer, change, 2.0 * max(inputs.seasons.shortest, 2), inputs.seasons)
+        seen = [network.inputs(history, grid)[0] for history in histories]
         sets = []
         for steps in (train, valid):
             parts, left = [], MOST_ROWS
-            for history, values, line in zip(histories, filled, steps, strict=True):
+            for history, x, values, line in zip(histories, seen, filled, steps, strict=True):
                 if left <= 0 or not len(line):
                     continue
                 some = line[-left:]
                 left -= len(some)
                 rest = inputs.targets(values, some) - ridge.predict(history, grid, some)
-                x, _ = network.inputs(history, grid)
                 parts.append((x, some, rest[:, horizons]))
             sets.append(_windows(parts))
         data, validation = sets

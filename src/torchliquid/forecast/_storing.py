@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.files import atomic_write, check_path, read_file
+from torchliquid.files import atomic_write, check_path, exists, read_file
 from torchliquid.forecast._contract import Columns, Contract
 from torchliquid.forecast._fitting import Row
 from torchliquid.forecast._history import History, Seasons
@@ -78,6 +78,11 @@ def to_bytes(forecaster: Forecaster) -> bytes:
     }
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     return bytes(save(contiguous, {"torchliquid": json.dumps(facts)}))
+
+
+def is_forecaster(folder: str | Path) -> bool:
+    """Return whether a folder holds what `Forecaster.save` wrote, by its name."""
+    return exists(check_path(folder) / FILE)
 
 
 def load_forecaster(folder: str | Path) -> Forecaster:

@@ -79,11 +79,6 @@ class Structural:
     weights: Values
     noise: float
 
-    @property
-    def parameters(self) -> int:
-        """Numbers that a forecast needs."""
-        return 3 * len(self.frequency) + 1 + len(self.weights)
-
     def follow(
         self, history: History, start: Belief | None = None
     ) -> tuple[Values, Values, Belief]:

@@ -134,13 +134,13 @@ class Forecaster:
             tuple(fitted.coverage.tolist()),
             fitted.sentence,
             notes,
-            {one.label: one.last(kept) for one in fitted.histories},
+            {one.label: one.last(kept) for one, _ in fitted.followed},
             {one.label: found for one, found in zip(scaled, fitted.intervals, strict=True)},
-            {one.label: fitted.chosen.prepared(one, contract.grid)[1] for one in scaled},
+            {one.label: carried for one, carried in fitted.followed},
             {},
             most_missing=self.horizon * max(0.5, min(1.3 * missing, 0.98)),
         )
-        for one in fitted.histories:
+        for one, _ in fitted.followed:
             steps = np.arange(max(len(one.y) - self.horizon, 0), len(one.y))
             state.pending[one.label] = fitted.chosen.forecasts(one, contract.grid, steps)
         self._contract, self._state = contract, state

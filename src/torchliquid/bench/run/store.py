@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
-from torchliquid.files import PART, atomic_write, check_path, check_regular
+from torchliquid.files import PART, atomic_write, check_path, check_regular, exists
 
 Arrays = dict[str, NDArray[Any]]
 
 BEFORE, AFTER = 10, 20
 """Samples of a probe (`torchliquid.bench.run.probe`) before the event, and from it on."""
+_TASK = "task.safetensors"
 _FOLDERS = ("runs", "models", "figures")
 _OPTIONAL = ("clean", "observed", "times", "series_id")
 """Arrays that not every task has."""
@@ -71,6 +72,11 @@ class Run:
         return {k: rows for k, rows in named.items() if not k.startswith(("tau_", "moved_"))}
 
 
+def holds_results(folder: Path) -> bool:
+    """Return whether a folder is one of a benchmark, by its task's name."""
+    return exists(folder / _TASK)
+
+
 class Store:
     """The folder of one benchmark.
 
@@ -105,7 +111,7 @@ class Store:
     @classmethod
     def existing(cls, folder: Path) -> "Store":
         """Open a folder that already holds results, whatever their settings."""
-        facts, _ = _read(folder / "task.safetensors", _TASK_FACTS)
+        facts, _ = _read(folder / _TASK, _TASK_FACTS)
         return cls(folder, facts["settings"])
 
     @classmethod
@@ -181,7 +187,7 @@ class Store:
 
     @property
     def _task_file(self) -> Path:
-        return self.folder / "task.safetensors"
+        return self.folder / _TASK
 
     def _run_file(self, model: str) -> Path:
         return self.folder / "runs" / f"{model}.safetensors"
@@ -248,7 +254,7 @@ class Store:
     def _clear(self) -> None:
         for name in _FOLDERS:
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in ("task.safetensors", "summary.json", "report.html"):
+        for name in (_TASK, "summary.json", "report.html"):
             (self.folder / name).unlink(missing_ok=True)
 
 

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,7 @@ def _write(
     for file in ("module.yml", "CMakeLists.txt", "Kconfig"):
         files[f"zephyr/{file}"] = render(f"zephyr_{file}.j2", **context)
     counts = None if counted is None else (context["given"], context["expected"])
-    files["test/vectors.csv"] = _table(samples, counts)
+    files["test/vectors.csv"] = vectors_table(samples, counts)
     facts = {
         "schema": 1,
         "name": name,
@@ -201,8 +201,13 @@ def _write(
     }
     files["report.json"] = json.dumps(facts, indent=2) + "\n"
     files["report.md"] = report(facts)
+    write_files(part, files)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write texts, by their paths in a folder."""
     for path_in_folder, text in files.items():
-        path = part / path_in_folder
+        path = folder / path_in_folder
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
 
@@ -264,7 +269,7 @@ def tolerance(description: Description, samples: Samples, dtype: str, lost: floa
     return float(f"{share + digits + LOST[dtype] * lost:.3g}")
 
 
-def _table(samples: Samples, counts: tuple[Any, Any] | None = None) -> str:
+def vectors_table(samples: Samples, counts: tuple[Any, Any] | None = None) -> str:
     """Inputs, times and torch's outputs, and both in counts where the C is of integers."""
     I, O = samples.inputs.shape[1], samples.outputs.shape[1]
     head = [*(f"input{i}" for i in range(I)), "dt", *(f"output{o}" for o in range(O))]
