@@ -35,6 +35,7 @@ NAMES = [
 ]
 FUNCTIONAL = [
     "SOLVERS",
+    "cfc",
     "ctrnn",
     "decay_gru",
     "gru",

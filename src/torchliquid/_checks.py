@@ -17,11 +17,11 @@ _WHOLE = (int, Integral)
 _NUMBERS = (float, int, Real)  # tuples, the likely types first: compilers of torch follow them
 
 
-def check_size(name: str, size: int) -> int:
+def check_size(name: str, size: int, least: int = 1) -> int:
     """The size, if it is one; an error that names it if not."""
     whole = isinstance(size, _WHOLE) and not isinstance(size, bool)
-    if not whole or not 1 <= size <= LARGEST_SIZE:
-        raise TorchliquidError(f"{name} is {short_repr(size)}: give an integer of at least 1")
+    if not whole or not least <= size <= LARGEST_SIZE:
+        raise TorchliquidError(f"{name} is {short_repr(size)}: give an integer of at least {least}")
     return int(size)
 
 
@@ -33,9 +33,9 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def check_at_most(name: str, size: int, most: int) -> int:
+def check_at_most(name: str, size: int, most: int, least: int = 1) -> int:
     """A size that is not above another number."""
-    checked = check_size(name, size)
+    checked = check_size(name, size, least)
     if checked > most:
         raise TorchliquidError(f"{name} is {short_repr(size)}: give at most {most}")
     return checked

@@ -65,6 +65,11 @@ class Wiring:
         return ("motor",) * self.outputs + ("inter",) * (self.units - self.outputs)
 
     @property
+    def layers(self) -> tuple[tuple[int, ...], ...]:
+        """Units that one layer after the other hands a sample on to; here there is one layer."""
+        return (tuple(range(self.units)),)
+
+    @property
     def synapses(self) -> int:
         """Number of synapses among units."""
         return int(np.count_nonzero(self.recurrent))
@@ -328,10 +333,13 @@ class NCP(Wiring):
         counts = (("motor", self.motor), ("command", self.command), ("inter", sum(self.inter)))
         return tuple(role for role, count in counts for _ in range(count))
 
+    @property
+    def layers(self) -> tuple[tuple[int, ...], ...]:
+        """Inter layers, command neurons, motors."""
+        return (*(tuple(map(int, layer)) for layer in self._layers()), tuple(range(self.motor)))
+
     def _columns(self) -> list[tuple[str, Sequence[int]]]:
-        *inter, command = (layer.tolist() for layer in self._layers())
-        return [*(("inter", layer) for layer in inter), ("command", command),
-                ("motor", range(self.motor))]  # fmt: skip
+        return [(self.roles[layer[0]], layer) for layer in self.layers]
 
     def _layers(self) -> list[NDArray[np.int64]]:
         """Units of each layer from the first inter layer to the command neurons."""
@@ -422,6 +430,13 @@ class Given(Wiring):
     def roles(self) -> tuple[str, ...]:
         """What each unit is."""
         return self.named
+
+    @property
+    def layers(self) -> tuple[tuple[int, ...], ...]:
+        """Inter, command and motor, where some are command neurons; else one layer."""
+        if "command" not in self.named:
+            return super().layers
+        return tuple(tuple(units) for _, units in self._columns())
 
     def _recurrent(self) -> Polarities:
         return np.array(self.edges, np.int8)

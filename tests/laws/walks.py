@@ -223,6 +223,19 @@ def synaptic_walk(call: Callable[..., Any]) -> Walk:
     return Walk(call, given, fine)
 
 
+def cfc_walk(call: Callable[..., Any]) -> Walk:
+    U = 4
+    given: dict[str, Any] = {"x": draw(B, L, I), "h0": draw(B, H)}
+    given |= {"weight_ih": draw(U, I), "weight_hh": draw(U, H), "bias": draw(U)}
+    given |= {"maps": [(draw(H, U), None)], "rate": draw(H), "target": draw(H)}
+    given |= {"dt": draw(B, L), "mode": "pure", "activation": "tanh", "kept": [draw(B, L, U)]}
+    fine: dict[str, Fine] = dict.fromkeys(given, same)
+    fine |= {"bias": same_or_none, "dt": time_of_function}
+    fine |= {name: lambda v, base: False for name in ("maps", "mode", "activation")}
+    fine |= {"kept": lambda v, base: isinstance(v, list | tuple) and len(v) == 0}
+    return Walk(call, given, fine)
+
+
 def resonator_walk(call: Callable[..., Any]) -> Walk:
     given: dict[str, Any] = {"x": draw(B, L, I), "h0": draw(B, 3 * H)}
     given |= {"frequency": draw(H), "rate": draw(H), "weight_ih": draw(H, I)}
@@ -445,6 +458,7 @@ def walks(folder: Path) -> dict[str, Walk]:
             f"{room}.lstm": gated_walk(functions.lstm, 4),
             f"{room}.gru": gated_walk(functions.gru, 3),
             f"{room}.synaptic": synaptic_walk(functions.synaptic),
+            f"{room}.cfc": cfc_walk(functions.cfc),
             f"{room}.resonator": resonator_walk(functions.resonator),
         }
     return found
@@ -462,7 +476,7 @@ NAMES = (
     *("functional.ltc_step", "functional.ltc_time_constants", "functional.time_constant"),
     *("functional.ctrnn", "functional.decay_gru", "Resonator", "Resonator.forward"),
     "Resonator.step",
-    *("functional.resonator", "kernels.resonator"),
+    *("functional.resonator", "kernels.resonator", "functional.cfc", "kernels.cfc"),
     *("kernels.filter_likelihoods", "kernels.filter_states"),
     *("functional.ltc", "functional.lstm", "functional.gru", "functional.synaptic"),
     *("kernels.ltc", "kernels.lstm", "kernels.gru", "kernels.synaptic"),

@@ -1,122 +1,110 @@
-"""Where ncps 1.0.1 does otherwise: each line of docs/from-ncps.md, run."""
+"""Models of ncps come over with their numbers: the first table of docs/from-ncps.md, run."""
+
+from pathlib import Path
 
 import pytest
 import torch
 
-from torchliquid import TorchliquidError, wirings
-from torchliquid.nn import NCP
+from torchliquid import TorchliquidError
+from torchliquid.nn import NCP, CfC, WiredCfC, from_ncps
+
+from . import parity
 
 pytest.importorskip("ncps")
+from ncps import torch as ncps
 from ncps import wirings as theirs
 from ncps.torch import LTC
 
 H = 6
+PAGE = (Path(__file__).parents[2] / "docs/from-ncps.md").read_text()
 
 
-def ours(inputs=3):
-    torch.manual_seed(0)
-    return NCP(inputs, wirings.FullyConnected(H), batch_first=True)
+LINES = [
+    line.strip("| ").split(" | ")
+    for line in PAGE.splitlines()
+    if line.startswith(("| `LTC`,", "| `CfC`,"))
+]
+ROWS = {name: numbers for name, *numbers in LINES}
 
 
-def draw(B=4, L=5):
-    torch.manual_seed(1)
-    return torch.rand(B, L, 3), torch.rand(B, L) + 0.1
+def test_the_table_of_the_page_has_every_case():
+    assert list(ROWS) == list(map(parity.named, parity.CASES))
 
 
-def test_times_of_a_batch():
-    x, times = draw()
-    with pytest.raises(RuntimeError):
-        LTC(3, H)(x, timespans=times)
-    x, times = draw(B=H)
-    module = LTC(3, H)
-    batch = module(x, timespans=times)[0]
-    alone = torch.cat([module(x[b : b + 1], timespans=times[b : b + 1])[0] for b in range(H)])
-    assert (batch - alone).abs().max() > 0.01  # in silence
-    layer = ours()
-    batch = layer(x, dt=times)[0]
-    alone = torch.cat([layer(x[b : b + 1], dt=times[b : b + 1])[0] for b in range(H)])
-    torch.testing.assert_close(batch, alone)
+@pytest.mark.parametrize("case", parity.CASES, ids=str)
+def test_values_and_gradients_are_those_of_ncps(case):
+    """Within ten times what the page says: another processor may round otherwise."""
+    said = list(map(float, ROWS[parity.named(case)]))
+    found = [d for t in (torch.float64, torch.float32) for d in parity.differences(case, t)]
+    assert all(d <= 10 * most for d, most in zip(found, said, strict=True)), (found, said)
 
 
-def test_a_number_for_all():
-    x, _ = draw()
-    with pytest.raises(TypeError):
-        LTC(3, H)(x, timespans=0.5)
-    assert ours()(x, dt=0.5)[0].isfinite().all()
+@pytest.mark.parametrize("case", parity.CASES, ids=str)
+def test_a_state_dict_comes_over_as_its_module(case):
+    module = case.make(torch.float32).eval()
+    layer = from_ncps(module).eval()
+    inner = getattr(layer, "layer", layer)
+    options = parity.state_dict_options(inner if isinstance(inner, torch.nn.Module) else layer)
+    again = from_ncps(module.state_dict(), **options).eval()
+    x = torch.randn(2, 4, parity.INPUTS)
+    assert torch.equal(again(x)[0], layer(x)[0])
 
 
-def test_a_time_of_0_and_a_negative_one():
-    x, _ = draw(B=1, L=2)
-    assert LTC(3, H)(x, timespans=torch.tensor([[1.0, 0.0]]))[0].isnan().any()
-    layer = ours()
-    states = layer.states(x, dt=torch.tensor([[1.0, 0.0]]))
-    torch.testing.assert_close(states[:, 1], states[:, 0])
-    assert LTC(3, H)(x, timespans=torch.tensor([[1.0, -3.0]]))[0].isfinite().all()
-    with pytest.raises(TorchliquidError, match="dt"):
-        layer(x, dt=torch.tensor([[1.0, -3.0]]))
+def test_cells_come_over_without_what_runs_them():
+    for module in (ncps.LTC(3, H), ncps.CfC(3, H), ncps.CfC(3, theirs.AutoNCP(8, 2))):
+        x = torch.randn(2, 4, 3)
+        assert torch.equal(from_ncps(module.rnn_cell)(x)[0], from_ncps(module)(x)[0])
 
 
-def test_other_features_and_the_state_of_lstm():
-    x, _ = draw()
-    assert LTC(3, H)(x[..., :1])[0].shape == (4, 5, H)
-    with pytest.raises(TorchliquidError):
-        ours()(x[..., :1])
-    with pytest.raises(RuntimeError):
-        LTC(3, H)(x, torch.zeros(1, 4, H))
-    assert ours()(x, torch.zeros(1, 4, H))[1].shape == (1, 4, H)
+def test_a_wiring_comes_over_with_its_polarities():
+    wiring = theirs.NCP(8, 6, 3, 4, 4, 6, 4)
+    layer = WiredCfC.from_ncps(ncps.CfC(3, wiring))
+    assert (layer.wiring.recurrent == wiring.adjacency_matrix).all()
+    assert (layer.wiring.sensory(3) == wiring.sensory_adjacency_matrix).all()
+    assert layer.wiring.roles == ("motor",) * 3 + ("command",) * 6 + ("inter",) * 8
 
 
-def test_masks_and_parameters():
-    module = LTC(5, theirs.AutoNCP(32, 4)).requires_grad_(True)
-    mask = module.rnn_cell.sparsity_mask
-    assert isinstance(mask, torch.nn.Parameter)
-    before = mask.detach().clone()
-    optimiser = torch.optim.AdamW(module.parameters(), lr=0.01)
-    module(torch.rand(2, 4, 5))[0].square().sum().backward()
-    optimiser.step()
-    assert (mask != before).all()
-    layer = NCP.from_ncps(LTC(5, theirs.AutoNCP(32, 4)))
-    acting = sum(p.numel() for p in layer.parameters())
-    trainable = sum(
-        p.numel() for p in LTC(5, theirs.AutoNCP(32, 4)).parameters() if p.requires_grad
+def bad_dicts():
+    ltc, cfc = LTC(3, H).state_dict(), ncps.CfC(3, H).state_dict()
+    wired = ncps.CfC(3, theirs.AutoNCP(8, 2)).state_dict()
+    pure = ncps.CfC(3, H, mode="pure").state_dict()
+    without = {n: v for n, v in ltc.items() if n != "rnn_cell.cm"}
+    yield without, {}, "lacks cm"
+    yield ltc | {"rnn_cell.more": ltc["rnn_cell.cm"]}, {}, "has the unexpected more"
+    yield (
+        {n: v for n, v in cfc.items() if "time_a" not in n},
+        {},
+        "lacks time_a.bias, time_a.weight",
     )
-    assert trainable > 4000
-    assert acting < 1000
-    assert {p.numel() for n, p in layer.named_parameters() if "erev" in n} <= {
-        layer.wiring.synapses, int((layer.wiring.sensory(5) != 0).sum()),
-    }  # fmt: skip
+    yield {n: v for n, v in wired.items() if "layer_2.ff2" not in n}, {}, "lacks layer_2.ff2.bias"
+    yield {n: v for n, v in wired.items() if "layer_2" not in n}, {}, "has 2 layers"
+    yield torch.nn.LSTM(1, 2).state_dict(), {}, "expected those of ncps.torch.LTC"
+    yield {}, {}, "expected those of ncps.torch.LTC"
+    yield ltc | {"rnn_cell.cm": torch.ones(2)}, {}, r"cm_l0 have shape \(2,\): expected \(6,\)"
+    yield ltc | {"lstm.input_map.bias": torch.ones(2)}, {}, "lacks lstm.input_map.weight"
+    yield pure, {"mode": "default"}, "the weights are those of mode 'pure'"
+    yield cfc, {"mode": "pure"}, "the weights are those of 'default'"
+    yield cfc, {"activation": "sine"}, "activation is 'sine'"
 
 
-def test_weights_from_elsewhere_are_used():
-    x, _ = draw()
-    module, layer = LTC(3, H), ours()
-    zeros = {name: torch.zeros_like(p) for name, p in module.named_parameters()}
-    same = torch.func.functional_call(module, zeros, (x,))[0]
-    assert torch.equal(same, module(x)[0])
-    zeros = {name: torch.zeros_like(p) for name, p in layer.named_parameters()}
-    assert not torch.equal(torch.func.functional_call(layer, zeros, (x,))[0], layer(x)[0])
+@pytest.mark.parametrize(("held", "options", "said"), list(bad_dicts()))
+def test_weights_that_do_not_come_over(held, options, said):
+    with pytest.raises(TorchliquidError, match=said):
+        from_ncps(held, **options)
 
 
-def test_one_wiring_for_two_layers_and_two_input_sizes():
-    wiring = theirs.FullyConnected(H)
-    LTC(3, wiring)
-    with pytest.raises(ValueError, match=r"[Cc]onflicting"):
-        LTC(4, wiring)
-    wiring = theirs.NCP(8, 6, 3, 4, 4, 6, 4)
-    LTC(3, wiring)
-    before = wiring.synapse_count
-    LTC(3, wiring)
-    assert wiring.synapse_count != before
-    wiring = wirings.NCP(8, 6, 3, 4, 4, 6, 4)
-    before = wiring.synapses
-    for inputs in (3, 3, 4):
-        NCP(inputs, wiring)
-    assert wiring.synapses == before
-
-
-def test_a_wiring_kept():
-    wiring = theirs.NCP(8, 6, 3, 4, 4, 6, 4)
-    with pytest.raises(Exception):  # noqa: B017 - whatever it raises
-        theirs.NCP.from_config(wiring.get_config())
-    wiring = wirings.NCP(8, 6, 3, 4, 4, 6, 4)
-    assert wirings.from_json(wiring.to_json()) == wiring
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: from_ncps(torch.nn.LSTM(1, 2)), "source is a LSTM"),
+        (lambda: from_ncps("model.pt"), "source is 'model.pt'"),
+        (lambda: from_ncps({"a": 1}), "or its state_dict"),
+        (lambda: from_ncps(ncps.CfC(1, 2), mode="pure"), "mode is for a state dict"),
+        (lambda: NCP.from_ncps(ncps.CfC(1, 2)), "source becomes a CfC, not a NCP"),
+        (lambda: CfC.from_ncps(ncps.CfC(1, theirs.AutoNCP(8, 2))), "becomes a WiredCfC"),
+        (lambda: NCP.from_ncps(LTC(1, 4, mixed_memory=True)), "becomes a MixedMemory"),
+    ],
+)
+def test_what_does_not_come_over(make, said):
+    with pytest.raises(TorchliquidError, match=said):
+        make()

@@ -1,4 +1,4 @@
-"""`NCP` keeps the contract, and is the LTC of the package ncps, to rounding."""
+"""`NCP` keeps the contract; see also test_from_ncps.py."""
 
 import copy
 
@@ -39,90 +39,10 @@ class TestNCP(CellContract):
         return Cell(NCP, permute, order=1, bounds=bounds)
 
 
-WIRINGS = {
-    "full": lambda w: w.FullyConnected(8),
-    "outputs": lambda w: w.FullyConnected(8, 3),
-    "random": lambda w: w.Random(12, 4, 0.6),
-    "ncp": lambda w: w.NCP(8, 6, 3, 4, 4, 6, 4),
-    "auto": lambda w: w.AutoNCP(16, 4),
-}
-
-
-def of_ncps(wiring="auto", dtype=torch.float64, seed=0, **options):
-    """A layer of ncps with weights that are no longer those it starts with."""
-    ncps = pytest.importorskip("ncps")
-    from ncps.torch import LTC
-
-    torch.manual_seed(seed)
-    module = LTC(5, WIRINGS[wiring](ncps.wirings), **options).to(dtype)
-    cell = module.rnn_cell
-    with torch.no_grad():
-        for name, p in cell.named_parameters():
-            if "mask" not in name:
-                p.mul_(1 + 0.1 * torch.rand_like(p))
-    return module
-
-
-def row_by_row(module, x, h0, times):
-    """What ncps outputs, a row at a time: its batches take no times."""
-    rows = [
-        module(x[b : b + 1], h0[b : b + 1], timespans=times[b : b + 1, :, None])
-        for b in range(len(x))
-    ]
-    return torch.cat([y for y, _ in rows]), torch.cat([h for _, h in rows])
-
-
 def draw(B, H, dtype=torch.float64, L=9):
     g = torch.Generator().manual_seed(1)
     x, h0 = torch.randn(B, L, 5, generator=g), 0.3 * torch.randn(B, H, generator=g)
     return x.to(dtype), h0.to(dtype), (0.1 + torch.rand(B, L, generator=g)).to(dtype)
-
-
-CASES = [
-    *({"wiring": name} for name in WIRINGS),
-    {"implicit_param_constraints": True},
-    {"input_mapping": "linear", "output_mapping": None},
-    {"input_mapping": None, "output_mapping": "linear"},
-    {"ode_unfolds": 1},
-    {"ode_unfolds": 12, "epsilon": 1e-3},
-]
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-def test_values_and_gradients_are_those_of_ncps(case, dtype):
-    module = of_ncps(dtype=dtype, **case)
-    layer = NCP.from_ncps(module)
-    assert layer.implicit == module.rnn_cell._implicit_param_constraints
-    x, h0, times = draw(3, layer.hidden_size, dtype)
-    close = (
-        {"rtol": 1e-10, "atol": 1e-12} if dtype == torch.float64 else {"rtol": 3e-4, "atol": 1e-5}
-    )
-    x1, x2 = (x.clone().requires_grad_() for _ in range(2))
-    wanted, last = row_by_row(module, x1, h0, times)
-    found, state = layer(x2, h0[None], times)
-    assert_close(found, wanted, **close)
-    assert_close(state[0], last, **close)
-    seed = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
-    (wanted * seed).sum().backward()
-    (found * seed).sum().backward()
-    assert_close(x2.grad, x1.grad, **close)
-    if case.get("epsilon"):
-        return  # the same values from other parameters: see `NCP._acting`
-    table = {
-        "erev": module.rnn_cell.sparsity_mask,
-        "sensory_erev": module.rnn_cell.sensory_sparsity_mask,
-    }
-    for held in layer.weight_names:
-        name, weight = held.removesuffix("_l0"), getattr(layer, held)
-        theirs = getattr(module.rnn_cell, name, None)
-        if weight is None:
-            continue
-        wanted = theirs.grad
-        if wanted.dim() == 2:
-            mask = table["sensory_erev" if name.startswith("sensory") else "erev"]
-            wanted = wanted[mask.detach() != 0]
-        assert_close(weight.grad, wanted, **close, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_motors_are_outputs_and_all_states_are_there():
@@ -211,13 +131,11 @@ def test_saved_and_loaded(tmp_path, wiring):
     ("make", "said"),
     [
         (lambda: NCP(3, 8, proj_size=2), "proj_size is 2"),
-        (lambda: NCP(3, 8, bias=False), "bias False"),
+        (lambda: NCP(3, 8, bias=False), "bias is False"),
         (lambda: NCP(3, "auto"), "units is 'auto'"),
         (lambda: NCP(3, 8, input_map="cubic"), "input_map is 'cubic'"),
         (lambda: NCP(3, 8, epsilon=0.0), "epsilon is 0.0"),
         (lambda: NCP(4, wirings.from_adjacency(np.eye(2), np.ones((3, 2)))), "given for 3 inputs"),
-        (lambda: NCP.from_ncps(torch.nn.LSTM(1, 2)), "module is a LSTM"),
-        (lambda: NCP.from_ncps(of_ncps(mixed_memory=True)), "mixed memory"),
     ],
 )
 def test_what_is_no_ncp(make, said):

@@ -5,6 +5,7 @@ runs one model, with one it runs a pack of ``S`` models that never mix. Input an
 batch first: ``(*S, B, L, features)``.
 """
 
+from torchliquid.functional.cfc import cfc
 from torchliquid.functional.ctrnn import ctrnn
 from torchliquid.functional.decay_gru import decay_gru
 from torchliquid.functional.gru import gru
@@ -21,6 +22,7 @@ from torchliquid.functional.synaptic import synaptic
 
 __all__ = [
     "SOLVERS",
+    "cfc",
     "ctrnn",
     "decay_gru",
     "gru",

@@ -3,7 +3,7 @@
 The kernels refuse the same: a C function reads whatever address it gets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torchliquid._checks import (
     longest_interval,
 )
 from torchliquid.errors import TorchliquidError
+from torchliquid.messages import short_repr
 
 Expected = Mapping[str, tuple[Tensor | None, tuple[int, ...]]]
 
@@ -145,6 +146,59 @@ def check_gated(
     }
     shapes |= {name: (state, (*S, B, H)) for name, state in states.items()}
     check_shapes(shapes | {name: (rate, (*S, H)) for name, rate in rates.items()})
+    check_times(dt, S, B, L, 1)
+
+
+def check_cfc(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    maps: Sequence[tuple[Tensor, Tensor | None]],
+    rate: Tensor | None,
+    target: Tensor | None,
+    dt: float | Tensor,
+    heads: int,
+    kept: Sequence[Tensor],
+) -> None:
+    """Arguments of `functional.cfc`, of a mode with so many heads."""
+    for name, value in (("maps", maps), ("kept", kept)):
+        if not isinstance(value, list | tuple):
+            raise TorchliquidError(f"{name} is {short_repr(value)}: expected a list")
+    for pair in maps:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise TorchliquidError(
+                f"maps has {short_repr(pair)}: expected a pair of a weight and a bias, or None"
+            )
+    weights = {"weight_ih": weight_ih, "weight_hh": weight_hh}
+    own = {"rate": rate, "target": target}
+    if heads > 1 and not (rate is None and target is None):
+        raise TorchliquidError("rate and target are those of the pure mode: leave them out")
+    own = own if heads == 1 else {}
+    later = {f"maps[{k}][0]": weight for k, (weight, _) in enumerate(maps)}
+    biases = {f"maps[{k}][1]": offset for k, (_, offset) in enumerate(maps)}
+    masks = {f"kept[{k}]": factor for k, factor in enumerate(kept)}
+    needed = {**weights, "x": x, "h0": h0, **own, **later, **masks}
+    check_same_dtype_device(needed, {"bias": bias, **biases}, dt)
+    S, U, H = _last_two("weight_hh", weight_hh)
+    I = _last_two("weight_ih", weight_ih)[2]
+    B, L = check_sequence(x, S, I)
+    if len(kept) not in (0, len(maps)):
+        raise TorchliquidError(f"kept has {len(kept)} factors: expected {len(maps)}, or none")
+    shapes: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {"h0": (h0, (*S, B, H))}
+    width = U
+    for k, (weight, offset) in enumerate(maps):
+        rows = heads * H if k == len(maps) - 1 else _last_two(f"maps[{k}][0]", weight)[1]
+        shapes[f"maps[{k}][0]"] = (weight, (*S, rows, width))
+        shapes[f"maps[{k}][1]"] = (offset, (*S, rows))
+        if kept:
+            shapes[f"kept[{k}]"] = (kept[k], (*S, B, L, width))
+        width = rows
+    U = U if maps else heads * H
+    shapes |= {"weight_ih": (weight_ih, (*S, U, I)), "weight_hh": (weight_hh, (*S, U, H))}
+    shapes |= {"bias": (bias, (*S, U))} | {name: (value, (*S, H)) for name, value in own.items()}
+    check_shapes(shapes)
     check_times(dt, S, B, L, 1)
 
 

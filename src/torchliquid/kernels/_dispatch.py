@@ -1,7 +1,7 @@
 """Which backend runs a call: checks of the arguments, then native, torch or reference."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torchliquid._checks import check_tensor
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional._arguments import (
     as_time,
+    check_cfc,
     check_gated,
     check_ltc,
     check_same_dtype_device,
@@ -21,6 +22,7 @@ from torchliquid.functional._arguments import (
 )
 from torchliquid.functional._oscillator_filter import Belief, Filtered, oscillator_filter
 from torchliquid.functional._projection import project
+from torchliquid.functional.cfc import MODES, Map, check_mode
 from torchliquid.functional.ltc import check_solver, positive_tau
 from torchliquid.functional.resonator import (
     Scan,
@@ -42,6 +44,7 @@ from torchliquid.kernels._bindings import ltc as native_ltc
 from torchliquid.kernels._bindings import resonator as native_resonator
 from torchliquid.kernels._bindings import step as native_step
 from torchliquid.kernels._bindings import synaptic as native_synaptic
+from torchliquid.kernels._torch import cfc as torch_cfc
 from torchliquid.kernels._torch import gru as torch_gru
 from torchliquid.kernels._torch import lstm as torch_lstm
 from torchliquid.kernels._torch import ltc as torch_ltc
@@ -388,6 +391,29 @@ def synaptic(
     if _native(h0.dim() - 2, x, h0, *recurrent, *sensors, *neurons, *maps, times):
         run = native_synaptic.synaptic
     return run(x, h0, *recurrent, *sensors, *neurons, *maps, synapses, sensory, dt, unfolds)
+
+
+def cfc(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    maps: Sequence[Map] = (),
+    rate: Tensor | None = None,
+    target: Tensor | None = None,
+    dt: float | Tensor = 1.0,
+    mode: str = "default",
+    activation: str = "lecun_tanh",
+    kept: Sequence[Tensor] = (),
+) -> tuple[Tensor, Tensor]:
+    """See `torchliquid.functional.cfc`."""
+    check_mode(mode, activation)
+    heads = MODES[mode]
+    check_cfc(x, h0, weight_ih, weight_hh, bias, maps, rate, target, dt, heads, kept)
+    run = functional.cfc if _backend() == "reference" else torch_cfc.cfc
+    given = (x, h0, weight_ih, weight_hh, bias, maps, rate, target, as_time(dt, x.dtype))
+    return run(*given, mode, activation, kept)
 
 
 def resonator(

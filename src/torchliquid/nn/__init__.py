@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 
 from torchliquid.nn._registry import CELLS, CellType, register
+from torchliquid.nn.cfc import CfC
 from torchliquid.nn.ctrnn import CTRNN
 from torchliquid.nn.decay_gru import DecayGRU
 from torchliquid.nn.io.saving import load, save
@@ -14,11 +15,14 @@ from torchliquid.nn.io.scaling import Column, Scaling
 from torchliquid.nn.layer import LiquidLayer
 from torchliquid.nn.ltc import LTC
 from torchliquid.nn.missing import fill_missing
+from torchliquid.nn.mixed_memory import MixedMemory
 from torchliquid.nn.model import SequenceModel
 from torchliquid.nn.ncp import NCP
+from torchliquid.nn.ncps import from_ncps
 from torchliquid.nn.packs.pack import Pack
 from torchliquid.nn.resonator import Resonator
 from torchliquid.nn.timestamps import dt_from_timestamps
+from torchliquid.nn.wired_cfc import WiredCfC
 
 __all__ = [
     "CELLS",
@@ -26,15 +30,19 @@ __all__ = [
     "LTC",
     "NCP",
     "CellType",
+    "CfC",
     "Column",
     "DecayGRU",
     "LiquidLayer",
+    "MixedMemory",
     "Pack",
     "Resonator",
     "Scaling",
     "SequenceModel",
+    "WiredCfC",
     "dt_from_timestamps",
     "fill_missing",
+    "from_ncps",
     "load",
     "register",
     "save",

@@ -34,6 +34,7 @@ class Stack:
         bidirectional: whether every layer also runs backwards; outputs stand side by side.
         projected: whether outputs, which also feed back, are ``weight_hr`` times the state.
         kept: ``(D, state_size)``, 0 for muted neurons and 1 for others; None: all are.
+        drops: whether cells also drop values within themselves now.
     """
 
     num_layers: int = 1
@@ -41,6 +42,7 @@ class Stack:
     bidirectional: bool = False
     projected: bool = False
     kept: Tensor | None = None
+    drops: bool = False
 
     @property
     def directions(self) -> int:
@@ -75,6 +77,9 @@ class Cell(Protocol):
 
     def scan(self, weights: Weights, x: Tensor, state: Any, dt: float | Tensor) -> Any:
         """States and the last one."""
+
+    def scan_dropping(self, weights: Weights, x: Tensor, state: Any, dt: float | Tensor) -> Any:
+        """`scan` where values are dropped within the cell."""
 
     def emit(self, weights: Weights, states: Tensor) -> Tensor:
         """Outputs of states."""
@@ -138,7 +143,7 @@ def run_and_read(
     readout_bias: Tensor | None,
 ) -> tuple[Tensor, State]:
     """`run` and a linear readout of its outputs, by one kernel where there is one."""
-    if stack.bidirectional or stack.projected or stack.kept is not None:
+    if stack.bidirectional or stack.projected or stack.kept is not None or stack.drops:
         x, last = run(cell, stack, weights, call)
         return kernels.linear(x, readout, readout_bias), last
     x, lasts = _below(cell, stack, weights, call, None, stack.num_layers - 1)
@@ -213,7 +218,8 @@ def _layer(
     for index in stack.indices_of(layer):
         turn = _Direction(index % stack.directions == 1, ends)
         weights_here, state = _weights_at(cell, stack, weights, index), _state_at(call.state, index)
-        states, last = cell.scan(weights_here, turn.sequence(call.x), state, turn.times(call.dt))
+        scan = cell.scan_dropping if stack.drops else cell.scan
+        states, last = scan(weights_here, turn.sequence(call.x), state, turn.times(call.dt))
         if ends is not None:
             last = _after(states, state, ends)
         states, last = _silenced(stack, index, states), _silenced(stack, index, last)

@@ -110,6 +110,8 @@ class TorchCell:
             return kernels.lstm(x, *state, *values)
         return kernels.gru(x, state, *values)
 
+    scan_dropping = scan
+
     def emit(self, weights: Mapping[str, Tensor], states: Tensor) -> Tensor:
         """See `LiquidLayer.emit`."""
         return states

@@ -6,7 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +81,7 @@ class LiquidLayer(Watched, nn.Module, ABC):
     Parameters have torch's names, ``_l0``, ``_l0_reverse``, ``_l1``, ... at their end.
     """
 
-    weight_names: ClassVar[tuple[str, ...]]
+    weight_names: tuple[str, ...]
     """Names of the weights of the first layer, in the order of `shapes`; a weight may be None."""
 
     def __init__(
@@ -245,7 +245,13 @@ class LiquidLayer(Watched, nn.Module, ABC):
             self.bidirectional,
             self.proj_size > 0,
             self._kept,
+            training and self.drops_within,
         )
+
+    @property
+    def drops_within(self) -> bool:
+        """Whether the cell drops values within itself in training; see `scan_dropping`."""
+        return False
 
     def __setattr__(self, name: str, value: Any) -> None:
         # a module keeps modules and parameters in lists of its own, past the checks of a property
@@ -276,6 +282,12 @@ class LiquidLayer(Watched, nn.Module, ABC):
         a pack runs; without those that are None. ``dt`` is a float or ``(*S, B, L)``. Returns
         states ``(*S, B, L, H)`` and the last state ``(*S, B, H)``.
         """
+
+    def scan_dropping(
+        self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`scan` in training, of a cell that drops values within itself."""
+        return self.scan(weights, x, state, dt)
 
     def emit(self, weights: Mapping[str, Tensor], states: Tensor) -> Tensor:
         """Return the outputs ``(*S, B, L, F)`` of states ``(*S, B, L, H)``.

@@ -11,15 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from torchliquid import kernels, wirings
+from torchliquid import kernels
 from torchliquid._checks import check_positive, check_unfolds
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional.synaptic import EPSILON, _currents, map_input
 from torchliquid.messages import short_repr
-from torchliquid.nn import _forward as calls
 from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
-from torchliquid.nn.layer import LiquidLayer
-from torchliquid.wirings import FullyConnected, Wiring
+from torchliquid.nn._wired import WiredLayer, wiring_of
+from torchliquid.wirings import Wiring
 
 SYNAPSE = ("sigma", "mu", "w", "erev")
 POSITIVE = ("w", "sensory_w", "gleak", "cm")
@@ -38,7 +37,7 @@ _CUT: ContextVar[tuple[tuple[Any, Tensor, Tensor], ...]] = ContextVar("cut", def
 """Layers whose synapses are cut in this thread or task, and which are kept; see `NCP.cut`."""
 
 
-class NCP(LiquidLayer):
+class NCP(WiredLayer):
     """A neural circuit policy: neurons of which each synapse has a gate of its own.
 
     The LTC of the package ncps, right for batches with a time for each sample. Equation and
@@ -108,75 +107,26 @@ class NCP(LiquidLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if not isinstance(wiring, Wiring):
-            wiring = FullyConnected(wiring)
+        self.wiring = wiring_of(wiring, proj_size)
         for name, value in (("input_map", input_map), ("output_map", output_map)):
             if value not in MAPS:
                 raise TorchliquidError(f"{name} is {short_repr(value)}: expected {MAPS}")
-        if proj_size or not bias:
-            raise TorchliquidError(
-                f"proj_size is {short_repr(proj_size)} and bias {short_repr(bias)}: an NCP outputs "
-                "its motors and has no bias; leave both out, and give the wiring fewer motors"
-            )
-        self.wiring, self.implicit = wiring, implicit
+        if not bias:
+            raise TorchliquidError(f"bias is {short_repr(bias)}: an NCP has none, leave it out")
+        self.implicit = implicit
         self.unfolds, self.epsilon = check_unfolds(unfolds), check_positive("epsilon", epsilon)
         self.input_map, self.output_map = input_map, output_map
         super().__init__(
-            input_size, wiring.units, num_layers, bias, batch_first, dropout, bidirectional,
+            input_size, self.wiring.units, num_layers, bias, batch_first, dropout, bidirectional,
             dt=dt, device=device, dtype=dtype,
         )  # fmt: skip
 
-    @property
-    def output_size(self) -> int:
-        """Features that one direction outputs: the motors."""
-        return self.wiring.outputs
-
     @classmethod
-    def from_ncps(cls, module: Any) -> "NCP":
-        """Return the layer that a trained ``ncps.torch.LTC`` is (ncps 1.0.1), with its weights.
+    def from_ncps(cls, source: Any, **options: Any) -> "NCP":
+        """Return the layer that a trained ``ncps.torch.LTC`` is; see `torchliquid.nn.from_ncps`."""
+        from torchliquid.nn.ncps import converted
 
-        Values are the same to rounding, also for batches with a time for each sample, which ncps
-        cannot run.
-
-        Args:
-            module: an ``ncps.torch.LTC`` without mixed memory.
-
-        Raises:
-            TorchliquidError: it is none, or has mixed memory.
-        """
-        cell = getattr(module, "rnn_cell", None)
-        if cell is None or not hasattr(cell, "sparsity_mask") or not hasattr(module, "use_mixed"):
-            raise TorchliquidError(f"module is a {type(module).__name__}: expected ncps.torch.LTC")
-        if module.use_mixed:
-            raise TorchliquidError(
-                "module has mixed memory, which is not here yet: give one without"
-            )
-        held = cell.state_dict()
-        tables = []
-        for start in ("", "sensory_"):
-            mask, erev = held[f"{start}sparsity_mask"], held[f"{start}erev"]
-            signs = torch.where(erev < 0, -1, 1)
-            tables.append(torch.where(mask > 0, signs, 0).cpu().numpy())
-        wiring = wirings.from_adjacency(tables[0], tables[1], cell.motor_size)
-        maps = [
-            kind if kind in MAPS else None for kind in (cell._input_mapping, cell._output_mapping)
-        ]
-        layer = cls(
-            cell.sensory_size, wiring, batch_first=module.batch_first, unfolds=cell._ode_unfolds,
-            implicit=cell._implicit_param_constraints, input_map=maps[0], output_map=maps[1],
-            epsilon=cell._epsilon, device=held["w"].device, dtype=held["w"].dtype,
-        )  # fmt: skip
-        edges = _edges(wiring, cell.sensory_size, held["w"].device)
-        with torch.no_grad():
-            for name in layer.weight_names:
-                weight = getattr(layer, name)
-                if weight is None:
-                    continue
-                value = held[name.removesuffix("_l0")]
-                if value.dim() == 2:
-                    value = value[tuple(edges[name.startswith("sensory")].T)]
-                weight.copy_(value)
-        return layer
+        return converted(cls, source, options)
 
     def shapes(self, features: int, recurrent_size: int) -> dict[str, tuple[int, ...]]:
         """See `LiquidLayer.shapes`."""
@@ -205,7 +155,7 @@ class NCP(LiquidLayer):
             elif name == "erev":
                 _polarities(weight, self.wiring.recurrent)
             elif name == "sensory_erev":
-                features = _features(self, weights)
+                features = self._features(weights)
                 _polarities(weight, self.wiring.sensory(features))
             elif name.endswith("_w"):
                 nn.init.ones_(weight)
@@ -234,23 +184,6 @@ class NCP(LiquidLayer):
         muted = MUTED if self.implicit else 0.0
         return {**weights, "w_l0": torch.where(kept[source] > 0, weights["w_l0"], muted)}
 
-    def states(
-        self, x: Any, h0: Tensor | None = None, dt: Any = None, lengths: Any = None
-    ) -> Tensor:
-        """Return the states of all H neurons after each sample; arguments as in a call.
-
-        Raises:
-            TorchliquidError: the layer has several layers or directions, whose states are many.
-        """
-        if not self._is_single:
-            raise TorchliquidError(
-                "states are those of one layer in one direction: this has several; run them one by "
-                "one"
-            )
-        cell: Any = _AllStates(self)
-        stack, weights = self.stack(self.training), self.weights()
-        return calls.outputs(cell, self.interface(), stack, weights, x, h0, dt, lengths, None)[0]
-
     @contextlib.contextmanager
     def cut(
         self, synapses: Iterable[tuple[int, int]] = (), sensory: Iterable[tuple[int, int]] = ()
@@ -271,9 +204,8 @@ class NCP(LiquidLayer):
         >>> with layer.cut([(0, 1), (1, 1)], sensory=[(0, 3)]):
         ...     y, _ = layer(torch.zeros(5, 2))
         """
-        device = getattr(self, self.weight_names[0]).device
         masks = [
-            _kept(table, wanted, what, device)
+            _kept(table, wanted, what)
             for what, table, wanted in (
                 ("synapses", self.wiring.recurrent, synapses),
                 ("sensory", self.wiring.sensory(self.input_size), sensory),
@@ -323,19 +255,6 @@ class NCP(LiquidLayer):
 _ORDER = (*SYNAPSE, *(f"sensory_{name}" for name in SYNAPSE), "gleak", "vleak", "cm")
 
 
-class _AllStates:
-    """An NCP as a cell whose outputs are the states of all neurons."""
-
-    def __init__(self, layer: NCP) -> None:
-        self._layer = layer
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._layer, name)
-
-    def emit(self, weights: Mapping[str, Tensor], states: Tensor) -> Tensor:
-        return states
-
-
 @functools.lru_cache(maxsize=256)
 def _edges(wiring: Wiring, features: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Synapses among neurons ``(E, 2)`` and from inputs ``(E_s, 2)``: from, to."""
@@ -346,10 +265,10 @@ def _edges(wiring: Wiring, features: int, device: torch.device) -> tuple[Tensor,
     return first, second
 
 
-def _kept(table: Any, wanted: Iterable[tuple[int, int]], what: str, device: torch.device) -> Tensor:
+def _kept(table: Any, wanted: Iterable[tuple[int, int]], what: str) -> Tensor:
     """0 for synapses that are cut and 1 for others, in the order of parameters."""
     places = {(int(i), int(j)): k for k, (i, j) in enumerate(np.argwhere(table))}
-    kept = torch.ones(len(places), device=device)
+    kept = torch.ones(len(places), device="cpu")  # the template of a layer may have no memory
     for pair in wanted:
         place = places.get(pair) if isinstance(pair, tuple) else None
         if place is None:
@@ -364,16 +283,6 @@ def _kept(table: Any, wanted: Iterable[tuple[int, int]], what: str, device: torc
 def _polarities(weight: Tensor, table: Any) -> None:
     with torch.no_grad():
         weight.copy_(torch.from_numpy(table[table != 0].astype(np.float64)))
-
-
-def _features(layer: NCP, weights: Mapping[str, Tensor]) -> int:
-    """How many inputs the layer has whose weights these are: the first one's, or outputs."""
-    count = len(weights["sensory_erev_l0"])
-    outputs = layer.output_size * (2 if layer.bidirectional else 1)
-    for features in (layer.input_size, outputs):
-        if np.count_nonzero(layer.wiring.sensory(features)) == count:
-            return features
-    raise AssertionError(count)
 
 
 register(
