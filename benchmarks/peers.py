@@ -1,7 +1,7 @@
 """The kernels' cases against other packages' cells, and against torch's own.
 
 The same model as ncps: weights, wiring and equation are theirs, the layer is ours
-(`torchliquid.nn.NCP`); a check holds both equal first. Our cell in place of theirs is
+(`torchliquid.nn.from_ncps`); a check holds both equal first. Our cell in place of theirs is
 another model, cheaper by its equation, and says so.
 """
 
@@ -14,7 +14,7 @@ from timing import Step
 from torch import Tensor, nn
 
 from torchliquid import LTC
-from torchliquid.nn import NCP
+from torchliquid.nn import from_ncps
 
 B, L, I, H = 32, 32, 8, 32
 
@@ -61,16 +61,20 @@ def _pair(make: Callable[[], tuple[nn.Module, nn.Module]], rows: int, kind: Any)
 def _same_model(kind: str) -> Callable[[], tuple[Any, Any]]:
     def make() -> tuple[nn.Module, nn.Module]:
         theirs = _ncps(kind)
-        return NCP.from_ncps(theirs), theirs
+        return from_ncps(theirs), theirs
 
     return make
 
 
-def _alone() -> tuple[Step, Step, int]:
+def _alone(kind: str) -> Callable[[], tuple[Step, Step, int]]:
     """One sequence of one input, 8 neurons: where their loop has least to compute."""
-    theirs = _ncps("full", 1, 8)
-    x = torch.randn(1, 200, 1)
-    return layer_step(NCP.from_ncps(theirs), x), layer_step(theirs, x), 1
+
+    def make() -> tuple[Step, Step, int]:
+        theirs = _ncps(kind, 1, 8)
+        x = torch.randn(1, 200, 1)
+        return layer_step(from_ncps(theirs), x), layer_step(theirs, x), 1
+
+    return make
 
 
 def _other_model(theirs: Callable[[], nn.Module]) -> Callable[[], tuple[nn.Module, nn.Module]]:
@@ -78,16 +82,12 @@ def _other_model(theirs: Callable[[], nn.Module]) -> Callable[[], tuple[nn.Modul
 
 
 def _same_states(kind: str) -> Callable[[], None]:
-    """Our layer and the ncps cell, sample after sample."""
+    """Our layer and theirs."""
 
     def check() -> None:
         ours, theirs = _same_model(kind)()
         x = torch.randn(3, 9, I)
-        y = ours.states(x)
-        h = torch.zeros(3, theirs.rnn_cell.state_size)
-        for t in range(9):
-            _, h = theirs.rnn_cell.forward(x[:, t], h, 1.0)
-            torch.testing.assert_close(y[:, t], h, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours(x)[0], theirs(x)[0], rtol=1e-4, atol=1e-5)
 
     return check
 
@@ -121,14 +121,18 @@ def peer_cases() -> list[Case]:
     except ImportError:
         print("ncps not installed: its rows (K7, K8) are left out; pip install ncps")
         return cases
-    same = "the same ncps LTC, in ncps"
+    same, cfc = "the same ncps LTC, in ncps", "the same ncps CfC, in ncps"
     return [
         Case("K7a", f"train step, ncps LTC, fully wired, {sizes}", same, (10, 10),
              _pair(_same_model("full"), B, layer_step), _same_states("full")),
         Case("K7b", f"train step, ncps LTC, AutoNCP({H}, 4), {sizes}", same, (30, 30),
              _pair(_same_model("ncp"), B, layer_step), _same_states("ncp")),
-        Case("K7c", "train step, ncps LTC, fully wired, B1 L200 I1 H8", same, (100, 100), _alone,
-             _same_states("full")),
+        Case("K7c", "train step, ncps LTC, fully wired, B1 L200 I1 H8", same, (100, 100),
+             _alone("full"), _same_states("full")),
+        Case("K7d", f"train step, ncps CfC, backbone 128 x 1, {sizes}", cfc, (4, 4),
+             _pair(_same_model("cfc"), B, layer_step), _same_states("cfc")),
+        Case("K7e", "train step, ncps CfC, backbone 128 x 1, B1 L200 I1 H8", cfc, (20, 20),
+             _alone("cfc"), _same_states("cfc")),
         Case("K8a", f"train step, our LTC in place of theirs, {sizes}", "ncps LTC", (130, 130),
              _pair(_other_model(lambda: _ncps("full")), B, layer_step), _nothing),
         Case("K8b", f"train step, our LTC in place of CfC, {sizes}", "ncps CfC", (20, 20),

@@ -36,6 +36,7 @@ from torchliquid.kernels import _library as library
 from torchliquid.kernels import (
     _ltc_operator as _ltc_operator,  # registers what _bindings.ltc calls
 )
+from torchliquid.kernels._bindings import cfc as native_cfc
 from torchliquid.kernels._bindings import filter as native_filter
 from torchliquid.kernels._bindings import gated as native_gated
 from torchliquid.kernels._bindings import layers, stages
@@ -411,8 +412,13 @@ def cfc(
     check_mode(mode, activation)
     heads = MODES[mode]
     check_cfc(x, h0, weight_ih, weight_hh, bias, maps, rate, target, dt, heads, kept)
+    dt = as_time(dt, x.dtype)
     run = functional.cfc if _backend() == "reference" else torch_cfc.cfc
-    given = (x, h0, weight_ih, weight_hh, bias, maps, rate, target, as_time(dt, x.dtype))
+    tensors = (x, h0, weight_ih, weight_hh, bias, *(t for pair in maps for t in pair), rate, target)
+    times = dt if isinstance(dt, Tensor) else None
+    if not kept and native_cfc.fits(maps, activation) and _native(h0.dim() - 2, *tensors, times):
+        run = native_cfc.cfc
+    given = (x, h0, weight_ih, weight_hh, bias, maps, rate, target, dt)
     return run(*given, mode, activation, kept)
 
 

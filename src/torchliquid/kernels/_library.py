@@ -20,7 +20,7 @@ from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
 
-ABI = 6
+ABI = 7
 """TL_ABI of the header this package was written for."""
 ISA = "TORCHLIQUID_ISA"
 """Environment variable that names the instruction set to use."""
@@ -33,6 +33,7 @@ KERNELS = (
     "padding",
     "resonator",
     "filter",
+    "cfc",
     "sum",
     "fit",
 )

@@ -14,7 +14,8 @@
     X(arrivals)       \
     X(padding)        \
     X(resonator)      \
-    X(filter)
+    X(filter)         \
+    X(cfc)
 #define TL_ONE_WAY(X) \
     X(sum)            \
     X(fit)

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* Changes whenever a struct below or the meaning of a field does. */
-#define TL_ABI 6
+#define TL_ABI 7
 
 #if defined(_WIN32)
 #define TL_EXPORT __declspec(dllexport)
@@ -182,6 +182,46 @@ typedef struct {
     tl_view grad_vleak;
     tl_view grad_cm;
 } tl_synaptic;
+
+enum { TL_CFC_DEFAULT = 0, TL_CFC_NO_GATE = 1, TL_CFC_PURE = 2 };
+enum { TL_LECUN_TANH = 0, TL_TANH = 1, TL_RELU = 2, TL_SILU = 3 };
+enum { TL_CFC_MAPS = 4 };
+
+/* Closed-form continuous-time cells. G heads of H neurons each, 4 or, in the pure mode, 1, stacked in
+ * the rows of the last map. Without further maps the first one gives the heads, R = G H; else R = U, and
+ * map k gives U values, the last one the heads. */
+typedef struct {
+    tl_sizes sizes;
+    int64_t mode;
+    int64_t activation; /* between two maps */
+    int64_t maps; /* after the first, at most TL_CFC_MAPS */
+    int64_t units; /* U >= 1, what each of them takes */
+    double interval; /* dt of every step where `dt` is absent */
+    tl_view x; /* (L, I) */
+    tl_view dt; /* (L,), optional */
+    tl_view h0; /* (H,) */
+    tl_view weight_ih; /* (R, I) */
+    tl_view weight_hh; /* (R, H) */
+    tl_view bias; /* (R,), optional */
+    tl_view weights[4]; /* of the further maps, (U, U) or (G H, U) */
+    tl_view biases[4]; /* optional */
+    tl_view rate; /* (H,), of the pure mode, like the next */
+    tl_view target; /* (H,) */
+    tl_view y; /* states after every step (L, H): written forward, read backward */
+    tl_view grad_y; /* (L, H) */
+    tl_view grad_last; /* (H,), of the last state, on top of grad_y */
+    tl_view grad_x;
+    tl_view grad_dt;
+    tl_view grad_h0;
+    tl_view grad_weight_ih;
+    tl_view grad_weight_hh;
+    tl_view grad_bias;
+    tl_view grad_weights[4];
+    tl_view grad_biases[4];
+    tl_view grad_rate;
+    tl_view grad_target;
+    void *kept; /* for the backward pass: of every column and step maps U + 4 H registers, or NULL */
+} tl_cfc;
 
 /* What the cells read of a batch in which samples, or features of them, are missing and rows have
  * unlike lengths. A sample that is missing or padded is one of no time: its time counts towards the
@@ -373,6 +413,7 @@ TL_DECLARE(arrivals)
 TL_DECLARE(padding)
 TL_DECLARE(resonator)
 TL_DECLARE(filter)
+TL_DECLARE(cfc)
 TL_EXPORT int tl_sum_forward(const tl_sum *kernel);
 TL_EXPORT int tl_fit_forward(const tl_fit *kernel);
 

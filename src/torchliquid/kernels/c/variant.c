@@ -3,6 +3,7 @@
  * The build sets TL_VARIANT (a name), TL_REAL (32 or 64), TL_BYTES (of a register) and TL_REGISTERS
  * (how many there are), and the compiler's flags for the instruction set.
  */
+#include "cfc.h"
 #include "filter.h"
 #include "fit.h"
 #include "gated_rows.h"
