@@ -236,6 +236,40 @@ def cfc_walk(call: Callable[..., Any]) -> Walk:
     return Walk(call, given, fine)
 
 
+def lrcu_walk() -> Walk:
+    walk = synaptic_walk(functional.lrcu)
+    given = {k: v for k, v in walk.given.items() if k not in ("cm", "input_w", "input_b")}
+    fine = {k: v for k, v in walk.fine.items() if k in given}
+    for start in ("", "sensory_"):
+        given[f"{start}k"], fine[f"{start}k"] = given.pop(f"{start}erev"), fine.pop(f"{start}erev")
+    more = {"weight_ih": draw(H, I), "weight_hh": draw(H, H), "bias": draw(H), "shift": draw(H)}
+    fine |= dict.fromkeys(more, same) | {"bias": same_or_none}
+    return Walk(functional.lrcu, given | more, fine)
+
+
+def ode_lstm_walk() -> Walk:
+    walk = gated_walk(functional.ode_lstm, 4)
+    given = {k: v for k, v in walk.given.items() if not k.startswith("bias_")}
+    given |= {"bias": draw(4 * H), "dt": draw(B, L), "method": "euler", "unfolds": 2}
+    given |= {"weight_in": draw(O, H), "bias_in": draw(O)}
+    given |= {"weight_out": draw(H, O), "bias_out": draw(H)}
+    fine: dict[str, Fine] = dict.fromkeys(given, same)
+    fine |= {name: same_or_none for name in given if name.startswith("bias")}
+    fine |= {"dt": time_of_function, "unfolds": unfolds, "method": lambda v, base: False}
+    return Walk(functional.ode_lstm, given, fine)
+
+
+def gru_d_walk() -> Walk:
+    given: dict[str, Any] = {"x": draw(B, L, 2 * I), "h0": draw(B, H + I)}
+    given |= {"weight_ih": draw(3 * H, 2 * I), "weight_hh": draw(3 * H, H)}
+    given |= {"bias_ih": draw(3 * H), "bias_hh": draw(3 * H)}
+    given |= {"input_rate": draw(I), "input_bias": draw(I)}
+    given |= {"weight_decay": draw(H, I), "bias_decay": draw(H), "dt": draw(B, L)}
+    fine: dict[str, Fine] = dict.fromkeys(given, same)
+    fine |= {"bias_ih": same_or_none, "bias_hh": same_or_none, "dt": time_of_function}
+    return Walk(functional.gru_d, given, fine)
+
+
 def resonator_walk(call: Callable[..., Any]) -> Walk:
     given: dict[str, Any] = {"x": draw(B, L, I), "h0": draw(B, 3 * H)}
     given |= {"frequency": draw(H), "rate": draw(H), "weight_ih": draw(H, I)}
@@ -451,6 +485,9 @@ def walks(folder: Path) -> dict[str, Walk]:
         "kernels.filter_states": filter_walk(kernels.filter_states),
         "functional.ctrnn": rate_walk(functional.ctrnn, 1, "tau"),
         "functional.decay_gru": rate_walk(functional.decay_gru, 3, "rate"),
+        "functional.lrcu": lrcu_walk(),
+        "functional.ode_lstm": ode_lstm_walk(),
+        "functional.gru_d": gru_d_walk(),
     }  # fmt: skip
     for room, functions in (("functional", functional), ("kernels", kernels)):
         found |= {
@@ -475,6 +512,7 @@ NAMES = (
     *("Pack.lane", "Pack.clip_grad_norm_"),
     *("functional.ltc_step", "functional.ltc_time_constants", "functional.time_constant"),
     *("functional.ctrnn", "functional.decay_gru", "Resonator", "Resonator.forward"),
+    *("functional.lrcu", "functional.ode_lstm", "functional.gru_d"),
     "Resonator.step",
     *("functional.resonator", "kernels.resonator", "functional.cfc", "kernels.cfc"),
     *("kernels.filter_likelihoods", "kernels.filter_states"),

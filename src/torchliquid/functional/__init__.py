@@ -9,6 +9,8 @@ from torchliquid.functional.cfc import cfc
 from torchliquid.functional.ctrnn import ctrnn
 from torchliquid.functional.decay_gru import decay_gru
 from torchliquid.functional.gru import gru
+from torchliquid.functional.gru_d import gru_d
+from torchliquid.functional.lrcu import lrcu
 from torchliquid.functional.lstm import lstm
 from torchliquid.functional.ltc import (
     SOLVERS,
@@ -17,6 +19,7 @@ from torchliquid.functional.ltc import (
     ltc_time_constants,
     time_constant,
 )
+from torchliquid.functional.ode_lstm import ode_lstm
 from torchliquid.functional.resonator import resonator
 from torchliquid.functional.synaptic import synaptic
 
@@ -26,10 +29,13 @@ __all__ = [
     "ctrnn",
     "decay_gru",
     "gru",
+    "gru_d",
+    "lrcu",
     "lstm",
     "ltc",
     "ltc_step",
     "ltc_time_constants",
+    "ode_lstm",
     "resonator",
     "synaptic",
     "time_constant",

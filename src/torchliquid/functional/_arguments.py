@@ -214,14 +214,15 @@ def check_synaptic(
     dt: float | Tensor,
     unfolds: int,
 ) -> None:
-    """Arguments of `functional.synaptic`."""
+    """Arguments of `functional.synaptic` and `functional.lrcu`."""
     check_same_dtype_device({**neurons, "x": x, "h0": h0, **recurrent, **sensors}, maps, dt)
-    cm = neurons["cm"]
-    if cm.dim() < 1 or x.dim() < 3:
+    name, one = next(iter(neurons.items()))
+    if one.dim() < 1 or x.dim() < 3:
         raise TorchliquidError(
-            f"cm has shape {tuple(cm.shape)}, x {tuple(x.shape)}: expected (*S, H), (*S, B, L, I)"
+            f"{name} has shape {tuple(one.shape)}, x {tuple(x.shape)}: expected (*S, H), "
+            "(*S, B, L, I)"
         )
-    S, H, I = cm.shape[:-1], cm.shape[-1], x.shape[-1]
+    S, H, I = one.shape[:-1], one.shape[-1], x.shape[-1]
     B, L = check_sequence(x, S, I)
     shapes: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
         "h0": (h0, (*S, B, H)),

@@ -44,15 +44,22 @@ def map_input(x: Tensor, input_w: Tensor | None, input_b: Tensor | None) -> Tens
     return x
 
 
+def synapse_gates(v: Tensor, edges: Tensor, sigma: Tensor, mu: Tensor) -> Tensor:
+    """Gates of the synapses ``(*S, B, E)`` from sources ``v (*S, B, H)``."""
+    return torch.sigmoid(sigma.unsqueeze(-2) * (v[..., edges[:, 0]] - mu.unsqueeze(-2)))
+
+
+def sum_into(values: Tensor, edges: Tensor, hidden: int) -> Tensor:
+    """Sums ``(*S, B, H)`` of values ``(*S, B, E)`` over the synapses into each neuron."""
+    return values.new_zeros(*values.shape[:-1], hidden).index_add(-1, edges[:, 1], values)
+
+
 def _currents(
     v: Tensor, edges: Tensor, sigma: Tensor, mu: Tensor, w: Tensor, erev: Tensor, hidden: int
 ) -> tuple[Tensor, Tensor]:
     """Sums of r erev and of r over the synapses into each neuron, ``(*S, B, H)`` each."""
-    source, destination = edges.unbind(1)
-    sigma, mu, w, erev = (p.unsqueeze(-2) for p in (sigma, mu, w, erev))
-    r = w * torch.sigmoid(sigma * (v[..., source] - mu))
-    none = r.new_zeros(*r.shape[:-1], hidden)
-    return none.index_add(-1, destination, r * erev), none.index_add(-1, destination, r)
+    r = w.unsqueeze(-2) * synapse_gates(v, edges, sigma, mu)
+    return sum_into(r * erev.unsqueeze(-2), edges, hidden), sum_into(r, edges, hidden)
 
 
 def synaptic(

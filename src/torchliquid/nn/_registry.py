@@ -60,6 +60,7 @@ class CellType:
         variants: by the name that stands for them behind a benchmark's model, as in
             ``LTC-8-euler``; ``""`` is the plain one.
         log_frequencies: weights that are logarithms of frequencies.
+        sized: whether numbers of inputs and neurons build it, as benchmarks' names of models give.
     """
 
     name: str
@@ -70,6 +71,7 @@ class CellType:
     about: str
     variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant({}, "")})
     log_frequencies: tuple[str, ...] = ()
+    sized: bool = True
 
 
 CELLS: dict[str, CellType] = {}

@@ -1,8 +1,11 @@
 """What layers over a wiring share."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
@@ -74,3 +77,13 @@ def wiring_of(wiring: Any, proj_size: Any) -> Wiring:
             "leave it out, and give the wiring fewer motors"
         )
     return wiring if isinstance(wiring, Wiring) else FullyConnected(wiring)
+
+
+@functools.lru_cache(maxsize=256)
+def synapses_of(wiring: Wiring, features: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Synapses among neurons ``(E, 2)`` and from inputs ``(E_s, 2)``: from, to."""
+    tables = (wiring.recurrent, wiring.sensory(features))
+    first, second = (
+        torch.from_numpy(np.argwhere(table).astype(np.int64)).to(device) for table in tables
+    )
+    return first, second

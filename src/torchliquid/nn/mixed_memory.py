@@ -217,5 +217,6 @@ register(
         takes_dt=True,
         options={"layer": Template},
         about="the memory of an LSTM before another layer",
+        sized=False,  # it takes a layer
     )
 )

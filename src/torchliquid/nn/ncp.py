@@ -1,7 +1,6 @@
 """`NCP`: liquid time constants with a gate for every synapse, over a wiring."""
 
 import contextlib
-import functools
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -17,7 +16,7 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.functional.synaptic import EPSILON, _currents, map_input
 from torchliquid.messages import short_repr
 from torchliquid.nn._registry import LIQUID_OPTIONS, CellType, register
-from torchliquid.nn._wired import WiredLayer, wiring_of
+from torchliquid.nn._wired import WiredLayer, synapses_of, wiring_of
 from torchliquid.wirings import Wiring
 
 SYNAPSE = ("sigma", "mu", "w", "erev")
@@ -130,7 +129,7 @@ class NCP(WiredLayer):
 
     def shapes(self, features: int, recurrent_size: int) -> dict[str, tuple[int, ...]]:
         """See `LiquidLayer.shapes`."""
-        edges, sensory = _edges(self.wiring, features, torch.device("cpu"))
+        edges, sensory = synapses_of(self.wiring, features, torch.device("cpu"))
         found = {name: (len(edges),) for name in SYNAPSE}
         found |= {f"sensory_{name}": (len(sensory),) for name in SYNAPSE}
         found |= dict.fromkeys(("gleak", "vleak", "cm"), (self.hidden_size,))
@@ -167,7 +166,7 @@ class NCP(WiredLayer):
     ) -> tuple[Tensor, Tensor]:
         """See `LiquidLayer.scan`."""
         own = self._acting(weights)
-        edges = _edges(self.wiring, x.shape[-1], x.device)
+        edges = synapses_of(self.wiring, x.shape[-1], x.device)
         maps = (own.get("input_w"), own.get("input_b"))
         values: Any = [own[name] for name in _ORDER]
         arguments: Any = (x, state, *values, *maps, *edges, dt, self.unfolds)
@@ -180,7 +179,7 @@ class NCP(WiredLayer):
 
     def mute(self, weights: Mapping[str, Tensor], kept: Tensor) -> Mapping[str, Tensor]:
         """See `LiquidLayer.mute`: conductances of their synapses become 0."""
-        source, _ = _edges(self.wiring, 1, kept.device)[0].unbind(1)
+        source, _ = synapses_of(self.wiring, 1, kept.device)[0].unbind(1)
         muted = MUTED if self.implicit else 0.0
         return {**weights, "w_l0": torch.where(kept[source] > 0, weights["w_l0"], muted)}
 
@@ -227,7 +226,7 @@ class NCP(WiredLayer):
         own = self._acting(weights)
         states, _ = self.scan(weights, x, state, dt)
         before = torch.cat([state.unsqueeze(-2), states[..., :-1, :]], -2)
-        edges, sensory = _edges(self.wiring, x.shape[-1], x.device)
+        edges, sensory = synapses_of(self.wiring, x.shape[-1], x.device)
         x = map_input(x, own.get("input_w"), own.get("input_b"))
         values: Any = [own[name].unsqueeze(-2) for name in _ORDER]
         _, open_ = _currents(before, edges, *(*values[:4], self.hidden_size))
@@ -253,16 +252,6 @@ class NCP(WiredLayer):
 
 
 _ORDER = (*SYNAPSE, *(f"sensory_{name}" for name in SYNAPSE), "gleak", "vleak", "cm")
-
-
-@functools.lru_cache(maxsize=256)
-def _edges(wiring: Wiring, features: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Synapses among neurons ``(E, 2)`` and from inputs ``(E_s, 2)``: from, to."""
-    tables = (wiring.recurrent, wiring.sensory(features))
-    first, second = (
-        torch.from_numpy(np.argwhere(table).astype(np.int64)).to(device) for table in tables
-    )
-    return first, second
 
 
 def _kept(table: Any, wanted: Iterable[tuple[int, int]], what: str) -> Tensor:

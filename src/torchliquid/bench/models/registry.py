@@ -2,7 +2,7 @@
 
 Names are ``LTC-8`` (liquid, 8 neurons, semi-implicit step), ``LTC-8-euler`` (another solver),
 ``Resonator-12``, ``Resonator-12-open`` (with a gate), ``LSTM-16``, ``GRU-4``, ``CTRNN-8``,
-``DecayGRU-4``, and those of
+``DecayGRU-4``, ``NCP-8`` (fully wired), ``CfC-8``, ``LRCU-8``, ``ODELSTM-8``, and those of
 `torchliquid.bench.models.methods`; any number of neurons may stand there. ``-solved`` behind a
 network's name: its readout is solved in every epoch (`torchliquid.fit`, ``readout="solve"``);
 ``-interpolated``: it is fed interpolated samples (`torchliquid.bench.run.interpolated`).
@@ -19,7 +19,7 @@ import numpy as np
 from torchliquid.bench.models.methods import METHODS, TAKES_DT
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn import CELLS, Column, Scaling, SequenceModel
+from torchliquid.nn import CELLS, LTC, Column, Scaling, SequenceModel
 
 DEFAULT = ("LTC-8", "LTC-8-euler", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR", "persistence")
 """Models of a default run, in the order in which tables show them."""
@@ -32,9 +32,13 @@ REFERENCES = ("persistence", "mean", "seasonal")
 _SIZES = r"-([1-9]\d{0,3})(?:-([a-z0-9_]+?))??(-solved)?(-interpolated)?"
 
 
+def _cells() -> list[str]:
+    return [name for name, cell in CELLS.items() if cell.sized]
+
+
 def name_pattern() -> str:
     """Return a regular expression for the names of models in a text."""
-    return rf"\b(?:(?:{'|'.join(CELLS)}){_SIZES}|{'|'.join(METHODS)})\b"
+    return rf"\b(?:(?:{'|'.join(_cells())}){_SIZES}|{'|'.join(METHODS)})\b"
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def find(names: Sequence[str]) -> list[Model]:
 def _find(name: str) -> Model:
     if name in METHODS:
         return Model(name, "classical", METHODS[name][0])
-    match = re.fullmatch(rf"({'|'.join(CELLS)}){_SIZES}", name)
+    match = re.fullmatch(rf"({'|'.join(_cells())}){_SIZES}", name)
     if match:
         cell, size, variant = CELLS[match[1]], int(match[2]), match[3] or ""
         readout = "solve" if match[4] else "train"
@@ -134,10 +138,10 @@ def _find(name: str) -> Model:
             about = "liquid" if cell.is_liquid else cell.about
             units = f"{size} neurons" if cell.is_liquid else f"{size} units"
             text = ", ".join(filter(None, (about, units, cell.variants[variant].about, how)))
-            # the time constants of a network that is fed windows are not looked at
-            kind = "liquid" if cell.is_liquid and not match[5] else "recurrent"
+            # whose time constants are looked at: those of LTC, where it is not fed windows
+            kind = "liquid" if cell.layer is LTC and not match[5] else "recurrent"
             return Model(name, kind, text, cell.name, size, variant, readout, fed)
-    sizes = [f"{cell}-n" for cell in CELLS]
+    sizes = [f"{cell}-n" for cell in _cells()]
     near = difflib.get_close_matches(name, DEFAULT, n=1, cutoff=0.4) or DEFAULT[:1]
     raise TorchliquidError(
         f"model {name!r} is unknown (nearest: {near[0]}): give {', '.join(sizes)}, "
