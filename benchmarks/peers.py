@@ -43,10 +43,12 @@ def _ncps(kind: str, inputs: int = I, hidden: int = H) -> Any:
     import ncps.torch
     from ncps.wirings import AutoNCP, FullyConnected
 
+    kind, _, memory = kind.partition(" ")
+    options: Any = {"batch_first": True, "mixed_memory": bool(memory)}
     if kind == "cfc":
-        return ncps.torch.CfC(inputs, hidden, batch_first=True)
+        return ncps.torch.CfC(inputs, hidden, **options)
     wiring = AutoNCP(hidden, 4) if kind == "ncp" else FullyConnected(hidden)
-    return ncps.torch.LTC(inputs, wiring, batch_first=True)
+    return ncps.torch.LTC(inputs, wiring, **options)
 
 
 def _pair(make: Callable[[], tuple[nn.Module, nn.Module]], rows: int, kind: Any) -> Any:
@@ -133,6 +135,10 @@ def peer_cases() -> list[Case]:
              _pair(_same_model("cfc"), B, layer_step), _same_states("cfc")),
         Case("K7e", "train step, ncps CfC, backbone 128 x 1, B1 L200 I1 H8", cfc, (20, 20),
              _alone("cfc"), _same_states("cfc")),
+        Case("K7f", f"train step, ncps LTC, mixed memory, AutoNCP({H}, 4), {sizes}", same, (25, 25),
+             _pair(_same_model("ncp mixed"), B, layer_step), _same_states("ncp mixed")),
+        Case("K7g", f"train step, ncps CfC, mixed memory, {sizes}", cfc, (4, 4),
+             _pair(_same_model("cfc mixed"), B, layer_step), _same_states("cfc mixed")),
         Case("K8a", f"train step, our LTC in place of theirs, {sizes}", "ncps LTC", (130, 130),
              _pair(_other_model(lambda: _ncps("full")), B, layer_step), _nothing),
         Case("K8b", f"train step, our LTC in place of CfC, {sizes}", "ncps CfC", (20, 20),

@@ -3,9 +3,9 @@
 Recurrent layers defined by differential equations whose time constant follows the input, used like
 `torch.nn.LSTM`. Start with `LTC` and `SequenceModel`; see what the time constants do with
 `time_constants` and `plot_time_constants`; train many seeds at once with `Pack`; keep a model with
-`save` and `load`, and ship it as C with `export`. `Forecaster` goes from a table to a forecast. The
-equations as pure functions are in
-`torchliquid.functional`.
+`save` and `load`, and ship it as C with `export`. `Forecaster` goes from a table to a forecast.
+From the package ncps come `NCP` and `CfC`, and with `from_ncps` what was trained there. The
+equations as pure functions are in `torchliquid.functional`.
 """
 
 import importlib
@@ -15,13 +15,21 @@ from torchliquid import functional
 from torchliquid.errors import TorchliquidError
 from torchliquid.insight import plot_time_constants, time_constants, watch
 from torchliquid.nn import (
+    GRUD,
+    LRCU,
     LTC,
+    NCP,
+    ODELSTM,
+    CfC,
     LiquidLayer,
+    MixedMemory,
     Pack,
     Resonator,
     SequenceModel,
+    WiredCfC,
     dt_from_timestamps,
     fill_missing,
+    from_ncps,
     load,
     save,
 )
@@ -34,18 +42,26 @@ if typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "GRUD",
+    "LRCU",
     "LTC",
+    "NCP",
+    "ODELSTM",
+    "CfC",
     "Forecaster",
     "History",
     "LiquidLayer",
+    "MixedMemory",
     "Pack",
     "Resonator",
     "SequenceModel",
     "TorchliquidError",
+    "WiredCfC",
     "dt_from_timestamps",
     "export",
     "fill_missing",
     "fit",
+    "from_ncps",
     "functional",
     "load",
     "load_forecaster",

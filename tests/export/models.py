@@ -5,9 +5,9 @@ import json
 import torch
 from torch import nn
 
-from torchliquid import LTC, Resonator, SequenceModel
+from torchliquid import LTC, Resonator, SequenceModel, wirings
 from torchliquid.export.verify._host import Exported
-from torchliquid.nn import CTRNN, DecayGRU
+from torchliquid.nn import CTRNN, NCP, CfC, DecayGRU
 
 MODELS = {
     "ltc": lambda: SequenceModel(LTC(1, 8), 1),
@@ -28,7 +28,21 @@ MODELS = {
     "resonator": lambda: SequenceModel(Resonator(1, 12, initial_tau=0.3, dt=0.125), 1),
     "resonator-3": lambda: SequenceModel(Resonator(3, 5, initial_tau=0.5, dt=0.25), 2),
     "decay-gru": lambda: SequenceModel(DecayGRU(2, 5, dt=0.3), 1),
+    "ncp": lambda: SequenceModel(NCP(2, wirings.AutoNCP(9, 2), dt=0.3, unfolds=3), 2),
+    "ncp-2": lambda: SequenceModel(NCP(1, 4, num_layers=2, input_map=None, implicit=False), 1),
+    "ncp-alone": lambda: NCP(2, wirings.Random(5, 3, 0.5), output_map="linear", epsilon=1e-3),
+    "cfc": lambda: SequenceModel(CfC(2, 5, backbone_units=7, dt=0.3), 1),
+    "cfc-2": lambda: SequenceModel(CfC(2, 4, backbone_layers=0, bias=False, num_layers=2), 2),
+    "cfc-pure": lambda: SequenceModel(
+        CfC(1, 4, mode="pure", backbone_layers=2, backbone_units=6), 1
+    ),
+    "cfc-relu": lambda: CfC(
+        2, 4, mode="no_gate", backbone_layers=3, backbone_units=5, activation="relu"
+    ),
+    "cfc-silu": lambda: SequenceModel(CfC(1, 3, backbone_units=5, activation="silu", dt=2.0), 1),
 }
+OWN = [name for name in MODELS if name.startswith(("ncp", "cfc"))]
+"""Cells that write their step themselves: single precision and rolled loops alone."""
 TIMED = [n for n in MODELS if "lstm" not in n and not n.startswith(("gru", "resonator"))]
 
 
@@ -39,7 +53,8 @@ def made(name):
     with torch.no_grad():
         for key, weight in model.named_parameters():
             if "weight" in key:
-                weight.mul_(2)
+                # three maps of a CfC one after the other, doubled each, are chaos
+                weight.mul_(1.2 if name.startswith("cfc") else 2)
             elif "tau" in key or "rate" in key:
                 weight.add_(torch.randn_like(weight))
     return model

@@ -17,9 +17,9 @@ from torchliquid.export.c.folder import FLOATS, LOOPS
 from torchliquid.export.verify._host import compilers, run
 from torchliquid.export.verify.verification import vectors
 from torchliquid.install import install_command
-from torchliquid.nn import Column, Scaling
+from torchliquid.nn import NCP, CfC, Column, Scaling
 
-from .models import MODELS, TIMED, made, opened
+from .models import MODELS, OWN, TIMED, made, opened
 
 CASES = [(name, dtype, False) for name in MODELS for dtype in FLOATS]
 CASES += [(name, dtype, True) for name in TIMED for dtype in FLOATS]
@@ -37,7 +37,7 @@ def test_c_is_the_model(name, dtype, variable_dt, tmp_path):
     description = describe(model)
     inputs, dt = made_up(description, variable_dt=variable_dt, steps=300)
     samples = by_torch(model, description, inputs, dt)
-    for loops in LOOPS:
+    for loops in LOOPS if name not in OWN else ["rolled"]:
         folder = to_c(
             model, tmp_path / loops, name="net", dtype=dtype, variable_dt=variable_dt, loops=loops
         )
@@ -45,7 +45,7 @@ def test_c_is_the_model(name, dtype, variable_dt, tmp_path):
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("name", ["ltc-6", "lstm-2", "gru", "decay-gru"])
+@pytest.mark.parametrize("name", ["ltc-6", "lstm-2", "gru", "decay-gru", *OWN])
 def test_every_compiler_takes_it_without_a_warning(name, compiler, tmp_path):
     model = made(name)
     for dtype in FLOATS:
@@ -263,3 +263,33 @@ def test_resonators_that_cannot_be_written_yet(options, more, message, tmp_path)
     model = SequenceModel(Resonator(1, 3, **options), 1)
     with pytest.raises(TorchliquidError, match=message):
         to_c(model, tmp_path / "c", **more)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "said"),
+    [
+        (lambda: made("ncp"), {"dtype": "q8"}, "NCP cannot be exported in integers yet"),
+        (lambda: made("cfc"), {"dtype": "q16"}, "CfC cannot be exported in integers yet"),
+        (lambda: made("cfc"), {"loops": "columns"}, "CfC is written in rolled loops alone"),
+        (lambda: CfC(1, 2, activation="gelu"), {}, "'gelu' cannot be exported yet"),
+        (lambda: CfC(1, 2, mode="pure", activation="relu"), {}, "nothing bounds its state"),
+        (lambda: CfC(1, 2, mode="pure", backbone_layers=0), {}, "nothing bounds its state"),
+    ],
+)
+def test_what_cells_of_ncps_are_not_written_as(make, options, said, tmp_path):
+    with pytest.raises(TorchliquidError, match=said):
+        to_c(make(), tmp_path / "c", **options)
+
+
+def test_a_model_of_ncps_becomes_c(tmp_path):
+    """Trained there, a fourth of its synapses, C here: from the package's own numbers."""
+    pytest.importorskip("ncps")
+    from ncps.torch import LTC as Theirs
+    from ncps.wirings import AutoNCP
+
+    torch.manual_seed(0)
+    theirs = Theirs(2, AutoNCP(10, 2))
+    x = torch.randn(1, 60, 2)
+    exported = opened(to_c(NCP.from_ncps(theirs), tmp_path / "c"))
+    told = run(exported, x[0].numpy(), np.ones(60, np.float32))
+    np.testing.assert_allclose(told, theirs(x)[0][0].detach().numpy(), atol=2e-6)

@@ -270,6 +270,101 @@ def gru_d_walk() -> Walk:
     return Walk(functional.gru_d, given, fine)
 
 
+def cell_walks(constructor: dict[str, Any], makes: dict[str, Fine]) -> dict[str, Walk]:
+    """Constructors and calls of the cells that came over from ncps and from papers."""
+    common = {n: v for n, v in constructor.items() if n not in ("solver", "unfolds")}
+    common |= {"proj_size": 0}
+    no_projection: Fine = lambda v, base: projection(v, base) and v == 0  # noqa: E731
+    fine = {n: makes[n] for n in common} | {"hidden_size": size, "proj_size": no_projection}
+
+    def of(
+        kind: type[nn.Module], more: dict[str, Any], fits: dict[str, Fine], drop: str = ""
+    ) -> Walk:
+        given = {n: v for n, v in common.items() if n != drop} | more
+        right = {n: f for n, f in fine.items() if n != drop} | fits
+        return Walk(kind, given, right)
+
+    def one_of(*names: str) -> Fine:
+        return lambda v, base: isinstance(v, str) and v in names
+
+    def wiring(v: Any, base: Any) -> bool:
+        return size(v, base) and v <= 10_000
+
+    modes = one_of("default", "no_gate", "pure")
+    maps = or_none(one_of("linear", "affine"))
+    wired = {"wiring": 4}
+    ncp = {"unfolds": 2, "implicit": True, "input_map": None, "output_map": "affine"}
+    ncp_fits: dict[str, Fine] = {
+        "wiring": wiring, "unfolds": unfolds, "implicit": flag, "input_map": maps,
+        "output_map": maps, "epsilon": lambda v, base: positive_time(v, base) and v < 1e300,
+        "bias": lambda v, base: v is True,
+    }  # fmt: skip
+    cfc = {"mode": "pure", "backbone_layers": 2, "backbone_units": 3, "backbone_dropout": 0.1}
+    cfc_fits: dict[str, Fine] = {
+        "mode": modes, "backbone_units": size, "backbone_dropout": share,
+        "backbone_layers": lambda v, base: count(v) and 0 <= v <= 100,
+        "activation": one_of("lecun_tanh", "tanh", "relu", "silu", "gelu"),
+        "proj_size": projection,
+    }  # fmt: skip
+    even: Fine = lambda v, base: size(v, base) and v % 2 == 0  # noqa: E731
+    single: Fine = lambda v, base: size(v, base) and v == 1  # noqa: E731
+    found = {
+        "NCP": of(torchliquid.NCP, {**wired, **ncp, "epsilon": 1e-8}, ncp_fits, "hidden_size"),
+        "CfC": of(torchliquid.CfC, cfc | {"activation": "tanh"}, cfc_fits),
+        "WiredCfC": of(
+            torchliquid.WiredCfC, wired | {"mode": "default", "masks": "ncps"},
+            {"wiring": wiring, "mode": modes, "masks": one_of("ncps", "wiring")}, "hidden_size",
+        ),
+        "LRCU": of(torchliquid.LRCU, wired | {"unfolds": 2}, {"wiring": wiring, "unfolds": unfolds},
+                   "hidden_size"),
+        "ODELSTM": of(
+            torchliquid.ODELSTM, {"method": "heun", "unfolds": 2},
+            {"method": one_of("euler", "heun", "rk4"), "unfolds": unfolds},
+        ),
+        "GRUD": of(torchliquid.GRUD, {"num_layers": 1, "input_size": 2},
+                   {"num_layers": single, "input_size": even}),
+        "MixedMemory": Walk(
+            torchliquid.MixedMemory, {"layer": torchliquid.NCP(I, H)},
+            {"layer": lambda v, base: isinstance(v, LTC)},
+        ),
+        "from_ncps": Walk(
+            torchliquid.from_ncps,
+            {"source": _ncps_state(), "mode": "default", "activation": "tanh",
+             "backbone_dropout": 0.1, "unfolds": None, "implicit": None, "epsilon": None,
+             "outputs": None, "batch_first": False},
+            {"source": never, "mode": or_none(one_of("default", "no_gate")),
+             "activation": or_none(cfc_fits["activation"]), "backbone_dropout": or_none(share),
+             "unfolds": nothing, "implicit": nothing, "epsilon": nothing, "outputs": nothing,
+             "batch_first": or_none(flag)},
+        ),
+    }  # fmt: skip
+    layers = {
+        "NCP": (torchliquid.NCP(I, H, batch_first=True, unfolds=1), H),
+        "CfC": (torchliquid.CfC(I, H, batch_first=True), H),
+        "WiredCfC": (torchliquid.WiredCfC(I, H, batch_first=True), H),
+        "LRCU": (torchliquid.LRCU(I, H, batch_first=True), H),
+        "ODELSTM": (torchliquid.ODELSTM(I, H, batch_first=True, unfolds=1), 2 * H),
+        "GRUD": (torchliquid.GRUD(I, H, batch_first=True), H + I // 2),
+        "MixedMemory": (
+            torchliquid.MixedMemory(torchliquid.CfC(I, H, batch_first=True)), 2 * H
+        ),
+    }  # fmt: skip
+    for name, (layer, width) in layers.items():
+        found[f"{name}.forward"] = layer_walk(layer, width=width)
+    return found
+
+
+def _ncps_state() -> dict[str, torch.Tensor]:
+    """A state dict as an ``ncps.torch.CfC(2, 3)`` with 4 units of backbone has it."""
+    shapes = {"backbone.0": (4, 5), **dict.fromkeys(("ff1", "ff2", "time_a", "time_b"), (3, 4))}
+    held = {f"rnn_cell.{name}.weight": draw(*shape) for name, shape in shapes.items()}
+    return held | {f"rnn_cell.{name}.bias": draw(shape[0]) for name, shape in shapes.items()}
+
+
+def or_none(fits: Fine) -> Fine:
+    return lambda v, base: v is None or fits(v, base)
+
+
 def resonator_walk(call: Callable[..., Any]) -> Walk:
     given: dict[str, Any] = {"x": draw(B, L, I), "h0": draw(B, 3 * H)}
     given |= {"frequency": draw(H), "rate": draw(H), "weight_ih": draw(H, I)}
@@ -355,7 +450,7 @@ def walks(folder: Path) -> dict[str, Walk]:
     step_fine: dict[str, Fine] = dict.fromkeys(step, same)
     step_fine |= {"tau": row, "target": row, "dt": time_of_function, "solver": solver}
     step_fine |= {"unfolds": unfolds}
-    found = {
+    found = cell_walks(constructor, makes) | {
         "LTC": Walk(LTC, constructor, makes),
         "Resonator": Walk(torchliquid.Resonator, resonator, resonates),
         "Resonator.forward": layer_walk(
@@ -513,6 +608,9 @@ NAMES = (
     *("functional.ltc_step", "functional.ltc_time_constants", "functional.time_constant"),
     *("functional.ctrnn", "functional.decay_gru", "Resonator", "Resonator.forward"),
     *("functional.lrcu", "functional.ode_lstm", "functional.gru_d"),
+    *("NCP", "CfC", "WiredCfC", "LRCU", "ODELSTM", "GRUD", "MixedMemory", "from_ncps"),
+    *("NCP.forward", "CfC.forward", "WiredCfC.forward", "LRCU.forward", "ODELSTM.forward"),
+    *("GRUD.forward", "MixedMemory.forward"),
     "Resonator.step",
     *("functional.resonator", "kernels.resonator", "functional.cfc", "kernels.cfc"),
     *("kernels.filter_likelihoods", "kernels.filter_states"),

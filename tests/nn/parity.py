@@ -140,7 +140,7 @@ def state_dict_options(layer: Any) -> dict[str, Any]:
     cell = layer._template[0] if isinstance(layer, MixedMemory) else layer
     names = ("mode", "activation", "unfolds", "implicit", "epsilon")
     found = {name: getattr(cell, name) for name in names if hasattr(cell, name)}
-    return found | {"outputs": layer.output_size}
+    return found | ({"outputs": layer.output_size} if "unfolds" in found else {})
 
 
 def apart(pairs: list[tuple[Tensor, Tensor]]) -> float:

@@ -21,7 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs/from-ncps.md").read_text()
 
 LINES = [
     line.strip("| ").split(" | ")
-    for line in PAGE.splitlines()
+    for line in PAGE[PAGE.index("## The same numbers") : PAGE.index("## Speed")].splitlines()
     if line.startswith(("| `LTC`,", "| `CfC`,"))
 ]
 ROWS = {name: numbers for name, *numbers in LINES}
@@ -85,6 +85,9 @@ def bad_dicts():
     yield pure, {"mode": "default"}, "the weights are those of mode 'pure'"
     yield cfc, {"mode": "pure"}, "the weights are those of 'default'"
     yield cfc, {"activation": "sine"}, "activation is 'sine'"
+    yield cfc, {"unfolds": 6}, "unfolds plays no part in a CfC"
+    yield ltc, {"mode": "default"}, "mode plays no part in an LTC"
+    yield wired, {"activation": "tanh"}, "activation plays no part in a CfC with a wiring"
 
 
 @pytest.mark.parametrize(("held", "options", "said"), list(bad_dicts()))

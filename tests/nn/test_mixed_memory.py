@@ -41,9 +41,11 @@ KINDS = {"NCP": (NCP, permute_ncp, {}), "CfC": (CfC, permute_cfc, {"backbone_uni
 
 
 class TestMixedMemory(CellContract):
-    @pytest.fixture(params=KINDS)
-    def cell(self, request):
-        kind, inner, fixed = KINDS[request.param]
+    @pytest.fixture(params=[(kind, backend) for kind in KINDS for backend in ("native", "torch")])
+    def cell(self, request, monkeypatch):
+        name, backend = request.param
+        monkeypatch.setenv("TORCHLIQUID_BACKEND", backend)
+        kind, inner, fixed = KINDS[name]
 
         def build(I, H, **options):
             return MixedMemory(kind(I, H, **fixed, **options))

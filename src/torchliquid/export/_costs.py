@@ -1,7 +1,7 @@
 """What a step costs, counted on paper: the same for every compiler and core."""
 
 from torchliquid.export.c._quantize import IntModel
-from torchliquid.export.cells.base import Layer
+from torchliquid.export.cells.base import Layer, OwnStep
 from torchliquid.export.description import Description
 
 INT_DTYPES = ("q8", "q16")
@@ -15,6 +15,11 @@ def operations(description: Description, dtype: str, *, variable_dt: bool) -> di
     """
     total = {"multiplications": 0, "sigmoids": 0, "divisions": 0}
     for layer in description.layers:
+        if isinstance(layer.cell, OwnStep):
+            own = layer.cell.operations(layer, dtype == "float32-table", variable_dt)
+            for name, count in zip(total, own, strict=True):
+                total[name] += count
+            continue
         updates = layer.hidden * layer.unfolds
         rows = layer.w_in.size + layer.w_rec.size * layer.unfolds
         total["multiplications"] += rows + updates * _products(layer, dtype)

@@ -43,9 +43,13 @@ from torchliquid.kernels._buffers import empty_cache, memory
 from torchliquid.kernels._dispatch import (
     BACKENDS,
     VARIABLE,
+    Behind,
     Stepper,
     backend,
+    behind_memory,
     cfc,
+    cfc_behind,
+    cfc_fits,
     filter_likelihoods,
     filter_states,
     gated_model,
@@ -60,6 +64,7 @@ from torchliquid.kernels._dispatch import (
     resonator_step,
     stepper,
     synaptic,
+    synaptic_behind,
     try_fast_layers,
 )
 
@@ -77,6 +82,7 @@ __all__ = [
     "STOPPED",
     "TRAINING",
     "VARIABLE",
+    "Behind",
     "KernelCell",
     "Lanes",
     "Plan",
@@ -84,7 +90,10 @@ __all__ = [
     "Stepper",
     "Training",
     "backend",
+    "behind_memory",
     "cfc",
+    "cfc_behind",
+    "cfc_fits",
     "empty_cache",
     "filter_likelihoods",
     "filter_states",
@@ -103,6 +112,7 @@ __all__ = [
     "resonator_step",
     "stepper",
     "synaptic",
+    "synaptic_behind",
     "training_bytes",
     "try_fast_layers",
 ]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ from torchliquid.kernels._bindings import gated as native_gated
 from torchliquid.kernels._bindings import layers, stages
 from torchliquid.kernels._bindings import linear as native_linear
 from torchliquid.kernels._bindings import ltc as native_ltc
+from torchliquid.kernels._bindings import memory as native_memory
 from torchliquid.kernels._bindings import resonator as native_resonator
 from torchliquid.kernels._bindings import step as native_step
 from torchliquid.kernels._bindings import synaptic as native_synaptic
@@ -420,6 +421,96 @@ def cfc(
         run = native_cfc.cfc
     given = (x, h0, weight_ih, weight_hh, bias, maps, rate, target, dt)
     return run(*given, mode, activation, kept)
+
+
+class Behind(NamedTuple):
+    """A cell behind a memory.
+
+    Args:
+        kernel: ``"synaptic"`` or ``"cfc"``.
+        options: of its binding, by dt where it is one for all.
+        equation: ``equation(x, h0, weights, dt)``, the cell in differentiable operations.
+    """
+
+    kernel: str
+    options: Callable[[float], Any]
+    equation: Callable[..., tuple[Tensor, Tensor]]
+
+
+def behind_memory(
+    cell: Behind,
+    x: Tensor,
+    seen: Tensor,
+    state: Tensor,
+    dt: float | Tensor,
+    memory: tuple[Tensor, Tensor, Tensor | None],
+    weights: tuple[Tensor | None, ...],
+) -> Tensor | None:
+    """States of a cell behind the memory of an LSTM, of arguments that are checked.
+
+    None, and nothing done, where no native kernel runs them.
+
+    Args:
+        cell: see there.
+        x: ``(*S, B, L, I)``.
+        seen: the same as the cell takes it.
+        state: h and c side by side, ``(*S, B, 2H)``.
+        dt: a float or ``(*S, B, L)``.
+        memory: weights for the input ``(*S, 4H, I)`` and the state ``(*S, 4H, H)``, bias, or None;
+            gates in torch's order.
+        weights: the cell's, as it lists them.
+
+    Returns:
+        h and c after every sample, ``(*S, B, L, 2H)``.
+    """
+    dt = as_time(dt, x.dtype)
+    times = dt if isinstance(dt, Tensor) else None
+    every = (x, seen, state, times, *memory, *weights)
+    if not (_native(state.dim() - 2, *every) and library.is_plain(*every)):
+        return None
+    interval = 0.0 if isinstance(dt, Tensor) else float(dt)
+
+    def slow(x: Tensor, seen: Tensor, state: Tensor, times: Tensor | None, *given: Any) -> Tensor:
+        """The same, for gradients that need a graph."""
+        ih, hh, bias, *own = given
+        h, c = state.chunk(2, -1)
+        states = []
+        for t, u in enumerate(project(x, ih, bias).unbind(-2)):
+            i, f, g, o = (u + h @ hh.transpose(-2, -1)).chunk(4, -1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            time = interval if times is None else times[..., t : t + 1]
+            _, h = cell.equation(seen[..., t : t + 1, :], h, own, time)
+            states.append(torch.cat([h, c], -1))
+        return torch.stack(states, -2)
+
+    behind = native_memory.Behind(cell.kernel, cell.options(interval))
+    return native_memory.run(behind, x, seen, state, times, (*memory, *weights), slow)
+
+
+def synaptic_behind(synapses: Tensor, sensory: Tensor, unfolds: int) -> Behind:
+    """The synaptic cell: weights as `synaptic` lists them, without its maps."""
+    edges, seen = synapses.contiguous(), sensory.contiguous()
+
+    def equation(x: Tensor, h0: Tensor, weights: Any, dt: Any) -> tuple[Tensor, Tensor]:
+        given: Any = (x, h0, *weights, None, None, edges, seen, dt, unfolds)
+        return functional.synaptic(*given)
+
+    return Behind("synaptic", lambda interval: (edges, seen, interval, unfolds), equation)
+
+
+def cfc_behind(mode: str, activation: str) -> Behind:
+    """The CfC: weights of the first map, then of each further one, rate and target."""
+
+    def equation(x: Tensor, h0: Tensor, weights: Any, dt: Any) -> tuple[Tensor, Tensor]:
+        ih, hh, bias, *maps, rate, target = weights
+        pairs = list(zip(maps[::2], maps[1::2], strict=True))
+        return functional.cfc(x, h0, ih, hh, bias, pairs, rate, target, dt, mode, activation)
+
+    return Behind("cfc", lambda interval: native_cfc.Options(mode, activation, interval), equation)
+
+
+cfc_fits = native_cfc.fits
 
 
 def resonator(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from torchliquid.errors import TorchliquidError
 
-ABI = 7
+ABI = 8
 """TL_ABI of the header this package was written for."""
 ISA = "TORCHLIQUID_ISA"
 """Environment variable that names the instruction set to use."""
@@ -422,6 +422,16 @@ def arguments(head: str, numbers: tuple[Any, ...], views: list[View], total: int
     """A kernel's struct: numbers as ``head`` says, then views, absent ones up to ``total``."""
     n = len(views)
     return _format(head, n).pack(*numbers, *chain.from_iterable(views)) + bytes(40 * (total - n))
+
+
+NO_MEMORY = bytes(12 * 40 + 8)
+"""A tl_memory that is not there."""
+
+
+def memory(views: list[View], kept: Tensor | None) -> bytes:
+    """A tl_memory: views in the header's order, absent ones at the end."""
+    address = 0 if kept is None else kept.data_ptr()
+    return arguments("", (), views, 12) + address.to_bytes(8, sys.byteorder)
 
 
 def in_rows(cell: str, x: Tensor, weight_hh: Tensor) -> bool:

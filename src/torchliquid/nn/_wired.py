@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torchliquid._checks import check_proj_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.messages import short_repr
 from torchliquid.nn import _forward as calls
@@ -71,12 +72,13 @@ def wiring_of(wiring: Any, proj_size: Any) -> Wiring:
     Raises:
         TorchliquidError: it is none, or outputs are to be projected.
     """
-    if proj_size:
+    given: Wiring = wiring if isinstance(wiring, Wiring) else FullyConnected(wiring)
+    if check_proj_size(proj_size, max(given.units, 2)):
         raise TorchliquidError(
             f"proj_size is {short_repr(proj_size)}: a layer over a wiring outputs its motors; "
             "leave it out, and give the wiring fewer motors"
         )
-    return wiring if isinstance(wiring, Wiring) else FullyConnected(wiring)
+    return given
 
 
 @functools.lru_cache(maxsize=256)

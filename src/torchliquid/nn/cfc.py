@@ -158,6 +158,16 @@ class CfC(LiquidLayer):
         given: Any = (*self._given(weights), dt, self.mode, self.activation, kept)
         return kernels.cfc(x, state, *given)
 
+    def behind_memory(
+        self, weights: Mapping[str, Tensor], x: Tensor
+    ) -> tuple[kernels.Behind, Tensor, tuple[Tensor | None, ...]] | None:
+        """See `LiquidLayer.behind_memory`."""
+        *first, maps, rate, target = self._given(weights)
+        if not kernels.cfc_fits(maps, self.activation):
+            return None
+        listed = (*first, *(t for pair in maps for t in pair), rate, target)
+        return kernels.cfc_behind(self.mode, self.activation), x, listed
+
     def scan_time_constants(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchliquid._checks import check_proj_size, check_size
+from torchliquid._checks import check_layers, check_proj_size, check_size
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional.gru_d import decays, gru_d
 from torchliquid.messages import short_repr
@@ -70,7 +70,7 @@ class GRUD(LiquidLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if num_layers != 1:
+        if check_layers(num_layers) != 1:
             raise TorchliquidError(
                 f"num_layers is {short_repr(num_layers)}: a GRUD reads masks beside values, and a "
                 "state has none; give its outputs to another layer, such as DecayGRU"

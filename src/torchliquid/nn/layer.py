@@ -289,6 +289,15 @@ class LiquidLayer(Watched, nn.Module, ABC):
         """`scan` in training, of a cell that drops values within itself."""
         return self.scan(weights, x, state, dt)
 
+    def behind_memory(
+        self, weights: Mapping[str, Tensor], x: Tensor
+    ) -> tuple[kernels.Behind, Tensor, tuple[Tensor | None, ...]] | None:
+        """The cell as a kernel runs it behind a `MixedMemory`; None where none does.
+
+        Returns the kernel's cell, x as it takes it, and weights as it lists them.
+        """
+        return None
+
     def emit(self, weights: Mapping[str, Tensor], states: Tensor) -> Tensor:
         """Return the outputs ``(*S, B, L, F)`` of states ``(*S, B, L, H)``.
 

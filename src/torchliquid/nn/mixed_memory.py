@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchliquid import kernels
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional._projection import project
 from torchliquid.nn._registry import CELLS, CellType, register
@@ -99,7 +100,14 @@ class MixedMemory(LiquidLayer):
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See `LiquidLayer.scan`."""
+        """See `LiquidLayer.scan`: in one native call, or sample by sample."""
+        behind = self._template[0].behind_memory(_without_memory(weights), x)
+        if behind is not None:
+            cell, seen, own = behind
+            memory = _torch_order(weights)
+            states = kernels.behind_memory(cell, x, seen, state, dt, memory, own)
+            if states is not None:
+                return states, states[..., -1, :]
         return self._scan(self._template[0].scan, weights, x, state, dt)[0]
 
     def scan_dropping(
@@ -188,6 +196,19 @@ class Template:
         except (KeyError, TypeError) as error:
             raise TorchliquidError(f"the layer of a MixedMemory is none: {error}") from error
         return layer
+
+
+def _torch_order(weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The memory's weights with gates in torch's order, the forget gate's 1 in its bias."""
+    ih, hh, bias = (weights.get(name) for name in MEMORY)
+    assert ih is not None  # noqa: S101 - a memory without weights is none
+    assert hh is not None  # noqa: S101
+    H = hh.shape[-1]
+    places = torch.arange(4 * H, device=hh.device).view(4, H)[[1, 2, 0, 3]].flatten()
+    one = torch.zeros(4 * H, device=hh.device, dtype=hh.dtype)
+    one[H : 2 * H] = 1
+    offset = one.expand(hh.shape[:-1]) if bias is None else bias[..., places] + one
+    return ih[..., places, :], hh[..., places, :], offset
 
 
 def _without_memory(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from torchliquid import kernels
-from torchliquid._checks import check_positive, check_unfolds
+from torchliquid._checks import check_flag, check_positive, check_unfolds
 from torchliquid.errors import TorchliquidError
 from torchliquid.functional.synaptic import EPSILON, _currents, map_input
 from torchliquid.messages import short_repr
@@ -108,11 +108,11 @@ class NCP(WiredLayer):
     ) -> None:
         self.wiring = wiring_of(wiring, proj_size)
         for name, value in (("input_map", input_map), ("output_map", output_map)):
-            if value not in MAPS:
+            if not (value is None or isinstance(value, str)) or value not in MAPS:
                 raise TorchliquidError(f"{name} is {short_repr(value)}: expected {MAPS}")
-        if not bias:
+        if not check_flag("bias", bias):
             raise TorchliquidError(f"bias is {short_repr(bias)}: an NCP has none, leave it out")
-        self.implicit = implicit
+        self.implicit = check_flag("implicit", implicit)
         self.unfolds, self.epsilon = check_unfolds(unfolds), check_positive("epsilon", epsilon)
         self.input_map, self.output_map = input_map, output_map
         super().__init__(
@@ -171,6 +171,15 @@ class NCP(WiredLayer):
         values: Any = [own[name] for name in _ORDER]
         arguments: Any = (x, state, *values, *maps, *edges, dt, self.unfolds)
         return kernels.synaptic(*arguments)
+
+    def behind_memory(
+        self, weights: Mapping[str, Tensor], x: Tensor
+    ) -> tuple[kernels.Behind, Tensor, tuple[Tensor | None, ...]]:
+        """See `LiquidLayer.behind_memory`."""
+        own = self._acting(weights)
+        edges = synapses_of(self.wiring, x.shape[-1], x.device)
+        x = map_input(x, own.get("input_w"), own.get("input_b"))
+        return kernels.synaptic_behind(*edges, self.unfolds), x, tuple(own[n] for n in _ORDER)
 
     def emit(self, weights: Mapping[str, Tensor], states: Tensor) -> Tensor:
         """See `LiquidLayer.emit`: the motors, mapped."""

@@ -142,10 +142,13 @@ def _of_weights(weights: Weights, options: dict[str, Any]) -> Any:
     cell = {n.removeprefix("rnn_cell."): v for n, v in weights.items() if not _is_outer(n)}
     outer = {name: value for name, value in weights.items() if _is_outer(name)}
     if "gleak" in cell:
+        _check_options(options, "an LTC", "unfolds", "implicit", "epsilon", "outputs")
         layer: LiquidLayer = _ncp(cell, options)
     elif any(name.startswith("layer_0.") for name in cell):
+        _check_options(options, "a CfC with a wiring", "mode", "wiring")
         layer = _wired_cfc(cell, options)
     elif "ff1.weight" in cell:
+        _check_options(options, "a CfC", "mode", "activation", "backbone_dropout", "wiring")
         layer = _cfc(cell, options)
     else:
         raise TorchliquidError(
@@ -338,6 +341,12 @@ def _fill(layer: LiquidLayer, values: Mapping[str, Tensor]) -> None:
                     f"{tuple(weight.shape)}, from the sizes of the others"
                 )
             weight.copy_(value)
+
+
+def _check_options(options: dict[str, Any], kind: str, *known: str) -> None:
+    unknown = sorted(set(options) - {*known, "batch_first"})
+    if unknown:
+        raise TorchliquidError(f"{unknown[0]} plays no part in {kind}: leave it out")
 
 
 def _check_keys(found: Weights, expected: list[str]) -> None:

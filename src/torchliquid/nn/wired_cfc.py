@@ -79,7 +79,7 @@ class WiredCfC(WiredLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         check_mode(mode, "tanh")
-        if masks not in MASKS:
+        if not isinstance(masks, str) or masks not in MASKS:
             raise TorchliquidError(f"masks is {short_repr(masks)}: expected one of {MASKS}")
         self.mode, self.masks = mode, masks
         self.wiring = wiring_of(wiring, proj_size)

@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from torchliquid.export.c._float_units import LOG2E, unit
-from torchliquid.export.cells.base import LINEAR_REACH, Array, FloatLayer, Layer, Numbers
+from torchliquid.export.cells.base import LINEAR_REACH, Array, FloatLayer, Layer, Numbers, OwnStep
 from torchliquid.export.description import Description
 
 LARGEST_T = 94.0
@@ -39,17 +39,22 @@ def fold(
     scales = np.array([column.scale for column in description.scaling.inputs])
     layers = []
     for index, layer in enumerate(description.layers):
-        w_in = layer.w_in / scales if index == 0 else layer.w_in
-        layers.append(_fold(layer, index, w_in, dt, gate_table, columns))
+        divisors = scales if index == 0 else np.ones(layer.inputs)
+        layers.append(_fold(layer, index, divisors, dt, gate_table, columns))
     return tuple(layers)
 
 
 def _fold(
-    layer: Layer, index: int, w_in: Numbers, dt: float | None, gate_table: bool, columns: bool
+    layer: Layer, index: int, scales: Numbers, dt: float | None, gate_table: bool, columns: bool
 ) -> FloatLayer:
+    h = None if dt is None else dt / layer.unfolds
+    if isinstance(layer.cell, OwnStep):
+        source = layer.cell.source(layer, index, scales, h, gate_table)
+        form = layer.cell.form(layer)
+        return FloatLayer(layer, index, (), form, h, columns, gate_table, source)
+    w_in = layer.w_in / scales
     factor = np.full((layer.gates, 1), unit(gate_table))
     factor[list(layer.cell.tanh_gates)] *= 2
-    h = None if dt is None else dt / layer.unfolds
     form, constants, shift = layer.cell.fold(layer, h, gate_table)
     bias = layer.bias + shift
     arrays = [
@@ -96,6 +101,8 @@ def limits(description: Description, *, variable_dt: bool = False) -> tuple[floa
     for index, layer in enumerate(description.layers):
         if layer.cell.is_linear:
             return LINEAR_REACH, False  # and the only layer
+        if isinstance(layer.cell, OwnStep):
+            return FARTHEST, True
         low, high = layer.state_range()
         positive, negative = np.maximum(layer.w_rec, 0), np.minimum(layer.w_rec, 0)
         least = layer.bias + positive @ low + negative @ high

@@ -9,7 +9,7 @@ from torchliquid.export._text import guard, number, own_names, render
 from torchliquid.export.c._arithmetic import sigmoid_table
 from torchliquid.export.c._float_model import LARGEST_T, fold, limits, longest_dt
 from torchliquid.export.c._float_units import ENTRIES, REACH, unit
-from torchliquid.export.cells.base import FloatLayer, Numbers
+from torchliquid.export.cells.base import FloatLayer, Numbers, OwnStep
 from torchliquid.export.description import Description
 from torchliquid.messages import plural
 
@@ -84,6 +84,8 @@ def _farthest_output(
 
 def _layer(layer: FloatLayer, gate_table: bool) -> SimpleNamespace:
     of = layer.of
+    if layer.source:
+        return SimpleNamespace(of=of, index=layer.index, states=layer.states, source=layer.source)
     lines = [
         f"Layer {layer.index}: {of.cell.name}, {plural(of.inputs, 'input')}, {of.hidden} neurons"
     ]
@@ -108,6 +110,7 @@ def _layer(layer: FloatLayer, gate_table: bool) -> SimpleNamespace:
     ]
     return SimpleNamespace(
         of=of,
+        source="",
         index=layer.index,
         gates=of.gates,
         split=of.cell.split_candidate,
@@ -149,6 +152,7 @@ def _used(layers: tuple[FloatLayer, ...], gate_table: bool, bounded: bool) -> di
         "sigmoid": "sigmoid" in used,
         "tanh": "tanh" in used,
         "limited": "limited" in used and not gate_table,
+        "index": any(isinstance(layer.of.cell, OwnStep) for layer in layers),
         "largest": number(LARGEST_T),
         "reach": f"{REACH:g}",
         "last": number(np.nextafter(np.float32(ENTRIES), np.float32(0))),

@@ -32,6 +32,7 @@ from torchliquid.export.c._float_model import limits
 from torchliquid.export.c._float_writer import float_sources
 from torchliquid.export.c._int_writer import integer_sources
 from torchliquid.export.c._quantize import IntModel
+from torchliquid.export.cells.base import OwnStep
 from torchliquid.export.description import Description, check_times, describe
 from torchliquid.files import check_path, exists
 from torchliquid.messages import short_repr
@@ -97,13 +98,14 @@ def to_c(
     check_times(description, variable_dt=variable_dt)
     options: dict[str, Any] = {"dtype": dtype, "variable_dt": variable_dt, "loops": loops}
     counted = None
+    _check_loops(description, loops)
     if dtype in BITS:
         if any(layer.cell.is_linear for layer in description.layers):
             raise TorchliquidError(
                 f"{description.layers[0].cell.name} cannot be exported in integers: its equation "
                 "bounds no state; give float32"
             )
-        _check_counted(variable_dt, loops)
+        _check_counted(description, variable_dt, loops)
         least = 0.0 if calibrate is not None else MADE_UP_REACH
         samples_seen = _calibration(description, calibrate)
         counted = quantised(description, samples_seen, BITS[dtype], least)
@@ -122,7 +124,18 @@ def to_c(
     return target
 
 
-def _check_counted(variable_dt: bool, loops: str) -> None:
+def _check_loops(description: Description, loops: str) -> None:
+    own = [x.cell.name for x in description.layers if isinstance(x.cell, OwnStep)]
+    if own and loops != "rolled":
+        raise TorchliquidError(
+            f"loops is {loops!r}, but an {own[0]} is written in rolled loops alone: leave it out"
+        )
+
+
+def _check_counted(description: Description, variable_dt: bool, loops: str) -> None:
+    own = [x.cell.name for x in description.layers if isinstance(x.cell, OwnStep)]
+    if own:
+        raise TorchliquidError(f"{own[0]} cannot be exported in integers yet: give float32")
     if variable_dt:
         raise TorchliquidError(
             "integers are for a fixed dt: leave variable_dt out, or export float32"

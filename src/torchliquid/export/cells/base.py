@@ -6,7 +6,7 @@ that differs between cells; the writers of C, integers and ONNX hold what is com
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,6 +42,8 @@ class Layer:
         rate: ``(H,)`` decay between samples (DecayGRU), or None.
         solver: of a layer that has several.
         unfolds: sub-steps for one sample.
+        own: numbers of a cell that writes its step itself (`OwnStep`), by name; w_in, w_rec and
+            bias have no gates then.
     """
 
     cell: "CellExport"
@@ -54,6 +56,7 @@ class Layer:
     rate: Numbers | None = None
     solver: str = ""
     unfolds: int = 1
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> int:
@@ -131,6 +134,7 @@ class FloatLayer:
         step: time of a sub-step, where it is fixed; else None.
         columns: whether weights are ordered [from][to], which wide registers want.
         gate_table: whether sigmoid comes from a table.
+        source: C of its constants and its function, where the cell writes them (`OwnStep`).
     """
 
     of: Layer
@@ -140,6 +144,7 @@ class FloatLayer:
     step: float | None
     columns: bool
     gate_table: bool
+    source: str = ""
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -406,3 +411,75 @@ class CellExport(ABC):
     @abstractmethod
     def onnx(self, layer: OnnxLayer, states: Names) -> Names:
         """Add the nodes of one sub-step; return those of the states after it, ``(B, H)`` each."""
+
+
+class OwnStep(CellExport):
+    """A cell whose step is not rows of gates: it writes its own C, in single precision alone."""
+
+    gates = 0
+    sigmoids = tanhs = products = 0
+    float_equations: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    int_equations: ClassVar[tuple[str, ...]] = ()
+
+    def layer(self, inputs: int, hidden: int, own: Mapping[str, Any], unfolds: int = 1) -> Layer:
+        """Return a layer of this cell."""
+        none = np.zeros((0, hidden))
+        w_in, w_rec = np.zeros((0, hidden, inputs)), np.zeros((0, hidden, hidden))
+        return Layer(self, w_in, w_rec, none, unfolds=unfolds, own=own)
+
+    def form(self, layer: Layer) -> str:
+        """Return the form of the step, from which `helpers` knows what its C calls."""
+        return self.name
+
+    @abstractmethod
+    def source(
+        self, layer: Layer, index: int, scales: Numbers, h: float | None, gate_table: bool
+    ) -> str:
+        """Return C of the layer's constants and of its function ``layer_INDEX``.
+
+        Args:
+            layer: the layer.
+            index: its number.
+            scales: what its inputs are divided by first, ``(I,)``.
+            h: time of a sub-step where it is fixed; None: the function takes a ``dt``.
+            gate_table: whether sigmoid and tanh come from a table.
+        """
+
+    @abstractmethod
+    def operations(self, layer: Layer, gate_table: bool, variable_dt: bool) -> tuple[int, int, int]:
+        """Return multiplications, sigmoids (tanh is one too) and divisions in a sample's step."""
+
+    @abstractmethod
+    def onnx_sample(
+        self, graph: Graph, name: str, layer: Layer, seen: str, states: Names, h: str
+    ) -> list[str]:
+        """Add the nodes of one sample.
+
+        Args:
+            graph: to add nodes to.
+            name: prefix of the layer's constants.
+            layer: the layer.
+            seen: node of its input ``(B, I)``.
+            states: nodes of its state's arrays.
+            h: node of the time of a sub-step.
+        """
+
+    def sample(self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float) -> Pair:
+        """Refuse: what integers are fitted to."""
+        raise NotImplementedError
+
+    def float_update(self, layer: FloatLayer, t: Names, again: str) -> str:
+        """Refuse: see `source`."""
+        raise NotImplementedError
+
+    def int_step(self, layer: IntLayer, drive: Counts, state: dict[str, Counts]) -> None:
+        """Refuse: single precision alone."""
+        raise NotImplementedError
+
+    def int_update(self, layer: IntLayer) -> str:
+        """Refuse: single precision alone."""
+        raise NotImplementedError
+
+    def onnx(self, layer: OnnxLayer, states: Names) -> Names:
+        """Refuse: see `onnx_sample`."""
+        raise NotImplementedError

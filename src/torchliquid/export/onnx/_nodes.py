@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from torchliquid.export.cells.base import Layer, OnnxLayer
+from torchliquid.export.cells.base import Layer, OnnxLayer, OwnStep
 from torchliquid.export.description import Description
 from torchliquid.export.onnx._graph import Graph
 
@@ -60,14 +60,16 @@ def _layer(
     dt: str | None,
     fixed: float,
 ) -> list[str]:
-    bias = graph.constant(f"{name}.bias", layer.bias.reshape(-1))
-    w_in = graph.constant(f"{name}.w_in", np.concatenate(list(layer.w_in), axis=0).T)
-    drive = graph("Add", graph("MatMul", seen, w_in), bias)
     h = ""
     if layer.takes_dt and not layer.cell.is_linear:
         h = dt or graph.number(fixed / layer.unfolds)
         if dt and layer.unfolds > 1:
             h = graph("Div", dt, graph.number(layer.unfolds))
+    if isinstance(layer.cell, OwnStep):
+        return layer.cell.onnx_sample(graph, name, layer, seen, states, h)
+    bias = graph.constant(f"{name}.bias", layer.bias.reshape(-1))
+    w_in = graph.constant(f"{name}.w_in", np.concatenate(list(layer.w_in), axis=0).T)
+    drive = graph("Add", graph("MatMul", seen, w_in), bias)
     nodes, after = OnnxLayer(layer, graph, name, drive, h, fixed / layer.unfolds), states
     for _ in range(layer.unfolds):
         after = layer.cell.onnx(nodes, after)

@@ -78,9 +78,7 @@ def forward(
     x, h0, dt, *weights = read
     layout = library.layout_of(read[3])
     y = layout.new_sequence(x, len(read[3]), h0.shape[-1])
-    views = _views(layout, x, h0, dt, weights, y)
-    packed = _packed(x, h0, weights, options, views, kept)
-    library.loaded().call("cfc_forward", packed)
+    library.loaded().call("cfc_forward", packed(x, h0, dt, weights, options, y, [], kept))
     return y, y.select(-2, -1).clone()
 
 
@@ -120,60 +118,51 @@ def backward(
         torch.empty_like(w) if w is not None and need else None
         for w, need in zip(weights, needs[3:], strict=True)
     ]
-    views = [
-        *_views(layout, x, h0, dt, weights, y),
+    gradients = [
         layout.sequence(grad_y),
         layout.state(grad_last),
         layout.sequence(grad_x),
         layout.gaps(grad_dt),
         layout.state(grad_h0),
-        *_weight_views(layout, grads),
+        *weight_views(layout, grads),
     ]
-    packed = _packed(x, h0, weights, options, views, kept)
-    library.loaded().call("cfc_backward", packed)
-    return [_for(x, grad_x), grad_h0, _for(dt, grad_dt), *grads]
+    arguments = packed(x, h0, dt, weights, options, y, gradients, kept)
+    library.loaded().call("cfc_backward", arguments)
+    return [for_shared(x, grad_x), grad_h0, for_shared(dt, grad_dt), *grads]
 
 
-def _for(tensor: Tensor | None, gradient: Tensor | None) -> Tensor | None:
+def for_shared(tensor: Tensor | None, gradient: Tensor | None) -> Tensor | None:
     """The gradient of a tensor that the lanes may share."""
     if tensor is None or gradient is None or gradient.dim() == tensor.dim():
         return gradient
     return gradient.sum(0)
 
 
-def _packed(
-    x: Tensor,
-    h0: Tensor,
-    weights: Sequence[Tensor | None],
-    options: Options,
-    views: list[library.View],
-    kept: Tensor | None,
-) -> bytes:
-    ih: Any = weights[0]
-    maps = (len(weights) - 5) // 2
-    sizes = library.numbers(library.layout_of(ih), x, ih, h0.shape[-1], rows=False)
-    activation = ACTIVATIONS.index(options.activation) if maps else 0
-    counts = (list(MODES).index(options.mode), activation, maps, ih.shape[-2] if maps else 1)
-    head = (*sizes, *counts, options.interval)
-    address = 0 if kept is None else kept.data_ptr()
-    return library.arguments(_HEAD, head, views, _INPUTS + _GRADIENTS) + address.to_bytes(
-        8, sys.byteorder
-    )
-
-
-def _views(
-    layout: library.Layout,
+def packed(
     x: Tensor,
     h0: Tensor,
     dt: Tensor | None,
     weights: Sequence[Tensor | None],
+    options: Options,
     y: Tensor,
-) -> list[library.View]:
+    gradients: list[library.View],
+    kept: Tensor | None,
+    memory: bytes = library.NO_MEMORY,
+) -> bytes:
+    """The kernel's struct; gradients in the header's order, absent ones at the end."""
+    ih: Any = weights[0]
+    layout, maps = library.layout_of(ih), (len(weights) - 5) // 2
+    sizes = library.numbers(layout, x, ih, h0.shape[-1], rows=False)
+    activation = ACTIVATIONS.index(options.activation) if maps else 0
+    counts = (list(MODES).index(options.mode), activation, maps, ih.shape[-2] if maps else 1)
     first = [layout.sequence(x), layout.gaps(dt), layout.state(h0)]
-    return [*first, *_weight_views(layout, weights), layout.sequence(y)]
+    views = [*first, *weight_views(layout, weights), layout.sequence(y), *gradients]
+    head = (*sizes, *counts, options.interval)
+    address = (0 if kept is None else kept.data_ptr()).to_bytes(8, sys.byteorder)
+    return library.arguments(_HEAD, head, views, _INPUTS + _GRADIENTS) + address + memory
 
 
-def _weight_views(layout: library.Layout, weights: Sequence[Tensor | None]) -> list[library.View]:
+def weight_views(layout: library.Layout, weights: Sequence[Tensor | None]) -> list[library.View]:
     ih, hh, bias, *maps, rate, target = weights
     absent = [library.ABSENT] * (_MAPS - len(maps) // 2)
     return [
@@ -273,8 +262,8 @@ def _(x: Tensor, h0: Tensor, dt: Any, weights: Any, *_: Any) -> tuple[Tensor, Te
 def _(*arguments: Any) -> list[Tensor]:
     x, h0, dt, weights = arguments[2:6]
     layout, S = library.layout_of(weights[0]), weights[0].shape[0]
-    grads = [_for(x, layout.new_sequence(x, S, x.shape[-1])), layout.new_state(h0)]
-    grads += [None if dt is None else _for(dt, layout.new_sequence(x, S, 1).squeeze(-1))]
+    grads = [for_shared(x, layout.new_sequence(x, S, x.shape[-1])), layout.new_state(h0)]
+    grads += [None if dt is None else for_shared(dt, layout.new_sequence(x, S, 1).squeeze(-1))]
     grads += [torch.empty_like(w) for w in weights]
     return library.without_none(x, grads, arguments[-1])
 

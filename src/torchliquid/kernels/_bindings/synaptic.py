@@ -71,9 +71,8 @@ def forward(
     edges, sensory_edges = library.readable(edges, sensory_edges)
     layout = _layout(weights)
     y = layout.new_sequence(x, len(weights[-1]), h0.shape[-1])
-    numbers = _numbers(layout, x, h0, weights, edges, sensory_edges, interval, unfolds)
-    packed = library.arguments(_HEAD, numbers, _views(layout, x, h0, dt, weights, y), _INPUTS)
-    library.loaded().call("synaptic_forward", packed + bytes(40 * _GRADIENTS))
+    options = (edges, sensory_edges, interval, unfolds)
+    library.loaded().call("synaptic_forward", packed(x, h0, dt, weights, options, y, []))
     return y, y.select(-2, -1).clone()
 
 
@@ -105,8 +104,7 @@ def backward(
     grads = [
         torch.empty_like(w) if need else None for w, need in zip(weights, needs[3:], strict=True)
     ]
-    views = [
-        *_views(layout, x, h0, dt, weights, y),
+    gradients = [
         layout.sequence(grad_y),
         layout.state(grad_last),
         layout.sequence(grad_x),
@@ -114,10 +112,30 @@ def backward(
         layout.state(grad_h0),
         *map(layout.vector, grads),
     ]
-    numbers = _numbers(layout, x, h0, weights, edges, sensory_edges, interval, unfolds)
-    packed = library.arguments(_HEAD, numbers, views, _INPUTS + _GRADIENTS)
-    library.loaded().call("synaptic_backward", packed)
+    options = (edges, sensory_edges, interval, unfolds)
+    library.loaded().call("synaptic_backward", packed(x, h0, dt, weights, options, y, gradients))
     return [_for(x, grad_x), grad_h0, _for(dt, grad_dt), *grads]
+
+
+Options = tuple[Tensor, Tensor, float, int]
+"""Synapses among neurons, from inputs; dt where it is one for all; sub-steps."""
+
+
+def packed(
+    x: Tensor,
+    h0: Tensor,
+    dt: Tensor | None,
+    weights: list[Tensor],
+    options: Options,
+    y: Tensor,
+    gradients: list[library.View],
+    memory: bytes = library.NO_MEMORY,
+) -> bytes:
+    """The kernel's struct; gradients in the header's order, absent ones at the end."""
+    layout = _layout(weights)
+    numbers = _numbers(layout, x, h0, weights, *options)
+    views = [*_views(layout, x, h0, dt, weights, y), *gradients]
+    return library.arguments(_HEAD, numbers, views, _INPUTS + _GRADIENTS) + memory
 
 
 def _for(tensor: Tensor | None, gradient: Tensor | None) -> Tensor | None:

@@ -14,6 +14,7 @@
 #define TL_CFC_H
 
 #include "jobs.h"
+#include "memory.h"
 
 enum { CFC_KEPT = 4 }; /* vectors of H neurons */
 #define LECUN_SCALE ((real)1.7159)
@@ -176,6 +177,7 @@ static void cfc_advance(const tl_cfc *p, const cfc_weights *w, vec dt, const vec
 
 typedef struct {
     cfc_weights weights;
+    memory memory;
     vec *x, *h, *z, *next, *kept;
 } cfc_forward_scratch;
 
@@ -187,6 +189,7 @@ INLINE int64_t cfc_widest(const tl_cfc *p) {
 static size_t cfc_forward_take(const tl_cfc *p, char *base, cfc_forward_scratch *f) {
     arena a = {base, 0};
     cfc_take_weights(&a, p, 0, &f->weights);
+    memory_take(&a, &p->memory, &p->sizes, 0, &f->memory);
     f->x = arena_vectors(&a, TILE * padded(p->sizes.inputs));
     f->h = arena_vectors(&a, TILE * padded(p->sizes.hidden));
     f->z = arena_vectors(&a, TILE * cfc_widest(p));
@@ -204,18 +207,21 @@ static void cfc_forward_job(const void *kernel, int64_t job, char *base) {
     cfc_forward_take(p, base, &f);
     job_columns(s, job, &first, &last);
     cfc_pack_weights(p, column_at(s, first), 0, &f.weights);
+    memory_pack(s, column_at(s, first), 0, base, &f.memory);
     for (int64_t index = first; index < last; index += TILE) {
         int tile = last - index < TILE ? (int)(last - index) : TILE;
         column columns[TILE];
         for (int c = 0; c < tile; c++) {
             columns[c] = column_at(s, index + c);
             gather_row(&p->h0, columns[c], 0, H, f.h + c * Hp);
+            memory_start(&f.memory, s, columns[c], c, 0);
         }
         for (int64_t t = 0; t < s->steps; t++) {
             vec *kept[TILE] = {NULL}, *z = f.z, *next = f.next;
             for (int c = 0; c < tile; c++) {
                 gather_row(&p->x, columns[c], t, I, f.x + c * Ip);
                 kept[c] = p->kept ? cfc_kept(p, columns[c], t) : f.kept + c * cfc_kept_size(p);
+                memory_advance(&f.memory, s, columns[c], c, t, f.h + c * Hp);
             }
             product(s, tile, f.weights.input, cfc_rows(p, 0), I, f.weights.bias[0], 0, f.x, Ip, z,
                     W);
@@ -253,10 +259,12 @@ static int cfc_forward(const tl_cfc *p) {
 
 typedef struct {
     cfc_weights weights;
+    memory memory;
     real *weight_ih, *weight_hh, *map[TL_CFC_MAPS]; /* gradients so far, row by row */
     vec *bias[TL_CFC_MAPS + 1], *rate, *target;
     vec *x, *h, *taken[TL_CFC_MAPS], *dz[TL_CFC_MAPS + 1]; /* a chunk of steps: (t, c, ...) */
     vec *g, *gy, *scratch;
+    vec *before; /* states before a memory */
     int64_t chunk;
     size_t zero_from, chunk_from, zero_to;
 } cfc_backward_scratch;
@@ -269,6 +277,7 @@ static size_t cfc_backward_take(const tl_cfc *p, char *base, cfc_backward_scratc
     each += 2 * p->maps * Up;
     b->chunk = chunk_steps(s, each);
     cfc_take_weights(&a, p, 1, &b->weights);
+    memory_take(&a, &p->memory, s, 1, &b->memory);
     b->zero_from = a.used;
     int64_t first = p->maps ? U : G * H;
     b->weight_ih = arena_alloc(&a, first * I * one);
@@ -288,6 +297,7 @@ static size_t cfc_backward_take(const tl_cfc *p, char *base, cfc_backward_scratc
     b->g = arena_vectors(&a, TILE * Hp);
     b->gy = arena_vectors(&a, Hp);
     b->scratch = arena_vectors(&a, TILE * (Ip > Up ? Ip : Up));
+    b->before = arena_vectors(&a, TILE * Hp);
     return a.used;
 }
 
@@ -355,8 +365,8 @@ static void cfc_deactivate(int64_t activation, int64_t n, const vec *kept, const
     }
 }
 
-static void cfc_backward_steps(const tl_cfc *p, const cfc_backward_scratch *b, const column *columns,
-                               int tile, int64_t from, int64_t to) {
+static void cfc_backward_steps(const tl_cfc *p, cfc_backward_scratch *b, const column *columns, int tile,
+                               int64_t from, int64_t to) {
     const tl_sizes *s = &p->sizes;
     int64_t I = s->inputs, H = s->hidden, U = p->units, Ip = padded(I), Hp = padded(H);
     int64_t Up = padded(U), n = p->maps;
@@ -366,6 +376,10 @@ static void cfc_backward_steps(const tl_cfc *p, const cfc_backward_scratch *b, c
             vec *g = b->g + c * Hp;
             gather_row(&p->x, columns[c], t, I, b->x + (at + c) * Ip);
             gather_row(t ? &p->y : &p->h0, columns[c], t ? t - 1 : 0, H, b->h + (at + c) * Hp);
+            if (memory_is_there(&p->memory)) {
+                memcpy(b->before + c * Hp, b->h + (at + c) * Hp, (size_t)H * sizeof(vec));
+                memory_state(&b->memory, s, columns[c], t, b->h + (at + c) * Hp);
+            }
             if (p->grad_y.data) {
                 gather_gradient(&p->grad_y, columns[c], t, H, b->gy);
                 for (int64_t j = 0; j < H; j++) g[j] += b->gy[j];
@@ -387,6 +401,8 @@ static void cfc_backward_steps(const tl_cfc *p, const cfc_backward_scratch *b, c
         int64_t rows = cfc_rows(p, 0);
         product(s, tile, b->weights.recurrent, H, rows, b->weights.zero, 0, b->dz[0] + at * rows, rows,
                 b->g, Hp);
+        for (int c = 0; c < tile; c++)
+            memory_retreat(&b->memory, s, columns[c], c, t, b->before + c * Hp, b->g + c * Hp);
     }
 }
 
@@ -429,12 +445,14 @@ static void cfc_backward_job(const void *kernel, int64_t job, char *base) {
     memset(base + b.zero_from, 0, b.zero_to - b.zero_from);
     job_columns(s, job, &first, &last);
     cfc_pack_weights(p, column_at(s, first), 1, &b.weights);
+    memory_pack(s, column_at(s, first), 1, base, &b.memory);
     for (int64_t index = first; index < last; index += TILE) {
         int tile = last - index < TILE ? (int)(last - index) : TILE;
         column columns[TILE];
         for (int c = 0; c < tile; c++) {
             columns[c] = column_at(s, index + c);
             gather_gradient(&p->grad_last, columns[c], 0, H, b.g + c * Hp);
+            memory_start(&b.memory, s, columns[c], c, 1);
         }
         if (index > first && tile < TILE) /* the chunk's padding lies elsewhere now */
             memset(base + b.chunk_from, 0, b.zero_to - b.chunk_from);
@@ -444,8 +462,11 @@ static void cfc_backward_job(const void *kernel, int64_t job, char *base) {
             cfc_add_gradients(p, &b, (to - from) * tile);
             if (p->grad_x.data) cfc_give_inputs(p, &b, columns, tile, from, to);
         }
-        for (int c = 0; c < tile; c++)
+        memory_flush(&b.memory, s);
+        for (int c = 0; c < tile; c++) {
+            memory_end(&b.memory, s, columns[c], c);
             if (p->grad_h0.data) scatter_row(&p->grad_h0, columns[c], 0, H, b.g + c * Hp);
+        }
     }
 }
 
@@ -477,6 +498,7 @@ static void cfc_backward_finish(const void *kernel, int64_t job, char *base) {
     }
     give_vector(s, job, &p->grad_rate, c, H, b.rate);
     give_vector(s, job, &p->grad_target, c, H, b.target);
+    memory_give(&b.memory, s, job, c);
 }
 
 static int cfc_backward(const tl_cfc *p) {

@@ -20,6 +20,7 @@
  * taken over all sub-steps of the sample in registers.
  */
 #include "jobs.h"
+#include "memory.h"
 #include "power.h"
 
 #define SYNAPSE_EPSILON ((real)1e-8)
@@ -252,12 +253,14 @@ static void synaptic_advance(int64_t H, vec h, const vec *cm, const vec *N, cons
 
 typedef struct {
     synaptic_cell cell;
+    memory memory;
     vec *N, *D, *v;
 } synaptic_forward_scratch;
 
 static size_t synaptic_forward_take(const tl_synaptic *p, char *base, synaptic_forward_scratch *f) {
     arena a = {base, 0};
     synaptic_take(&a, p, &f->cell);
+    memory_take(&a, &p->memory, &p->sizes, 0, &f->memory);
     f->N = arena_vectors(&a, p->sizes.hidden);
     f->D = arena_vectors(&a, p->sizes.hidden);
     f->v = arena_vectors(&a, p->sizes.hidden);
@@ -272,12 +275,15 @@ static void synaptic_forward_job(const void *kernel, int64_t job, char *base) {
     synaptic_forward_take(p, base, &f);
     job_columns(s, job, &first, &last);
     synaptic_pack(p, column_at(s, first), &f.cell);
+    memory_pack(s, column_at(s, first), 0, base, &f.memory);
     for (int64_t index = first; index < last; index++) {
         column c = column_at(s, index);
         gather_row(&p->h0, c, 0, H, f.v);
+        memory_start(&f.memory, s, c, 0, 0);
         for (int64_t t = 0; t < s->steps; t++) {
             vec h = synaptic_interval(p, c, t);
             synaptic_sense(p, &f.cell, c, t, NULL);
+            memory_advance(&f.memory, s, c, 0, t, f.v);
             for (int64_t k = 0; k < p->unfolds; k++) {
                 synapse_currents((int)s->shared, &f.cell.recurrent, f.v, f.cell.top, f.cell.bottom,
                                  f.N, f.D, NULL);
@@ -298,10 +304,11 @@ static int synaptic_forward(const tl_synaptic *p) {
 
 typedef struct {
     synaptic_cell cell;
+    memory memory;
     vec *gleak, *vleak, *cm; /* gradients so far */
     vec *v, *N, *D, *dN, *dD, *gates, *slopes; /* of the sub-steps of a sample; v also of the state after */
     vec *sensory_gates, *sensory_slopes, *all_dN, *all_dD; /* of the sample */
-    vec *g, *gy, *dx;
+    vec *g, *gy, *dx, *before; /* before: the state before the sample, and before its memory */
     size_t sums_from, sums_to; /* the part of the arena that starts at zero */
 } synaptic_backward_scratch;
 
@@ -310,6 +317,7 @@ static size_t synaptic_backward_take(const tl_synaptic *p, char *base,
     int64_t H = p->sizes.hidden, K = p->unfolds;
     arena a = {base, 0};
     synaptic_take(&a, p, &b->cell);
+    memory_take(&a, &p->memory, &p->sizes, 1, &b->memory);
     b->sums_from = a.used;
     b->cell.recurrent.sums = arena_vectors(&a, p->synapses * SUMS);
     b->cell.sensory.sums = arena_vectors(&a, p->sensory * SUMS);
@@ -331,6 +339,7 @@ static size_t synaptic_backward_take(const tl_synaptic *p, char *base,
     b->g = arena_vectors(&a, H);
     b->gy = arena_vectors(&a, H);
     b->dx = arena_vectors(&a, p->sizes.inputs);
+    b->before = arena_vectors(&a, H);
     return a.used;
 }
 
@@ -376,12 +385,18 @@ static void synaptic_backward_job(const void *kernel, int64_t job, char *base) {
     memset(base + b.sums_from, 0, b.sums_to - b.sums_from);
     job_columns(s, job, &first, &last);
     synaptic_pack(p, column_at(s, first), m);
+    memory_pack(s, column_at(s, first), 1, base, &b.memory);
     for (int64_t index = first; index < last; index++) {
         column c = column_at(s, index);
         gather_gradient(&p->grad_last, c, 0, H, b.g);
+        memory_start(&b.memory, s, c, 0, 1);
         for (int64_t t = s->steps - 1; t >= 0; t--) {
             vec h = synaptic_interval(p, c, t);
             gather_row(t ? &p->y : &p->h0, c, t ? t - 1 : 0, H, b.v);
+            if (memory_is_there(&p->memory)) {
+                memcpy(b.before, b.v, (size_t)H * sizeof(vec));
+                memory_state(&b.memory, s, c, t, b.v);
+            }
             synaptic_sense(p, m, c, t, b.sensory_gates);
             for (int64_t k = 0; k < p->unfolds; k++) {
                 vec *v = b.v + k * H, *N = b.N + k * H, *D = b.D + k * H;
@@ -399,8 +414,11 @@ static void synaptic_backward_job(const void *kernel, int64_t job, char *base) {
                          b.sensory_slopes, b.dx);
             synapse_collect(&m->sensory, 1, b.sensory_gates, b.sensory_slopes, m->x, b.all_dN,
                             b.all_dD);
+            memory_retreat(&b.memory, s, c, 0, t, b.before, b.g);
             if (p->grad_x.data) scatter_row(&p->grad_x, c, t, I, b.dx);
         }
+        memory_flush(&b.memory, s);
+        memory_end(&b.memory, s, c, 0);
         if (p->grad_h0.data) scatter_row(&p->grad_h0, c, 0, H, b.g);
     }
 }
@@ -418,6 +436,7 @@ static void synaptic_backward_finish(const void *kernel, int64_t job, char *base
     give_vector(s, job, &p->grad_gleak, c, H, b.gleak);
     give_vector(s, job, &p->grad_vleak, c, H, b.vleak);
     give_vector(s, job, &p->grad_cm, c, H, b.cm);
+    memory_give(&b.memory, s, job, c);
 }
 
 static int synaptic_backward(const tl_synaptic *p) {

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* Changes whenever a struct below or the meaning of a field does. */
-#define TL_ABI 7
+#define TL_ABI 8
 
 #if defined(_WIN32)
 #define TL_EXPORT __declspec(dllexport)
@@ -151,6 +151,24 @@ typedef struct {
     tl_view grad_readout_bias;
 } tl_gated;
 
+/* The memory of an LSTM before a cell: from the state before a sample it makes the one that the cell's step
+ * starts from. Gates are stacked in torch's order, i, f, g, o. Absent where weight_ih is. */
+typedef struct {
+    tl_view x; /* (L, I), which may be another one than the cell's */
+    tl_view weight_ih; /* (4 H, I) */
+    tl_view weight_hh; /* (4 H, H) */
+    tl_view bias; /* (4 H,), optional */
+    tl_view c0; /* (H,) */
+    tl_view c; /* memory after every step (L, H), written forward */
+    tl_view grad_c; /* (L, H), optional, like all gradients */
+    tl_view grad_x;
+    tl_view grad_c0;
+    tl_view grad_weight_ih;
+    tl_view grad_weight_hh;
+    tl_view grad_bias;
+    void *kept; /* for the backward pass: of every column and step 5 H registers, or NULL */
+} tl_memory;
+
 /* The LTC with a gate for every synapse. Lists of synapses are rows of [source, destination], in any
  * order, the same for all lanes; parameters of synapses are vectors in the lists' order: sigma, mu,
  * w, erev. */
@@ -181,6 +199,7 @@ typedef struct {
     tl_view grad_gleak;
     tl_view grad_vleak;
     tl_view grad_cm;
+    tl_memory memory;
 } tl_synaptic;
 
 enum { TL_CFC_DEFAULT = 0, TL_CFC_NO_GATE = 1, TL_CFC_PURE = 2 };
@@ -221,6 +240,7 @@ typedef struct {
     tl_view grad_rate;
     tl_view grad_target;
     void *kept; /* for the backward pass: of every column and step maps U + 4 H registers, or NULL */
+    tl_memory memory;
 } tl_cfc;
 
 /* What the cells read of a batch in which samples, or features of them, are missing and rows have
