@@ -12,9 +12,9 @@ from torchliquid.bench.models import registry as models
 from torchliquid.bench.tasks.sunspots import sunspots
 from torchliquid.bench.tasks.table_task import table_task
 from torchliquid.export import describe
-from torchliquid.nn import CELLS, CTRNN, DecayGRU, register
+from torchliquid.nn import CELLS, CTRNN, CfC, DecayGRU, register
 
-LAYERS = [LTC, CTRNN, DecayGRU]
+LAYERS = [LTC, CTRNN, DecayGRU, CfC]
 each_layer = pytest.mark.parametrize("cell", LAYERS)
 
 

@@ -18,7 +18,17 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader, Dataset
 
 from torchliquid import LTC, TorchliquidError
-from torchliquid.nn import CTRNN, DecayGRU, Resonator
+from torchliquid.nn import (
+    CTRNN,
+    LRCU,
+    NCP,
+    ODELSTM,
+    CfC,
+    DecayGRU,
+    MixedMemory,
+    Resonator,
+    WiredCfC,
+)
 
 B, L, I, H = 4, 4, 3, 5
 CELLS = {"LTC": LTC, "CTRNN": CTRNN, "DecayGRU": DecayGRU, "Resonator": Resonator}
@@ -34,9 +44,26 @@ MAKE = {
     for shape, options in SHAPES.items()
     if not (cell is Resonator and "proj_size" in options)
 }
+MAKE |= {
+    "CfC-deep": (CfC, {"num_layers": 2, "backbone_units": 6}),
+    "CfC-projected": (CfC, {"proj_size": 2, "backbone_layers": 0, "mode": "pure"}),
+    "NCP": (NCP, {}),
+    "NCP-both ways": (NCP, {"num_layers": 2, "bidirectional": True}),
+    "WiredCfC": (WiredCfC, {}),
+    "LRCU-deep": (LRCU, {"num_layers": 2}),
+    "ODELSTM-both ways": (ODELSTM, {"num_layers": 2, "bidirectional": True}),
+    "MixedMemory": (lambda *a, **o: MixedMemory(NCP(*a, **o)), {}),
+    "MixedMemory-both ways": (
+        lambda *a, **o: MixedMemory(CfC(*a, **o)),
+        {"num_layers": 2, "bidirectional": True, "backbone_units": 6},
+    ),
+}  # fmt: skip
 MAKE["LTC-exponential"] = (LTC, {"solver": "exponential", "unfolds": 2})
 MAKE["LTC-rk4"] = (LTC, {"solver": "rk4", "num_layers": 2})
 CONTROL = {"nn.LSTM": (nn.LSTM, {"num_layers": 2, "bidirectional": True})}
+
+
+WITHOUT_MATRICES = [n for n in MAKE if n.startswith(("NCP", "WiredCfC", "MixedMemory"))]
 
 
 def build(name, **options):
@@ -65,12 +92,13 @@ def test_state_dict(name):
     other.load_state_dict(layer.state_dict(), strict=True)
     assert torch.equal(told(layer, x)[0], told(other, x)[0])
     incomplete = layer.state_dict()
-    incomplete.pop("weight_ih_l0")
+    first = next(iter(incomplete))
+    incomplete.pop(first)
     incomplete["weight_xx_l0"] = torch.zeros(1)
-    with pytest.raises(RuntimeError, match=r"weight_ih_l0"):
+    with pytest.raises(RuntimeError, match=first):
         other.load_state_dict(incomplete, strict=True)
     missing, unexpected = other.load_state_dict(incomplete, strict=False)
-    assert (missing, unexpected) == (["weight_ih_l0"], ["weight_xx_l0"])
+    assert (missing, unexpected) == ([first], ["weight_xx_l0"])
 
 
 @with_control()
@@ -141,7 +169,7 @@ def test_second_derivatives(name):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
-@with_control()
+@pytest.mark.parametrize("name", [n for n in [*CONTROL, *MAKE] if n not in WITHOUT_MATRICES])
 def test_parametrisations(name):
     layer, x = build(name), torch.randn(B, L, I)
     weight = "weight_hh_l0" if hasattr(layer, "weight_hh_l0") else "log_rate_l0"
@@ -362,7 +390,7 @@ class Whole(nn.Module):
         return self.layer(x, None, dt)[0]
 
 
-SOME = ["LTC", "LTC-both ways", "CTRNN-projected", "DecayGRU"]
+SOME = ["LTC", "LTC-both ways", "CTRNN-projected", "DecayGRU", "CfC-deep"]
 """Export takes seconds each."""
 
 
@@ -387,7 +415,7 @@ def test_export_with_a_length_that_is_a_symbol(name):
         assert_close(program.module()(x, dt), model(x, dt))
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", [*SOME, "NCP", "MixedMemory"])
 def test_export_of_one_length(name):
     model = Whole(build(name)).eval()
     x, dt = torch.randn(B, 3, I), torch.rand(B, 3) + 0.1

@@ -17,6 +17,8 @@ capacitance networks", NeuroAI workshop at NeurIPS 2024 (arXiv 2403.08791), equa
 the symmetric elastance; the authors' code for how weights start.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,7 @@ from torchliquid.functional._arguments import (
     check_shapes,
     check_synaptic,
 )
+from torchliquid.functional._loop import over_samples
 from torchliquid.functional._projection import project
 from torchliquid.functional.synaptic import all_pairs, sum_into, synapse_gates
 
@@ -113,19 +116,20 @@ def lrcu(
     seen = all_pairs(x.shape[-1], H, x.device) if sensory is None else sensory
     sums, elastances = project(x, weight_ih, bias), weight_hh.transpose(-2, -1)
     leak, goal = gleak.unsqueeze(-2), vleak.unsqueeze(-2)
-    states, v = [], h0
-    for t, u in enumerate(x.unbind(-2)):
-        h = (dt[..., t, None] if isinstance(dt, Tensor) else dt) / unfolds
-        seen_r = synapse_gates(u, seen, sensory_sigma, sensory_mu)
-        f0, z0 = (_sum(seen_r, seen, p, H) + leak for p in (sensory_w, sensory_k))
+    tall = [p.unsqueeze(-2) for p in (sensory_sigma, sensory_mu, sensory_w, sensory_k)]
+    seen_r = synapse_gates(x, seen, tall[0], tall[1])  # of all samples at once
+    f0, z0 = (_sum(seen_r, seen, p, H) + leak.unsqueeze(-2) for p in tall[2:])
+
+    def sample(v: Tensor, q: Tensor, f0: Tensor, z0: Tensor, time: Any = dt) -> Tensor:
         for _ in range(unfolds):
             r = synapse_gates(v, edges, sigma, mu)
             f, z = torch.sigmoid(f0 + _sum(r, edges, w, H)), torch.tanh(z0 + _sum(r, edges, k, H))
-            e = elastance(sums[..., t, :] + v @ elastances, shift)
-            step = torch.minimum(h * e, 1 / f)
+            step = torch.minimum(time / unfolds * elastance(q + v @ elastances, shift), 1 / f)
             v = v + step * (z * goal - f * v)
-        states.append(v)
-    return torch.stack(states, dim=-2), v
+        return v
+
+    times = (dt.unsqueeze(-1),) if isinstance(dt, Tensor) else ()
+    return over_samples(sample, h0, sums, f0, z0, *times)
 
 
 def lrcu_time_constants(

@@ -21,10 +21,13 @@ Grosu, "Liquid Time-constant Networks", AAAI 2021, section 2 and algorithm 1; Le
 "Neural circuit policies enabling auditable autonomy", Nature Machine Intelligence 2020, methods.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from torchliquid.functional._arguments import as_time, check_synaptic
+from torchliquid.functional._loop import over_samples
 
 EPSILON = 1e-8
 
@@ -131,15 +134,19 @@ def synaptic(
     synapses = all_pairs(H, H, x.device) if synapses is None else synapses
     sensory = all_pairs(x.shape[-1], H, x.device) if sensory is None else sensory
     x = map_input(x, input_w, input_b)
+    # of all samples at once: leak and sensory synapses
+    tall = [p.unsqueeze(-2) for p in (sensory_sigma, sensory_mu, sensory_w, sensory_erev)]
+    top, bottom = _currents(x, sensory, tall[0], tall[1], tall[2], tall[3], H)
     gleak, vleak, cm = (p.unsqueeze(-2) for p in (gleak, vleak, cm))
-    states = []
-    v = h0
-    for t, u in enumerate(x.unbind(-2)):
-        h = (dt[..., t, None] if isinstance(dt, Tensor) else dt) / unfolds
-        top, bottom = _currents(u, sensory, sensory_sigma, sensory_mu, sensory_w, sensory_erev, H)
-        top, bottom = top + gleak * vleak, bottom + gleak + EPSILON
+    top = top + (gleak * vleak).unsqueeze(-2)
+    bottom = bottom + gleak.unsqueeze(-2) + EPSILON
+
+    def sample(v: Tensor, top: Tensor, bottom: Tensor, time: Any = dt) -> Tensor:
+        h = time / unfolds
         for _ in range(unfolds):
             more_top, more_bottom = _currents(v, synapses, sigma, mu, w, erev, H)
             v = (cm * v + h * (top + more_top)) / (cm + h * (bottom + more_bottom))
-        states.append(v)
-    return torch.stack(states, dim=-2), v
+        return v
+
+    times = (dt.unsqueeze(-1),) if isinstance(dt, Tensor) else ()
+    return over_samples(sample, h0, top, bottom, *times)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from torchliquid import kernels
 from torchliquid.errors import TorchliquidError
+from torchliquid.functional._loop import over_samples
 from torchliquid.functional._projection import project
 from torchliquid.nn._registry import CELLS, CellType, register
 from torchliquid.nn.layer import LiquidLayer
@@ -150,17 +151,20 @@ class MixedMemory(LiquidLayer):
         assert ih is not None  # noqa: S101 - a memory without weights is none
         assert hh is not None  # noqa: S101
         own, recurrent = _without_memory(weights), hh.transpose(-2, -1)
-        h, c = state.split(self.hidden_size, -1)
-        after, before = [], []
-        for t, u in enumerate(project(x, ih, bias).unbind(-2)):
+
+        def sample(state: Tensor, u: Tensor, x: Tensor, time: float | Tensor = dt) -> Tensor:
+            h, c, _ = state.split(self.hidden_size, -1)
             a, i, f, o = (u + h @ recurrent).chunk(4, -1)
             c = torch.sigmoid(f + 1) * c + torch.sigmoid(i) * torch.tanh(a)
-            h = torch.sigmoid(o) * torch.tanh(c)
-            before.append(h)
-            time = dt[..., t : t + 1] if isinstance(dt, Tensor) else dt
-            _, h = scan(own, x[..., t : t + 1, :], h, time)
-            after.append(torch.cat([h, c], -1))
-        return (torch.stack(after, -2), after[-1]), torch.stack(before, -2)
+            before = torch.sigmoid(o) * torch.tanh(c)
+            _, h = scan(own, x.unsqueeze(-2), before, time)
+            return torch.cat([h, c, before], -1)
+
+        times = (dt.unsqueeze(-1),) if isinstance(dt, Tensor) else ()
+        start = torch.cat([state, state[..., : self.hidden_size]], -1)
+        states, last = over_samples(sample, start, project(x, ih, bias), x, *times)
+        width = 2 * self.hidden_size
+        return (states[..., :width], last[..., :width]), states[..., width:]
 
 
 class Template:
