@@ -17,6 +17,7 @@ from torchliquid import (
     time_constants,
 )
 from torchliquid.functional import SOLVERS
+from torchliquid.nn import CTRNN, NCP, CfC, DecayGRU, MixedMemory, Resonator
 
 EXACT = {"rtol": 1e-12, "atol": 1e-14}
 
@@ -185,6 +186,25 @@ def test_the_picture_is_of_one_sequence_of_an_ltc():
         plot_time_constants(layer(batch_first=True), x)
     with pytest.raises(TorchliquidError, match="only liquid layers have tau_sys"):
         plot_time_constants(nn.LSTM(2, 5), x)
+
+
+@pytest.mark.parametrize("cell", [NCP(2, 5), CfC(2, 5), MixedMemory(CfC(2, 5, mode="pure"))])
+def test_the_picture_of_a_cell_without_limits(cell):
+    x = torch.randn(20, 2)
+    figure = plot_time_constants(cell, x, dt=0.3)
+    tau_sys = time_constants(cell, x, dt=0.3)
+    assert figure.axes[1].get_title() == "Median tau_sys over 5 neurons"
+    curve = torch.tensor(figure.axes[1].lines[0].get_ydata())
+    assert_close(curve, tau_sys.double().median(1).values)
+    image = torch.tensor(figure.axes[2].collections[0].get_array())
+    assert_close(image.amin(1), torch.zeros(5).double())
+    assert_close(image.amax(1), torch.full((5,), 100.0).double())
+
+
+@pytest.mark.parametrize("cell", [CTRNN(2, 5), DecayGRU(2, 5), Resonator(2, 5)])
+def test_no_picture_of_time_constants_that_stay(cell):
+    with pytest.raises(TorchliquidError, match="whose time constants do not move"):
+        plot_time_constants(cell, torch.randn(20, 2))
 
 
 def test_the_picture_without_matplotlib(monkeypatch):

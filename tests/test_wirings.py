@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from torchliquid import TorchliquidError, wirings
 
@@ -134,3 +135,30 @@ def test_a_graph_and_a_picture():
 def test_what_is_no_wiring(make, said):
     with pytest.raises(TorchliquidError, match=said):
         make()
+
+
+def test_learnt_weights_are_drawn_by_their_size():
+    pytest.importorskip("matplotlib.pyplot")
+    from torchliquid import NCP
+
+    wiring = wirings.AutoNCP(12, 2)
+    layer = NCP(3, wiring)
+    among, seen = layer.strengths()
+    assert ((among != 0).numpy() == (wiring.recurrent != 0)).all()
+    assert (np.sign(seen.numpy()) == wiring.sensory(3)).all()
+    place = tuple(np.argwhere(wiring.recurrent)[3])
+    with torch.no_grad():
+        layer.erev_l0[3] *= -50  # the largest by far, and its sign is another
+        layer.w_l0[3] = 1.0
+    widths = [t.arrow_patch.get_linewidth() for t in wiring.plot(3, weights=layer).texts]
+    assert max(widths) == pytest.approx(3.5)
+    assert sum(w > 1 for w in widths) <= 1
+    assert layer.strengths()[0][place] * wiring.recurrent[place] < 0
+    plain = [t.arrow_patch.get_linewidth() for t in wiring.plot(3).texts]
+    assert set(plain) == {0.8}
+    for weights, said in (
+        ("all", "expected an NCP, or two tables"),
+        ((among, among), r"tables of shapes \(12, 12\) and \(12, 12\)"),
+    ):
+        with pytest.raises(TorchliquidError, match=said):
+            wiring.plot(3, weights=weights)

@@ -75,10 +75,12 @@ def plot_time_constants(
 
     Time runs along the axis as dt says. A neuron's row of the map goes from 0 % at
     ``tau / (1 + tau)`` to 100 % at ``tau``, the limits that the gate in (0, 1) sets it, so that the
-    map shows movement; the neuron that moves most is on top.
+    map shows movement; the neuron that moves most is on top. Of cells without such limits a row
+    goes from a neuron's least to its largest here, in logarithms, and the middle curve is the
+    neurons' median: one that hardly moves has a time constant without bound.
 
     Args:
-        layer: an `LTC` or a `Resonator` with a gate, or a model over one.
+        layer: a layer whose time constants move, or a model over one.
         x: one sequence as the layer takes it, ``(L, I)`` or a batch of one.
         h0: initial state; zeros if None.
         dt: time before each sample, as in the layer's call.
@@ -88,7 +90,8 @@ def plot_time_constants(
         A matplotlib figure, for ``figure.savefig(...)`` or a notebook.
 
     Raises:
-        TorchliquidError: more than one sequence, another kind of layer, or no matplotlib.
+        TorchliquidError: more than one sequence, time constants that do not move, or no
+            matplotlib.
 
     >>> from torchliquid import LTC
     >>> figure = plot_time_constants(LTC(1, 8, dt=0.1), torch.randn(50, 1))
@@ -97,12 +100,7 @@ def plot_time_constants(
     """
     tau_sys = time_constants(layer, x, h0, dt)
     inner = layer.layer if isinstance(layer, SequenceModel) else layer
-    resonates = isinstance(inner, Resonator)
-    if not isinstance(inner, LTC | Resonator) or (resonates and inner.gate is None):
-        raise TorchliquidError(
-            f"plot_time_constants was given a {type(inner).__name__} without a gate: its time "
-            "constants do not move; give an LTC, or a Resonator with one"
-        )
+    assert isinstance(inner, LiquidLayer)  # noqa: S101 - `time_constants` takes no other
     if x.dim() == 3:
         batch = 0 if inner.batch_first else 1
         if x.shape[batch] != 1:
@@ -115,6 +113,12 @@ def plot_time_constants(
     layer_index = check_index("layer_index", layer_index, depth)
     if depth > 1:
         tau_sys = tau_sys[layer_index]
+    tau_sys = tau_sys.double().cpu()
+    if len(tau_sys) > 1 and bool((tau_sys == tau_sys[0]).all()):
+        raise TorchliquidError(
+            f"plot_time_constants was given a {type(inner).__name__} whose time constants do not "
+            "move; give an LTC, an NCP, a CfC, or a Resonator with a gate"
+        )
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
@@ -124,25 +128,39 @@ def plot_time_constants(
     interval = inner.dt if dt is None else dt
     steps = interval.detach() if isinstance(interval, Tensor) else torch.tensor(float(interval))
     time = steps.double().flatten().expand(len(x)).cumsum(0).cpu().numpy()
-    tau = inner.tau.detach().view(depth, -1)[layer_index]
-    share = (100 * (tau_sys - tau / (1 + tau)) / (tau - tau / (1 + tau))).double().cpu()
-    order = share.std(dim=0, correction=0).argsort()
+    share, within, middle_of = _within_limits(inner, tau_sys, layer_index)
+    order, H = share.std(dim=0, correction=0).argsort(), tau_sys.shape[1]
 
     figure = Figure(figsize=(8, 6), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True)
     top.plot(time, x.detach().double().cpu().resolve_neg().numpy())
     top.set_title("Input")
-    middle.plot(time, tau_sys.double().mean(dim=1).cpu().numpy())
-    middle.set_title(f"Mean tau_sys over {len(tau)} neurons")
+    curve = tau_sys.mean(1) if middle_of == "Mean" else tau_sys.median(1).values
+    middle.plot(time, curve.numpy())
+    middle.set_title(f"{middle_of} tau_sys over {H} neurons")
     image = bottom.pcolormesh(
-        time, range(len(tau)), share[:, order].T.numpy(), vmin=0, vmax=100, shading="nearest"
+        time, range(H), share[:, order].T.numpy(), vmin=0, vmax=100, shading="nearest"
     )
-    bottom.set_yticks(range(len(tau)), [str(int(neuron)) for neuron in order])
+    bottom.set_yticks(range(H), [str(int(neuron)) for neuron in order])
     bottom.set_title("Every neuron within its limits")
     bottom.set_ylabel("neuron")
     bottom.set_xlabel("time, unit of dt")
-    figure.colorbar(image, ax=bottom, label="% from tau/(1+tau) to tau")
+    figure.colorbar(image, ax=bottom, label=f"% {within}")
     return figure
+
+
+def _within_limits(
+    layer: LiquidLayer, tau_sys: Tensor, layer_index: int
+) -> tuple[Tensor, str, str]:
+    """Where each neuron is within its limits, in per cent ``(L, H)``; their words; a middle."""
+    if isinstance(layer, LTC | Resonator):
+        tau = layer.tau.detach().double().cpu().view(layer.interface().depth, -1)[layer_index]
+        low = tau / (1 + tau)
+        return 100 * (tau_sys - low) / (tau - low), "from tau/(1+tau) to tau", "Mean"
+    finite = tau_sys.clamp(1e-30, 1e30).log()
+    low, high = finite.amin(0), finite.amax(0)
+    share = 100 * (finite - low) / (high - low).clamp(min=1e-12)
+    return share, "of its range here", "Median"
 
 
 class Watch:

@@ -103,19 +103,27 @@ class Wiring:
                 graph.add_edge(sources[source], names[target], polarity=polarity)
         return graph
 
-    def plot(self, inputs: int, *, axes: Any = None) -> Any:
+    def plot(self, inputs: int, *, weights: Any = None, axes: Any = None) -> Any:
         """Draw the wiring with some inputs, a column for each role (needs matplotlib).
 
         Synapses that excite are drawn in one colour, those that inhibit dashed in another.
 
         Args:
             inputs: how many.
+            weights: what was learnt: a trained `torchliquid.NCP` over this wiring, or a pair of
+                tables, among units ``(H, H)`` and from inputs ``(I, H)``. A line is as wide as its
+                weight is large, against the largest, and excites where it is positive.
             axes: what to draw on; None: a new figure's.
 
         Returns:
             The axes.
+
+        Raises:
+            TorchliquidError: weights of other shapes.
         """
         import matplotlib.pyplot as plt
+
+        learnt = self._learnt(inputs, weights)
 
         if axes is None:
             _, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
@@ -129,17 +137,20 @@ class Wiring:
         for kind, table in (("sensory", self.sensory(inputs)), ("unit", self.recurrent)):
             for source, target in np.argwhere(table):
                 (x, y), (u, v) = place[kind, int(source)], place["unit", int(target)]
-                excites = table[source, target] > 0
+                excites, width = table[source, target] > 0, 0.8
+                if learnt is not None:
+                    size = learnt[kind][source, target]
+                    excites, width = size > 0, max(0.1, 3.5 * abs(size))
                 if (x, y) == (u, v):  # a ring around a unit that reaches itself
                     colour = "C0" if excites else "C1"
-                    axes.scatter(x, y, s=190, facecolors="none", edgecolors=colour, linewidth=0.8)
+                    axes.scatter(x, y, s=190, facecolors="none", edgecolors=colour, linewidth=width)
                     continue
                 bend = 0.25 if x == u else 0.0
                 axes.annotate(
                     "", (u, v), (x, y),
                     arrowprops={
                         "arrowstyle": "-", "color": "C0" if excites else "C1",
-                        "linestyle": "-" if excites else "--", "alpha": 0.6, "linewidth": 0.8,
+                        "linestyle": "-" if excites else "--", "alpha": 0.6, "linewidth": width,
                         "connectionstyle": f"arc3,rad={bend}",
                     },
                 )  # fmt: skip
@@ -155,6 +166,26 @@ class Wiring:
         axes.plot([], [], color="C1", linestyle="--", label="inhibits")
         axes.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.1))
         return axes
+
+    def _learnt(self, inputs: int, weights: Any) -> dict[str, NDArray[np.float64]] | None:
+        """Tables of weights for the plot, the largest of size 1."""
+        if weights is None:
+            return None
+        pair = weights.strengths() if hasattr(weights, "strengths") else weights
+        shapes = ((self.units, self.units), (inputs, self.units))
+        try:
+            among, seen = (np.asarray(table, dtype=np.float64) for table in pair)
+        except (TypeError, ValueError) as error:
+            raise TorchliquidError(
+                f"weights is {short_repr(weights)}: expected an NCP, or two tables of numbers"
+            ) from error
+        if (among.shape, seen.shape) != shapes:
+            raise TorchliquidError(
+                f"weights has tables of shapes {among.shape} and {seen.shape}: expected "
+                f"{shapes[0]} among units and {shapes[1]} from inputs"
+            )
+        largest = max(np.abs(among).max(initial=0), np.abs(seen).max(initial=0)) or 1.0
+        return {"unit": among / largest, "sensory": seen / largest}
 
     def _columns(self) -> list[tuple[str, Sequence[int]]]:
         """Units by role, as they are drawn from left to right."""

@@ -390,8 +390,9 @@ class LiquidLayer(Watched, nn.Module, ABC):
                 layers times directions; zeros if None.
             dt: time before each sample: a number for all, or a tensor ``(L, B)``, with
                 ``batch_first`` ``(B, L)``, unbatched ``(L,)``; one more dimension of 1 at the end
-                does no harm. None takes the layer's ``dt``. Where it is 0 no time has passed and
-                the state stays. Of a packed x it may be packed alike.
+                does no harm. None takes the layer's ``dt``. Where it is 0 no time has passed: the
+                state of a cell that solves an equation stays, one that jumps at a sample takes it
+                in (its class says so). Of a packed x it may be packed alike.
             lengths: of a padded batch: how many samples of each row are real, ``(B,)``. A padded
                 step is none: it is 0 in the output, and whatever stands there, NaN too, reaches
                 no output and no gradient.

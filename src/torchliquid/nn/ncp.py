@@ -192,6 +192,23 @@ class NCP(WiredLayer):
         muted = MUTED if self.implicit else 0.0
         return {**weights, "w_l0": torch.where(kept[source] > 0, weights["w_l0"], muted)}
 
+    @torch.no_grad()
+    def strengths(self) -> tuple[Tensor, Tensor]:
+        """Conductance times polarity of every synapse, 0 where there is none.
+
+        Among neurons ``(H, H)`` and from inputs ``(I, H)``, from row to column, of the first layer:
+        what ``layer.wiring.plot(inputs, weights=layer)`` draws.
+        """
+        own = self._acting({n: w for n, w in self.weights().items() if n in self.weight_names})
+        sizes = ((self.hidden_size, self.hidden_size), (self.input_size, self.hidden_size))
+        edges = synapses_of(self.wiring, self.input_size, own["w"].device)
+        tables = []
+        for start, size, pairs in zip(("", "sensory_"), sizes, edges, strict=True):
+            table = own["w"].new_zeros(size)
+            table[pairs[:, 0], pairs[:, 1]] = own[f"{start}w"] * own[f"{start}erev"]
+            tables.append(table.cpu())
+        return tables[0], tables[1]
+
     @contextlib.contextmanager
     def cut(
         self, synapses: Iterable[tuple[int, int]] = (), sensory: Iterable[tuple[int, int]] = ()
