@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "edge.md"
 )
 def test_every_command_of_the_tutorial_works(tmp_path):
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     place = str(Path(sys.executable).parent)
     done = subprocess.run(
         ["bash", "-e", "-c", "\n".join(blocks)],

@@ -1,6 +1,8 @@
 """`torchliquid export`, `verify` and `bench edge`."""
 
 import argparse
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,11 @@ from torchliquid.files import exists
 def add_exports(commands: Any) -> None:
     """The commands that write trained models elsewhere, and prove them."""
     export = example("export results/sunspots/models/LTC-8/lane-000 --out firmware --name pump")
-    _add_export(commands.add_parser("export", help="write a trained model as C or ONNX", **export))
+    _add_export(
+        commands.add_parser(
+            "export", help="write a trained model as C, JavaScript or ONNX", **export
+        )
+    )
     verify = commands.add_parser(
         "verify", help="prove that exported C is the model", **example("verify firmware")
     )
@@ -55,7 +61,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", type=Path, metavar="MODEL", help="what `save`, a run or `fit` wrote"
     )
-    parser.add_argument("--to", choices=("c", "onnx"), default="c", help="(%(default)s)")
+    parser.add_argument("--to", choices=("c", "js", "onnx"), default="c", help="(%(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="to be made")
     parser.add_argument("--name", default="model", help="of functions and files (%(default)s)")
     parser.add_argument(
@@ -71,6 +77,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--calibrate", type=Path, metavar="TABLE", help="q8, q16: samples as in training"
     )
     parser.add_argument("--test", type=Path, metavar="TABLE", help="samples to verify it on")
+    parser.add_argument(
+        "--time-constants", action="store_true", help="js: a step tells every neuron's too"
+    )
     parser.add_argument("--series", help="of a forecaster of several series: which one")
     parser.set_defaults(command=_export)
 
@@ -89,8 +98,10 @@ def _export(options: argparse.Namespace) -> int:
             f"{options.model / lanes[0]}"
         )
     model = load(options.model)
-    if options.to == "onnx":
-        return _export_onnx(model, options)
+    if options.to != "js" and options.time_constants:
+        raise TorchliquidError("--time-constants is for --to js: leave it out")
+    if options.to != "c":
+        return _export_text_or_graph(model, options)
     calibrate, test, times = None, None, None
     if options.test is not None or options.calibrate is not None:
         from torchliquid.tables import read_inputs
@@ -126,7 +137,8 @@ def _export_forecaster(options: argparse.Namespace) -> int:
     from torchliquid import load_forecaster
 
     given = {
-        "--to onnx": options.to != "c",
+        f"--to {options.to}": options.to != "c",
+        "--time-constants": options.time_constants,
         "--dtype": options.dtype != "float32",
         "--dt": options.dt is not None,
         "--variable-dt": options.variable_dt,
@@ -147,19 +159,33 @@ def _export_forecaster(options: argparse.Namespace) -> int:
     return 0
 
 
-def _export_onnx(model: Any, options: argparse.Namespace) -> int:
-    from torchliquid.export import to_onnx
+def _export_text_or_graph(model: Any, options: argparse.Namespace) -> int:
+    """JavaScript or ONNX: what is for C is refused."""
+    from torchliquid.export import to_js, to_onnx
 
     refused = [name for name in ("calibrate", "test") if getattr(options, name) is not None]
     refused += [name for name, usual in (("dtype", "float32"), ("loops", "rolled"))
               if getattr(options, name) != usual]  # fmt: skip
     if refused:
         raise TorchliquidError(f"--{refused[0]} is for --to c: leave it out")
-    folder = to_onnx(
-        model, options.out, name=options.name, dt=options.dt, variable_dt=options.variable_dt
-    )
-    print(f"ONNX: {folder / options.name}.onnx and {options.name}_step.onnx, checked against torch")
-    return 0
+    given: dict[str, Any] = {
+        "name": options.name, "dt": options.dt, "variable_dt": options.variable_dt,
+    }  # fmt: skip
+    if options.to == "onnx":
+        folder = to_onnx(model, options.out, **given)
+        print(f"ONNX: {folder / options.name}.onnx and {options.name}_step.onnx, "
+              "checked against torch")  # fmt: skip
+        return 0
+    folder = to_js(model, options.out, **given, time_constants=options.time_constants)
+    print(f"JavaScript: {folder / options.name}.js and .d.ts")
+    test = folder / f"{options.name}_selftest.js"
+    node = shutil.which("node")
+    if node is None:
+        print(f"next command: node {test}")
+        return 0
+    run = subprocess.run([node, test], capture_output=True, text=True, check=False)  # noqa: S603
+    print(f"node: {run.stdout.strip() or run.stderr.strip()}")
+    return run.returncode
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -142,6 +142,7 @@ def render(template: str, **context: Any) -> str:
             [
                 PackageLoader("torchliquid.export", "c/templates"),
                 PackageLoader("torchliquid.export", "verify/templates"),
+                PackageLoader("torchliquid.export", "js/templates"),
             ]
         ),
         trim_blocks=True,

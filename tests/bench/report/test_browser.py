@@ -1,22 +1,11 @@
 """The page in a real browser, headless: nothing overflows, everything is shown and can be read."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.browser
 
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SIZES = {
     "desktop": (1280, 900),
     "phone": (375, 812),
@@ -128,22 +117,6 @@ LOOK = """
   return {problems, texts, figures: figures.length};
 }
 """
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
-    if not program:
-        reason = "no chromium program: install it, or name it in the variable CHROMIUM"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        print(f"browser tests skipped: {reason}")
-        pytest.skip(reason)
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=SWITCHES)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from torchliquid.errors import TorchliquidError
 from torchliquid.export.onnx._graph import Graph
 
 Numbers = NDArray[np.float64]
@@ -236,7 +237,8 @@ class OnnxLayer:
         of: the layer it is.
         graph: to add nodes to.
         name: prefix of the layer's constants.
-        drive: node of what the input adds, with the bias, ``(B, G H)``.
+        seen: node of the layer's input ``(B, I)``.
+        drive: node of what the input adds, with the bias, ``(B, G H)``; empty without gates.
         h: node of the time of a sub-step; empty where the cell takes none.
         fixed: the same as a number, where it is no input.
     """
@@ -244,6 +246,7 @@ class OnnxLayer:
     of: Layer
     graph: Graph
     name: str
+    seen: str
     drive: str
     h: str
     fixed: float
@@ -412,6 +415,24 @@ class CellExport(ABC):
     def onnx(self, layer: OnnxLayer, states: Names) -> Names:
         """Add the nodes of one sub-step; return those of the states after it, ``(B, H)`` each."""
 
+    def onnx_sample(self, layer: OnnxLayer, states: Names) -> Names:
+        """Add the nodes of one sample, as `onnx` does those of a sub-step."""
+        return layer.graph.repeat(layer.of.unfolds, lambda now: self.onnx(layer, now), states)
+
+    def onnx_time_constants(self, layer: OnnxLayer, states: Names) -> str:
+        """Add the node of the time constants at a sample, ``(B, H)``, of the states before it.
+
+        Raises:
+            TorchliquidError: the cell has none.
+        """
+        raise TorchliquidError(
+            f"time_constants is True, but an {self.name} has no time constants: leave it out"
+        )
+
+    def time_constant_range(self, layer: Layer) -> Pair | None:
+        """Return the least and the largest time constant of each neuron, ``(H,)``, where proven."""
+        return None
+
 
 class OwnStep(CellExport):
     """A cell whose step is not rows of gates: it writes its own C, in single precision alone."""
@@ -450,19 +471,8 @@ class OwnStep(CellExport):
         """Return multiplications, sigmoids (tanh is one too) and divisions in a sample's step."""
 
     @abstractmethod
-    def onnx_sample(
-        self, graph: Graph, name: str, layer: Layer, seen: str, states: Names, h: str
-    ) -> list[str]:
-        """Add the nodes of one sample.
-
-        Args:
-            graph: to add nodes to.
-            name: prefix of the layer's constants.
-            layer: the layer.
-            seen: node of its input ``(B, I)``.
-            states: nodes of its state's arrays.
-            h: node of the time of a sub-step.
-        """
+    def onnx_sample(self, layer: OnnxLayer, states: Names) -> Names:
+        """See `CellExport.onnx_sample`."""
 
     def sample(self, layer: Layer, drive: Numbers, h: Numbers, c: Numbers, dt: float) -> Pair:
         """Refuse: what integers are fitted to."""

@@ -8,7 +8,15 @@ from torchliquid.errors import TorchliquidError
 from torchliquid.export._text import render
 from torchliquid.export.c._float_units import unit
 from torchliquid.export.cells import register_export
-from torchliquid.export.cells.base import Array, Layer, Names, Numbers, OwnStep, Weights
+from torchliquid.export.cells.base import (
+    Array,
+    Layer,
+    Names,
+    Numbers,
+    OnnxLayer,
+    OwnStep,
+    Weights,
+)
 from torchliquid.export.onnx._graph import Graph
 from torchliquid.functional.cfc import LECUN_SCALE, LECUN_SLOPE, MODES
 from torchliquid.messages import plural
@@ -134,33 +142,45 @@ class CfCExport(OwnStep):
         gates = activated + 3 * H
         return products + H * (2 if variable_dt else 1), gates, 0 if gate_table else gates
 
-    def onnx_sample(
-        self, graph: Graph, name: str, layer: Layer, seen: str, states: Names, h: str
-    ) -> list[str]:
-        """See `OwnStep.onnx_sample`."""
-        own = layer.own
-
-        def mapped(value: str, part: str, weight: Numbers, bias: Numbers | None) -> str:
-            z = graph("MatMul", value, graph.constant(f"{name}.{part}", weight.T))
-            if bias is None:
-                return z
-            return graph("Add", z, graph.constant(f"{name}.{part}_bias", bias))
-
-        z = graph("Add", mapped(seen, "w_in", own["w_in"], own["bias"]),
-                  mapped(states[0], "w_rec", own["w_rec"], None))  # fmt: skip
-        for k, (weight, bias) in enumerate(own["maps"]):
-            z = mapped(_activated(graph, z, own["activation"]), f"map{k}", weight, bias)
+    def onnx_sample(self, layer: OnnxLayer, states: Names) -> Names:
+        """See `CellExport.onnx_sample`."""
+        own, graph = layer.of.own, layer.graph
+        z = self._heads_of(layer, states)
         if own["mode"] == "pure":
-            A = graph.constant(f"{name}.target", own["target"])
-            rate = graph.constant(f"{name}.rate", own["rate"])
-            speed = graph("Mul", h, graph("Add", rate, graph("Abs", z)))
+            A, rate = layer.constant("target", own["target"]), layer.constant("rate", own["rate"])
+            speed = graph("Mul", layer.h, graph("Add", rate, graph("Abs", z)))
             left = graph("Mul", graph("Exp", graph("Neg", speed)), z)
             return [graph("Sub", A, graph("Mul", A, left))]
         f, g, a, b = graph.split(z, 4)
         f, g = graph("Tanh", f), graph("Tanh", g)
-        s = graph("Sigmoid", graph("Add", graph("Mul", a, h), b))
+        s = graph("Sigmoid", graph("Add", graph("Mul", a, layer.h), b))
         other = graph("Sub", g, f) if own["mode"] == "default" else g
         return [graph("Add", f, graph("Mul", s, other))]
+
+    def onnx_time_constants(self, layer: OnnxLayer, states: Names) -> str:
+        """See `CellExport.onnx_time_constants`: 1 / |a|, of one head 1 / (|r| + |f|)."""
+        own, graph = layer.of.own, layer.graph
+        z = self._heads_of(layer, states)
+        if own["mode"] == "pure":
+            rate = layer.constant("rate", own["rate"])
+            return graph("Reciprocal", graph("Add", rate, graph("Abs", z)))
+        return graph("Reciprocal", graph("Abs", graph.split(z, 4)[2]))
+
+    @staticmethod
+    def _heads_of(layer: OnnxLayer, states: Names) -> str:
+        own, graph = layer.of.own, layer.graph
+
+        def mapped(value: str, part: str, weight: Numbers, bias: Numbers | None) -> str:
+            z = graph("MatMul", value, layer.constant(part, weight.T))
+            if bias is None:
+                return z
+            return graph("Add", z, layer.constant(f"{part}_bias", bias))
+
+        z = graph("Add", mapped(layer.seen, "w_in", own["w_in"], own["bias"]),
+                  mapped(states[0], "w_rec", own["w_rec"], None))  # fmt: skip
+        for k, (weight, bias) in enumerate(own["maps"]):
+            z = mapped(_activated(graph, z, own["activation"]), f"map{k}", weight, bias)
+        return z
 
 
 def _heads(mode: str, rows: Numbers, h: float | None, one: float) -> Numbers:

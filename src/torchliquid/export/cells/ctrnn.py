@@ -84,3 +84,12 @@ class CTRNNExport(BlendedCell):
         rate = layer.constant("rate", 1 / require(layer.of.tau))
         above = graph("Add", x, graph("Mul", layer.h, graph("Tanh", z)))
         return [graph("Div", above, graph("Add", graph.number(1), graph("Mul", layer.h, rate)))]
+
+    def onnx_time_constants(self, layer: OnnxLayer, states: Names) -> str:
+        """See `CellExport.onnx_time_constants`: the same at every sample."""
+        return layer.constant("tau", require(layer.of.tau))
+
+    def time_constant_range(self, layer: Layer) -> Pair:
+        """See `CellExport.time_constant_range`."""
+        tau = require(layer.tau)
+        return tau, tau

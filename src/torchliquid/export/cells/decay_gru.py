@@ -19,6 +19,7 @@ from torchliquid.export.cells.base import (
     Names,
     Numbers,
     OnnxLayer,
+    Pair,
     Weights,
     require,
 )
@@ -104,3 +105,12 @@ class DecayGRUExport(GRUExport):
         rate = layer.constant("rate", layer.of.rate)
         faded = graph("Mul", state, graph("Exp", graph("Neg", graph("Mul", rate, layer.h))))
         return super().onnx(layer, [faded])
+
+    def onnx_time_constants(self, layer: OnnxLayer, states: Names) -> str:
+        """See `CellExport.onnx_time_constants`: the same at every sample."""
+        return layer.constant("tau", 1 / require(layer.of.rate))
+
+    def time_constant_range(self, layer: Layer) -> Pair:
+        """See `CellExport.time_constant_range`."""
+        tau = 1 / require(layer.rate)
+        return tau, tau

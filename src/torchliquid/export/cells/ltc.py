@@ -209,6 +209,18 @@ class LTCExport(BlendedCell):
             length = _decayed(graph, layer.h, whole)
         return [graph("Add", x, graph("Mul", length, slope))]
 
+    def onnx_time_constants(self, layer: OnnxLayer, states: Names) -> str:
+        """See `CellExport.onnx_time_constants`: ``1 / (1/tau + f)``."""
+        graph = layer.graph
+        rate = layer.constant("rate", 1 / require(layer.of.tau))
+        f = graph("Sigmoid", graph("Add", layer.drive, layer.recurrent(states[0])))
+        return graph("Reciprocal", graph("Add", rate, f))
+
+    def time_constant_range(self, layer: Layer) -> Pair:
+        """See `CellExport.time_constant_range`: gates lie in (0, 1)."""
+        tau = require(layer.tau)
+        return tau / (1 + tau), tau
+
 
 def check_solver(layer: Layer) -> None:
     """Check that an exporter knows the layer's step."""

@@ -7,10 +7,19 @@ import numpy as np
 from torchliquid.export._text import render
 from torchliquid.export.c._float_units import unit
 from torchliquid.export.cells import register_export
-from torchliquid.export.cells.base import Array, Layer, Names, Numbers, OwnStep, Weights
-from torchliquid.export.onnx._graph import Graph
+from torchliquid.export.cells.base import (
+    Array,
+    Layer,
+    Names,
+    Numbers,
+    OnnxLayer,
+    OwnStep,
+    Pair,
+    Weights,
+)
 from torchliquid.messages import plural
 
+Pairs = tuple[str, str]
 POSITIVE = ("w", "sensory_w", "gleak", "cm")
 
 
@@ -111,48 +120,67 @@ class NCPExport(OwnStep):
         products = 3 * gates + K * H * (3 if variable_dt else 1) + own["motors"]
         return products, gates, K * H + (0 if gate_table else gates)
 
-    def onnx_sample(
-        self, graph: Graph, name: str, layer: Layer, seen: str, states: Names, h: str
-    ) -> list[str]:
-        """See `OwnStep.onnx_sample`: gates in a row, sums into neurons as products."""
-        own, H = layer.own, layer.hidden
+    def onnx_sample(self, layer: OnnxLayer, states: Names) -> Names:
+        """See `CellExport.onnx_sample`."""
+        own, graph = layer.of.own, layer.graph
+        cm, sensed = layer.constant("cm", own["cm"]), _sensed(layer)
 
-        def at(part: str, values: Numbers) -> str:
-            return graph.constant(f"{name}.{part}", values)
+        def stepped(now: Names) -> Names:
+            top, bottom = _currents(layer, "neuron", now[0], sensed)
+            up = graph("Add", graph("Mul", cm, now[0]), graph("Mul", layer.h, top))
+            return [graph("Div", up, graph("Add", cm, graph("Mul", layer.h, bottom)))]
 
-        def currents(values: str, kind: str, sources: int) -> tuple[str, str]:
-            start, edges = ("" if kind == "neuron" else "sensory_"), own[f"{kind}_edges"]
-            sigma, mu, w, erev = (own[f"{start}{part}"] for part in ("sigma", "mu", "w", "erev"))
-            slopes, into = np.zeros((sources, len(edges))), np.zeros((len(edges), H))
-            each = np.arange(len(edges))
-            slopes[edges[:, 0], each], into[each, edges[:, 1]] = sigma, 1
-            z = graph("MatMul", values, at(f"{kind}_slope", slopes))
-            gate = graph("Sigmoid", graph("Sub", z, at(f"{kind}_offset", sigma * mu)))
-            sums = [into * (w * erev)[:, None], into * w[:, None]]
-            top, bottom = (
-                graph("MatMul", gate, at(f"{kind}_{part}", table))
-                for part, table in zip(("top", "bottom"), sums, strict=True)
-            )
-            return top, bottom
-
-        x = graph("Add", graph("Mul", seen, at("input_w", own["input_w"])),
-                  at("input_b", own["input_b"]))  # fmt: skip
-        top, bottom = at("leak_top", own["gleak"] * own["vleak"]), at(
-            "leak_bottom", own["gleak"] + own["epsilon"])  # fmt: skip
-        if len(own["sensory_edges"]):
-            more = currents(x, "sensory", layer.inputs)
-            top, bottom = graph("Add", more[0], top), graph("Add", more[1], bottom)
-        cm, v = at("cm", own["cm"]), states[1]
-        for _ in range(layer.unfolds):
-            above, below = top, bottom
-            if len(own["neuron_edges"]):
-                more = currents(v, "neuron", H)
-                above, below = graph("Add", more[0], top), graph("Add", more[1], bottom)
-            up = graph("Add", graph("Mul", cm, v), graph("Mul", h, above))
-            v = graph("Div", up, graph("Add", cm, graph("Mul", h, below)))
+        (v,) = graph.repeat(layer.of.unfolds, stepped, states[1:])
         motors = graph("Slice", v, *graph.integers(0, own["motors"], 1))
-        y = graph("Mul", motors, at("output_w", own["output_w"]))
-        return [graph("Add", y, at("output_b", own["output_b"])), v]
+        y = graph("Mul", motors, layer.constant("output_w", own["output_w"]))
+        return [graph("Add", y, layer.constant("output_b", own["output_b"])), v]
+
+    def onnx_time_constants(self, layer: OnnxLayer, states: Names) -> str:
+        """See `CellExport.onnx_time_constants`: cm / (gleak + the sum of open conductances)."""
+        _, bottom = _currents(layer, "neuron", states[1], _sensed(layer))
+        return layer.graph("Div", layer.constant("cm", layer.of.own["cm"]), bottom)
+
+    def time_constant_range(self, layer: Layer) -> Pair:
+        """See `CellExport.time_constant_range`: all gates open, and all shut."""
+        own = layer.own
+        least = own["gleak"] + own["epsilon"]
+        most = least.copy()
+        for kind, start in (("neuron", ""), ("sensory", "sensory_")):
+            np.add.at(most, own[f"{kind}_edges"][:, 1], own[f"{start}w"])
+        return own["cm"] / most, own["cm"] / least
+
+
+def _sensed(layer: OnnxLayer) -> Pairs:
+    """What the leak and the inputs add above and below, ``(B, H)`` each."""
+    own, graph = layer.of.own, layer.graph
+    x = graph("Add", graph("Mul", layer.seen, layer.constant("input_w", own["input_w"])),
+              layer.constant("input_b", own["input_b"]))  # fmt: skip
+    leak = (
+        layer.constant("leak_top", own["gleak"] * own["vleak"]),
+        layer.constant("leak_bottom", own["gleak"] + own["epsilon"]),
+    )
+    return _currents(layer, "sensory", x, leak)
+
+
+def _currents(layer: OnnxLayer, kind: str, values: str, more: Pairs) -> Pairs:
+    """What synapses add to that: gates in a row, sums into neurons as products."""
+    own, graph, H = layer.of.own, layer.graph, layer.of.hidden
+    start, edges = ("" if kind == "neuron" else "sensory_"), own[f"{kind}_edges"]
+    if not len(edges):
+        return more
+    sigma, mu, w, erev = (own[f"{start}{part}"] for part in ("sigma", "mu", "w", "erev"))
+    sources = H if kind == "neuron" else layer.of.inputs
+    slopes, into = np.zeros((sources, len(edges))), np.zeros((len(edges), H))
+    each = np.arange(len(edges))
+    slopes[edges[:, 0], each], into[each, edges[:, 1]] = sigma, 1
+    z = graph("MatMul", values, layer.constant(f"{kind}_slope", slopes))
+    gate = graph("Sigmoid", graph("Sub", z, layer.constant(f"{kind}_offset", sigma * mu)))
+    tables = (into * (w * erev)[:, None], into * w[:, None])
+    top, bottom = (
+        graph("Add", graph("MatMul", gate, layer.constant(f"{kind}_{part}", table)), before)
+        for part, table, before in zip(("top", "bottom"), tables, more, strict=True)
+    )
+    return top, bottom
 
 
 def _about(layer: Layer, index: int, h: float | None, counts: list[int]) -> str:

@@ -166,3 +166,12 @@ class ResonatorExport(CellExport):
         new_imag = graph("Add", graph("Mul", imag, turn[0]), graph("Mul", real, turn[1]))
         ends = graph("Add", new_real, driven("real")), graph("Add", new_imag, driven("imag"))
         return [graph("Concat", *ends, axis=-1), layer.drive]
+
+    def onnx_time_constants(self, layer: OnnxLayer, states: Names) -> str:
+        """See `CellExport.onnx_time_constants`: the same at every sample."""
+        return layer.constant("tau", require(layer.of.tau))
+
+    def time_constant_range(self, layer: Layer) -> Pair:
+        """See `CellExport.time_constant_range`."""
+        tau = require(layer.tau)
+        return tau, tau

@@ -1,5 +1,6 @@
 """Nodes of an ONNX graph, and the constants they use."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,14 @@ class Graph:
         names = [f"{z}_{k}" for k in range(parts)]
         self.nodes.append(helper.make_node("Split", [z], names, name=f"{z}_split", axis=-1))
         return names
+
+    def repeat(
+        self, turns: int, body: Callable[[Sequence[str]], Sequence[str]], states: Sequence[str]
+    ) -> list[str]:
+        """Add the nodes of a body that takes and gives states, as often as said."""
+        for _ in range(turns):
+            states = body(states)
+        return list(states)
 
     def integers(self, *values: int) -> list[str]:
         """Constants that are one integer each."""

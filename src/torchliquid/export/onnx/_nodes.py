@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from torchliquid.export.cells.base import Layer, OnnxLayer, OwnStep
+from torchliquid.export.cells.base import Layer, OnnxLayer
 from torchliquid.export.description import Description
 from torchliquid.export.onnx._graph import Graph
 
@@ -25,9 +25,17 @@ def state_names(description: Description) -> list[tuple[str, int]]:
 
 
 def step(
-    graph: Graph, description: Description, sample: str, states: Sequence[str], dt: str | None
+    graph: Graph,
+    description: Description,
+    sample: str,
+    states: Sequence[str],
+    dt: str | None,
+    taus: list[str] | None = None,
 ) -> tuple[str, list[str]]:
-    """One sample ``(B, I)``: the output ``(B, O)`` and the states after it, ``(B, H)`` each."""
+    """One sample ``(B, I)``: the output ``(B, O)`` and the states after it, ``(B, H)`` each.
+
+    Nodes of the layers' time constants ``(B, H)`` are added to ``taus``.
+    """
     scaling = description.scaling
     offset = graph.constant("input_offset", [column.offset for column in scaling.inputs])
     scale = graph.constant("input_scale", [column.scale for column in scaling.inputs])
@@ -36,9 +44,12 @@ def step(
     seen, left = scaled, list(states)
     for k, layer in enumerate(description.layers):
         count = len(layer.cell.states)
-        after_layer, left = left[:count], left[count:]
-        after_layer = _layer(graph, f"layer{k}", layer, seen, after_layer, dt, description.dt)
-        seen, after = after_layer[0], after + after_layer
+        before, left = left[:count], left[count:]
+        nodes = _nodes(graph, f"layer{k}", layer, seen, dt, description.dt)
+        if taus is not None:
+            taus.append(layer.cell.onnx_time_constants(nodes, before))
+        ends = list(layer.cell.onnx_sample(nodes, before))
+        seen, after = ends[0], after + ends
     y = seen
     if description.w_out is not None and description.b_out is not None:
         w_out = graph.constant("w_out", description.w_out.T)
@@ -51,26 +62,16 @@ def step(
     return graph("Add", graph("Mul", y, scale), offset), after
 
 
-def _layer(
-    graph: Graph,
-    name: str,
-    layer: Layer,
-    seen: str,
-    states: Sequence[str],
-    dt: str | None,
-    fixed: float,
-) -> list[str]:
-    h = ""
+def _nodes(
+    graph: Graph, name: str, layer: Layer, seen: str, dt: str | None, fixed: float
+) -> OnnxLayer:
+    h = drive = ""
     if layer.takes_dt and not layer.cell.is_linear:
         h = dt or graph.number(fixed / layer.unfolds)
         if dt and layer.unfolds > 1:
             h = graph("Div", dt, graph.number(layer.unfolds))
-    if isinstance(layer.cell, OwnStep):
-        return layer.cell.onnx_sample(graph, name, layer, seen, states, h)
-    bias = graph.constant(f"{name}.bias", layer.bias.reshape(-1))
-    w_in = graph.constant(f"{name}.w_in", np.concatenate(list(layer.w_in), axis=0).T)
-    drive = graph("Add", graph("MatMul", seen, w_in), bias)
-    nodes, after = OnnxLayer(layer, graph, name, drive, h, fixed / layer.unfolds), states
-    for _ in range(layer.unfolds):
-        after = layer.cell.onnx(nodes, after)
-    return list(after)
+    if layer.gates:
+        bias = graph.constant(f"{name}.bias", layer.bias.reshape(-1))
+        w_in = graph.constant(f"{name}.w_in", np.concatenate(list(layer.w_in), axis=0).T)
+        drive = graph("Add", graph("MatMul", seen, w_in), bias)
+    return OnnxLayer(layer, graph, name, seen, drive, h, fixed / layer.unfolds)
