@@ -37,7 +37,9 @@ def test_arrows_point_the_right_way():
     assert "0 broken" in done.stdout
 
 
-LIBRARY = ["export", "forecast", "functional", "insight", "kernels", "nn", "tables", "training"]
+LIBRARY = [
+    "export", "forecast", "functional", "insight", "kernels", "nn", "play", "tables", "training",
+]  # fmt: skip
 SUPPORT = {f"torchliquid.{name}" for name in ("errors", "files", "install", "messages", "signals")}
 
 

@@ -22,6 +22,8 @@ COMMANDS = {
     "results": ("bench", "edge", "PATH"),
     "model": ("export", "PATH", "--out", "o"),
     "export": ("export", "m", "--out", "PATH"),
+    "played": ("play", "PATH", "--out", "o.html"),
+    "page": ("play", "m", "--out", "PATH"),
     "test": ("export", "m", "--out", "o", "--test", "PATH"),
     "calibrate": ("export", "m", "--out", "o", "--dtype", "q8", "--calibrate", "PATH"),
     "verify": ("verify", "PATH"),

@@ -35,6 +35,7 @@ NAMES = [
     "functional",
     "load",
     "load_forecaster",
+    "play",
     "plot_time_constants",
     "save",
     "time_constants",

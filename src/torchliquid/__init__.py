@@ -36,7 +36,7 @@ from torchliquid.nn import (
 from torchliquid.training import History, fit
 
 if typing.TYPE_CHECKING:
-    from torchliquid import export, wirings
+    from torchliquid import export, play, wirings
     from torchliquid.forecast import Forecaster, load_forecaster
 
 __version__ = "0.1.0"
@@ -65,6 +65,7 @@ __all__ = [
     "functional",
     "load",
     "load_forecaster",
+    "play",
     "plot_time_constants",
     "save",
     "time_constants",
@@ -75,7 +76,7 @@ __all__ = [
 
 def __getattr__(name: str) -> typing.Any:
     # imported where it is used: most who train never export
-    if name in ("export", "wirings"):
+    if name in ("export", "play", "wirings"):
         return importlib.import_module(f"torchliquid.{name}")
     if name in ("Forecaster", "load_forecaster"):
         return getattr(importlib.import_module("torchliquid.forecast"), name)

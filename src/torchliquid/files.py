@@ -57,8 +57,10 @@ def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a later run, finds all of it or none of it.
 
     Raises:
-        OSError: there is no room, or no permission.
+        OSError: there is no room, no permission, or a folder, pipe or device at the path.
     """
+    if exists(path) and path.exists():
+        check_regular(path)  # a rename would put the file in the place of a device
     try:
         part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
         part.touch(exist_ok=False)  # a link that was put there is not followed

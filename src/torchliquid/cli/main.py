@@ -15,6 +15,7 @@ from torchliquid.cli.completion import add_completion
 from torchliquid.cli.exports import add_edge, add_exports
 from torchliquid.cli.flags import learn_flags, to_flags
 from torchliquid.cli.forecasts import add_forecasts
+from torchliquid.cli.playing import add_play
 from torchliquid.cli.suites import add_suites
 from torchliquid.install import install_command
 from torchliquid.messages import escape_control, short_repr
@@ -129,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     add_edge(tasks)
     add_forecasts(commands)
     add_exports(commands)
+    add_play(commands)
     add_completion(commands, parser)
     return parser
 

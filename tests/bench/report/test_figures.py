@@ -16,8 +16,6 @@ from torchliquid.bench.report.figures_differences import paired_differences
 from torchliquid.bench.report.figures_prediction import prediction, thin
 from torchliquid.bench.report.labels import place_labels
 from torchliquid.bench.report.style import (
-    DARK,
-    LIGHT,
     NARROW,
     WIDE,
     drawing,
@@ -26,6 +24,7 @@ from torchliquid.bench.report.style import (
     settle,
 )
 from torchliquid.bench.run.probe import BEFORE
+from torchliquid.play import DARK, LIGHT
 
 CASES = ("article", "table", "diverged", "classical", "all-diverged", "long-names")
 

@@ -148,7 +148,8 @@ def test_names_from_a_users_file_are_text_not_markup(case):
     changed["task"] |= {"name": evil, "unit": evil, "notes": [evil], "spec": {evil: evil}}
     claims = json.loads(json.dumps(case("article")[1]["claims"]))
     claims[0] |= {"claim": evil, "detail": evil, "rule": evil}
-    html = page_module._render(changed | {"claims": claims}, [{"title": evil, "why": evil}], [])
+    changed |= {"claims": claims}
+    html = page_module._render(changed, [{"title": evil, "why": evil}], [], None)
     assert "<script" not in html
     assert html.count("&lt;script&gt;") > 8
 

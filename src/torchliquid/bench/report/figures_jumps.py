@@ -10,8 +10,9 @@ from torchliquid.bench.judging.statistics import quantiles_along
 from torchliquid.bench.report.figure_data import Floats, Material, Omitted, Picture
 from torchliquid.bench.report.figures_tau import TAU_SYS, articles_first
 from torchliquid.bench.report.number_format import number
-from torchliquid.bench.report.style import INK, LIGHT, legend, new_figure
+from torchliquid.bench.report.style import INK, legend, new_figure
 from torchliquid.bench.run.store import BEFORE
+from torchliquid.play import LIGHT
 
 _TITLE = f"Jump-triggered average of {TAU_SYS}"
 _UP: dict[str, Any] = {"color": LIGHT["orange"], "linestyle": "-"}

@@ -22,12 +22,13 @@ from torchliquid.bench.report.figures_parameters import parameters_against_error
 from torchliquid.bench.report.figures_prediction import prediction
 from torchliquid.bench.report.figures_tau import tau_figures
 from torchliquid.bench.report.figures_training import loss_curves
+from torchliquid.bench.report.live import panel_of
 from torchliquid.bench.report.number_format import claim_figure, interval, number
 from torchliquid.bench.report.published import published
-from torchliquid.bench.report.style import DARK, LIGHT
 from torchliquid.bench.report.task_text import article_words
 from torchliquid.bench.run.store import Store, write_file
 from torchliquid.messages import plural
+from torchliquid.play import DARK, LIGHT, Panel
 
 _PROTOCOL = {
     "lanes": "lanes",
@@ -81,7 +82,7 @@ def write_report(store: Store, summary: Summary) -> Path:
             sections.append({"id": _id(heading), "heading": heading, "figures": figures})
     gallery.remove_stale()
     page = store.folder / "report.html"
-    write_file(page, _render(summary, opening, sections).encode())
+    write_file(page, _render(summary, opening, sections, panel_of(store)).encode())
     return page
 
 
@@ -90,10 +91,14 @@ def _id(heading: str) -> str:
 
 
 def _contents(
-    summary: Summary, article: dict[str, Any] | None, sections: list[dict[str, Any]]
+    summary: Summary,
+    article: dict[str, Any] | None,
+    sections: list[dict[str, Any]],
+    runs: bool,
 ) -> list[tuple[str, str]]:
     """The page's parts that are there, by their ids."""
     parts = [
+        ("try", "Run the networks", runs),
         ("article", "The article's four numbers", article is not None),
         ("claims", "The claims", bool(summary["claims"]) and not tables.too_few(summary)),
         ("settled", "Settled by a formula", bool(summary["settled"])),
@@ -126,7 +131,12 @@ def templates() -> Environment:
     return environment
 
 
-def _render(summary: Summary, opening: list[dict[str, Any]], sections: list[dict[str, Any]]) -> str:
+def _render(
+    summary: Summary,
+    opening: list[dict[str, Any]],
+    sections: list[dict[str, Any]],
+    panel: Panel | None,
+) -> str:
     environment = templates()
     article = published(summary)
     measures = tables.columns(summary)
@@ -146,7 +156,7 @@ def _render(summary: Summary, opening: list[dict[str, Any]], sections: list[dict
         opening=opening,
         trained=[name for name, facts in summary["models"].items() if facts["kind"] != "classical"],
         answers=answers(summary),
-        contents=_contents(summary, article, sections),
+        contents=_contents(summary, article, sections, panel is not None),
         article=article,
         horizon=summary["task"]["spec"].get("horizon"),
         training=[lines(entry) for entry in summary["training"]],
@@ -173,6 +183,7 @@ def _render(summary: Summary, opening: list[dict[str, Any]], sections: list[dict
             if key in summary["task"]
         },
         environment=lines(summary["environment"]),
+        panel=panel,
         light=LIGHT,
         dark=DARK,
     )

@@ -7,7 +7,6 @@ from typing import Any
 from torchliquid.bench.judging.parameter_efficiency import words
 from torchliquid.bench.report.figure_writer import FigureWriter
 from torchliquid.bench.report.page import lines, templates
-from torchliquid.bench.report.style import DARK, LIGHT
 from torchliquid.bench.report.suite_answers import (
     headlines,
     is_unfinished,
@@ -22,6 +21,7 @@ from torchliquid.bench.report.suite_figures import (
     shift_figure,
 )
 from torchliquid.bench.run.store import write_file
+from torchliquid.play import DARK, LIGHT
 
 MOST_FIGURES = 4
 """Tasks whose shifts are drawn, those of planned contrasts first."""
@@ -74,6 +74,7 @@ def write_suite_report(out: Path, result: Mapping[str, Any]) -> Path:
             ],
             protocol=lines(result["protocol"]),
             environment=lines(result["environment"]),
+            panel=None,
             light=LIGHT,
             dark=DARK,
         )

@@ -6,7 +6,8 @@ import re
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from torchliquid.bench.report.style import DARK, LIGHT, drawing
+from torchliquid.bench.report.style import drawing
+from torchliquid.play import DARK, LIGHT
 
 _NO_METADATA = dict.fromkeys(["Date", "Creator", "Format", "Type"])
 _TAU_SYS = "\N{GREEK SMALL LETTER TAU}_sys"

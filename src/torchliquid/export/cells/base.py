@@ -278,6 +278,8 @@ class CellExport(ABC):
     """Whether another gate scales what the state adds to the last gate, as in a GRU."""
     is_linear: ClassVar[bool] = False
     """Whether there is no gate at all: neurons see the input alone, and t is their drive."""
+    moves: ClassVar[bool] = False
+    """Whether its time constants move with the input."""
     is_blend: ClassVar[bool] = False
     """Whether a sub-step has the form of `Blend` where its solver has; see `blend`."""
     sigmoids: ClassVar[int]

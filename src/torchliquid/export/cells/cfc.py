@@ -30,6 +30,7 @@ class CfCExport(OwnStep):
 
     name = "CfC"
     takes_dt = True
+    moves = True
     states: ClassVar[tuple[str, ...]] = ("x",)
 
     def read(self, weights: Weights, positive: Weights, k: int, module: Any) -> Layer:

@@ -42,6 +42,7 @@ class LTCExport(BlendedCell):
     """Liquid time constants; solvers semi_implicit, euler and exponential."""
 
     name = "LTC"
+    moves = True
     sigmoids, tanhs, products = 1, 0, 4
     float_equations: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "quotient": (

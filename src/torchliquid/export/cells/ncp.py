@@ -29,6 +29,7 @@ class NCPExport(OwnStep):
 
     name = "NCP"
     takes_dt = True
+    moves = True
     states: ClassVar[tuple[str, ...]] = ("y", "v")
 
     def read(self, weights: Weights, positive: Weights, k: int, module: Any) -> Layer:

@@ -18,6 +18,8 @@ from torchliquid.export.onnx._graph import Graph
 LARGEST = 2000
 """Products of a matrix that are written one by one; a function of many more is not optimised."""
 WIDTH = 100
+DIGITS = 9
+"""Of a literal: all that single precision has."""
 SUM, PRODUCT, ATOM = 0, 1, 2
 
 
@@ -222,7 +224,8 @@ def _loop_of(values: Sequence[Any]) -> Block | None:
 class Writer:
     """Statements that compute terms, each of which stands in the code once."""
 
-    def __init__(self, roots: Sequence[Any]) -> None:
+    def __init__(self, roots: Sequence[Any], digits: int = DIGITS) -> None:
+        self._digits = digits
         self.lines: list[str] = []
         self.helpers: set[str] = set()
         self._uses: dict[Term, int] = {}
@@ -308,7 +311,7 @@ class Writer:
     def _operand(self, value: Any) -> tuple[str, int]:
         """The text of a value without its sign, and how closely it binds."""
         if not isinstance(value, Term):
-            return number(abs(value)), ATOM
+            return number(abs(value), self._digits), ATOM
         if value.op == "Variable":
             return value.args[0], ATOM
         if value.op == "After":
@@ -342,7 +345,7 @@ class Writer:
         if op == "Dot":
             parts = [
                 (w < 0, self._within(v, PRODUCT) if abs(w) == 1
-                 else f"{number(abs(w))}*{self._within(v, PRODUCT)}")
+                 else f"{number(abs(w), self._digits)}*{self._within(v, PRODUCT)}")
                 for w, v in zip(args[::2], args[1::2], strict=True)
             ]  # fmt: skip
             text = "".join((" - " if minus else " + ") + part for minus, part in parts)
@@ -374,10 +377,10 @@ class Writer:
         return f"{name}({texts[0]})", ATOM
 
 
-def number(value: float) -> str:
-    """Nine digits, which are all that single precision has.
+def number(value: float, digits: int = DIGITS) -> str:
+    """A literal.
 
     >>> number(0.1), number(-2.0), number(1e-7)
     ('0.1', '-2', '1e-7')
     """
-    return f"{value:.9g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
