@@ -5,7 +5,7 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench cores bench-edge bench-irregular bench-variance bench-kernels bench-growth calibrate verdicts wheels test test-slow sanitize test-oldest test-oldest-bench test-hosts check lint types architecture docs tests browser clean
+.PHONY: bench cores bench-edge bench-irregular bench-variance bench-kernels bench-growth calibrate verdicts playground wheels test test-slow sanitize test-oldest test-oldest-bench test-hosts check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
@@ -30,6 +30,9 @@ calibrate: $(VENV)/.bench  ## the signal nearest to the article's numbers: bench
 
 verdicts: $(VENV)/.bench  ## how the verdict moves with noise and learning rate: docs/_static/verdicts.png
 	$(BIN)/python benchmarks/verdicts.py
+
+playground: $(VENV)/.bench  ## the docs' page in which networks run, and README's moving picture
+	$(BIN)/python tools/playground.py
 
 wheels: $(VENV)/.bench  ## a wheel for every platform, and the sources: dist/
 	$(PIP) '.[release]'

@@ -332,7 +332,7 @@ def test_its_time_constants_are_drawn_where_they_move():
     assert layer.tau.shape == layer.frequency.shape == (2, 6)
     figure = tl.plot_time_constants(layer, torch.randn(1, 40, 1), layer_index=1)
     assert figure.axes[1].get_title() == "Mean tau_sys over 6 neurons"
-    with pytest.raises(TorchliquidError, match="a Resonator without a gate: its time constants"):
+    with pytest.raises(TorchliquidError, match="a Resonator whose time constants do not move"):
         tl.plot_time_constants(Resonator(1, 6), torch.randn(40, 1))
     with tl.watch(SequenceModel(layer, 1)) as watching:
         watching._watched["layer"](torch.randn(3, 9, 1))
