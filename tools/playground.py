@@ -1,11 +1,14 @@
 """The page of the documentation in which networks run, and README's moving picture.
 
-    python tools/playground.py
+    python tools/playground.py [--screenshots]
 
 Trains the article's LTC-8 and LSTM-16 (eight lanes, under a minute), and writes
-docs/_static/playground.html and docs/_static/tau_answer.svg.
+docs/_static/playground.html and docs/_static/tau_answer.svg; with ``--screenshots``, which takes a
+chromium, docs/_static/playground-*.png too.
 """
 
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,13 +38,38 @@ def main() -> None:
     """Train, and write both."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "article"
-        command = ["bench", "article", "--lanes", "8", "--models", "LTC-8", "LSTM-16"]
+        command = ["bench", "article", "--lanes", "8", "--models", "LTC-8", "LSTM-16", "ridge-AR"]
         if torchliquid([*command, "--out", str(results)]):
             raise SystemExit("the training failed")
         models, signal = live(Store.existing(results))
         write_page(models, STATIC / "playground.html", signal=signal, notes=NOTES)
         (STATIC / "tau_answer.svg").write_text(picture(models["LTC-8"], signal))
+        if "--screenshots" in sys.argv:
+            screenshots()
         print(f"pages: {STATIC / 'playground.html'}, {STATIC / 'tau_answer.svg'}")
+
+
+def screenshots() -> None:
+    """The page while a spike passes, and on a phone while samples are deleted."""
+    from playwright.sync_api import sync_playwright
+
+    shots = {
+        "spike": ((1280, 900), 1, "light", "#events=none&spikes=190.~225&at=240"),
+        "deleted": ((375, 812), 2, "dark", "#events=none&deleted=205-234&at=250"),
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for name, ((width, height), scale, scheme, address) in shots.items():
+            page = browser.new_page(
+                viewport={"width": width, "height": height}, device_scale_factor=scale,
+                color_scheme=scheme,
+            )  # fmt: skip
+            page.goto((STATIC / "playground.html").as_uri() + address)
+            page.wait_for_timeout(300)
+            page.screenshot(path=STATIC / f"playground-{name}.png")
+        browser.close()
 
 
 def picture(model: Any, signal: Signal) -> str:

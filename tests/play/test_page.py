@@ -1,5 +1,6 @@
 """The page: what it holds, and what it does in a real browser."""
 
+import dataclasses
 import hashlib
 import re
 import shutil
@@ -17,7 +18,7 @@ from torchliquid.bench.report.live import live
 from torchliquid.bench.run.store import Store
 from torchliquid.cli import main
 from torchliquid.nn import Column, LiquidLayer, Scaling
-from torchliquid.play import Panel, Signal, make_panel, write_page
+from torchliquid.play import Panel, Regression, Signal, make_panel, write_page
 from torchliquid.play.page import SCRIPTS
 
 from ..export.models import made
@@ -66,6 +67,10 @@ def test_names_that_hold_markup_stay_text(tmp_path):
         (lambda: Signal(("a",), np.zeros((3, 2))), r"give \(T, 1\)"),
         (lambda: Signal(("a",), np.zeros((0, 1))), r"give \(T, 1\)"),
         (lambda: Signal(("a",), [[np.nan]]), "missing values"),
+        (
+            lambda: Regression(np.zeros(3), 0.0, Scaling((Column("a"),), (Column("a"),))),
+            r"give \(lags, 1\)",
+        ),
         (lambda: Signal(("a",), np.zeros((6000, 1))), "at most 5,000"),
         (lambda: make_panel({"a": SequenceModel(LTC(1, 2, solver="rk4"), 1)}), "no closed step"),
     ],
@@ -131,22 +136,23 @@ def results(tmp_path_factory):
 def test_networks_of_a_benchmark_run_on_its_signal(results, tmp_path, capsys):
     page = tmp_path / "p.html"
     assert main(["play", str(results), "--out", str(page)]) == 0
-    assert "LTC-2, LSTM-2" in capsys.readouterr().out
+    assert "LTC-2, LSTM-2, ridge-AR" in capsys.readouterr().out
     lane = results / "models" / "LTC-3" / "lane-001"
     assert main(["play", str(lane), str(results), "--out", str(page)]) == 0
     assert "LTC-3, LTC-2, LSTM-2" in capsys.readouterr().out
     store = Store.existing(results)
     models, signal = live(store)
     task = store.load_task()
-    assert list(models) == ["LTC-2", "LSTM-2"]
+    assert list(models) == ["LTC-2", "LSTM-2", "ridge-AR"]
     assert models["LTC-2"].layer.dt == pytest.approx(0.1)
     lane = store.load("LTC-2").facts["demo_lane"]
     # what is seen at a step is the target of the step before, without its noise
     np.testing.assert_allclose(np.asarray(signal.rows)[:, 0], task.clean[lane][:-1], rtol=1e-6)
     with pytest.raises(
-        TorchliquidError, match="no trained network 'ridge-AR': give LSTM-2, LTC-2, LTC-3"
+        TorchliquidError, match="no trained network 'mean': give LSTM-2, LTC-2, LTC-3"
     ):
-        live(store, ["ridge-AR"])
+        live(store, ["mean"])
+    assert list(live(store, ["ridge-AR"])[0]) == ["ridge-AR"]
 
 
 def test_the_report_holds_the_same_panel(results):
@@ -256,6 +262,23 @@ def test_the_numbers_of_the_page_are_torchs(opened):
             own = layer.time_constants(x)
             own = torch.cat(list(own), -1) if own.dim() == 3 else own
             torch.testing.assert_close(1 / tau, 1 / own, rtol=1e-5, atol=1e-5, msg=name)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("change", [None, 0.7])
+def test_the_regression_of_the_page_is_that_of_the_benchmark(opened, results, change):
+    models, _ = live(Store.existing(results), ["ridge-AR"])
+    ridge = dataclasses.replace(
+        models["ridge-AR"],
+        scaling=Scaling((Column("a", 3.0, 2.0),), (Column("a", 3.0, 2.0),), change),
+    )
+    page = opened({"ridge-AR": ridge}, Signal(("a",), 3 + 2 * WAVE[:, :1]), "#noise=0.3&at=0")
+    found = page.evaluate(RUN)
+    weights = np.asarray(ridge.weights)[:, 0]
+    x = (np.array(found["seen"])[:, 0] - 3) / 2
+    y = np.convolve(x, weights)[: len(x)] + ridge.intercept
+    y = y if change is None else x + change * y
+    np.testing.assert_allclose(np.array(found["told"])[:, 0], 3 + 2 * y, atol=1e-5)
 
 
 def state(page):

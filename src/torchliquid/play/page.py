@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from torchliquid.errors import TorchliquidError
-from torchliquid.export import Description, describe, js_source
+from torchliquid.export import describe, js_source
 from torchliquid.files import atomic_write, check_path
 from torchliquid.install import install_command
 from torchliquid.messages import plural, short_repr
+from torchliquid.nn.io.scaling import Scaling
 from torchliquid.nn.model import Recurrent, SequenceModel
 from torchliquid.play._colours import DARK, LIGHT
 
@@ -63,6 +64,28 @@ class Signal:
 
 
 @dataclass(frozen=True)
+class Regression:
+    """A linear regression on the last samples, which is what networks have to beat.
+
+    Args:
+        weights: ``(lags, I)`` of scaled inputs, the present one first.
+        intercept: added to them.
+        scaling: between its numbers and physical ones, as of a network.
+    """
+
+    weights: ArrayLike
+    intercept: float
+    scaling: Scaling
+
+    def __post_init__(self) -> None:
+        weights = np.asarray(self.weights, dtype=np.float64)
+        if weights.ndim != 2 or weights.shape[1] != len(self.scaling.inputs) or not len(weights):
+            raise TorchliquidError(
+                f"weights has shape {weights.shape}: give (lags, {len(self.scaling.inputs)})"
+            )
+
+
+@dataclass(frozen=True)
 class Panel:
     """What a page holds of it.
 
@@ -83,7 +106,7 @@ class Panel:
 
 
 def write_page(
-    models: Mapping[str, SequenceModel | Recurrent],
+    models: Mapping[str, SequenceModel | Recurrent | Regression],
     path: str | Path,
     *,
     signal: Signal | None = None,
@@ -93,7 +116,8 @@ def write_page(
     """Write a page in which models run: one file, which asks nothing of any network.
 
     Args:
-        models: what `torchliquid.save` takes, by the names that the page calls them.
+        models: what `torchliquid.save` takes, or a `Regression`, by the names that the page calls
+            them.
         path: of the page, overwritten.
         signal: None: two sines within the first model's scales.
         heading: of the page.
@@ -140,7 +164,7 @@ def write_page(
 
 
 def make_panel(
-    models: Mapping[str, SequenceModel | Recurrent], signal: Signal | None = None
+    models: Mapping[str, SequenceModel | Recurrent | Regression], signal: Signal | None = None
 ) -> Panel:
     """The same without a page around it, for pages that have one.
 
@@ -153,26 +177,20 @@ def make_panel(
     """
     if not models:
         raise TorchliquidError("models is empty: give at least one, by its name")
-    described = {name: describe(model) for name, model in models.items()}
-    first = next(iter(described.values()))
-    given = signal or _sines(first)
-    parts, shown, moving = [], [], None
-    for k, (name, one) in enumerate(described.items()):
-        cells = {layer.cell for layer in one.layers}
-        moves = all(cell.moves for cell in cells)
-        timed = one.takes_dt and not any(cell.is_linear for cell in cells)
-        source = js_source(one, variable_dt=timed, time_constants=moves, digits=WEIGHT_DIGITS)
-        columns = [_place(column.name, i, given, one) for i, column in
-                   enumerate(one.scaling.inputs)]  # fmt: skip
-        facts = {"name": name, "timed": timed, "columns": columns, "dt": one.dt}
-        parts.append(
-            f"{{...{_compact(facts)},...(()=>{{{_squeezed(source)}return{{model,create}}}})()}}"
-        )
-        moving = moving or ((name, one) if moves else None)
-        neurons = " + ".join(str(layer.hidden) for layer in one.layers)
+    found = {
+        name: _of_regression(model) if isinstance(model, Regression) else _of_network(model)
+        for name, model in models.items()
+    }
+    given = signal or _sines(next(iter(found.values())).scaling)
+    parts, shown = [], []
+    for k, (name, one) in enumerate(found.items()):
+        columns = [_place(c.name, i, given, one.scaling) for i, c in enumerate(one.scaling.inputs)]
+        facts = {"name": name, "timed": one.timed, "columns": columns, "dt": one.dt}
+        parts.append(f"{{...{_compact(facts)},...(()=>{{{one.source}return{{model,create}}}})()}}")
         shown.append({"name": name, "colour": COLOURS[k % len(COLOURS)],
                       "dash": DASHES[k % len(DASHES)], "parameters": f"{one.parameters:,}",
-                      "states": f"{neurons} neurons"})  # fmt: skip
+                      "neurons": one.neurons})  # fmt: skip
+    moving = next(((name, one) for name, one in found.items() if one.moves), None)
     rows = np.asarray(given.rows, dtype=np.float64)
     base = {"rows": [[float(f"{v:.{DIGITS}g}") for v in row] for row in rows],
             "horizon": given.horizon}  # fmt: skip
@@ -183,30 +201,77 @@ def make_panel(
     html = _render(
         "panel.html.j2", models=shown, column=given.columns[0],
         title=f"What each network says comes next{ahead}",
-        tau=moving and moving[0], compared=given.horizon is not None,
-        bounded=moving and all(layer.cell.time_constant_range(layer) for layer in moving[1].layers),
+        tau=moving and moving[0], bounded=moving and moving[1].bounded,
     )  # fmt: skip
     return Panel(html, _small(_text("play.css")), script)
 
 
-def _sines(description: Description) -> Signal:
+class _Shown(NamedTuple):
+    """What a page needs of a model: JavaScript, and words."""
+
+    source: str
+    scaling: Scaling
+    parameters: int
+    neurons: str = ""
+    dt: float = 1.0
+    timed: bool = False
+    moves: bool = False
+    bounded: bool = False
+
+
+def _of_network(model: SequenceModel | Recurrent) -> _Shown:
+    of = describe(model)
+    cells = {layer.cell for layer in of.layers}
+    moves = all(cell.moves for cell in cells)
+    timed = of.takes_dt and not any(cell.is_linear for cell in cells)
+    source = js_source(of, variable_dt=timed, time_constants=moves, digits=WEIGHT_DIGITS)
+    neurons = " + ".join(str(layer.hidden) for layer in of.layers)
+    bounded = all(layer.cell.time_constant_range(layer) is not None for layer in of.layers)
+    return _Shown(_squeezed(source), of.scaling, of.parameters, f"{neurons} neurons", of.dt, timed,
+                  moves, bounded)  # fmt: skip
+
+
+def _of_regression(of: Regression) -> _Shown:
+    """In physical units: scales and means are in the weights."""
+    weights, scaling = np.asarray(of.weights, dtype=np.float64), of.scaling
+    offset, scale = (np.array([getattr(c, k) for c in scaling.inputs]) for k in ("offset", "scale"))
+    output, inputs = scaling.outputs[0], weights.shape[1]
+    if scaling.change is not None:
+        weights = weights * scaling.change
+        weights[0, 0] += 1
+    intercept = of.intercept * (scaling.change or 1.0)
+    physical = output.scale * weights / scale
+    start = output.offset + output.scale * intercept - float((physical * offset).sum())
+    digits = [float(f"{w:.{WEIGHT_DIGITS}g}") for w in physical.ravel()]
+    source = (
+        f"const W={_compact(digits)},mean={_compact(offset.tolist())},model={{layers:[]}};"
+        "const create=()=>{const state=new Float64Array(W.length),output=new Float64Array(1);"
+        f"const I={inputs};return{{state,output,"
+        "reset(){for(let k=0;k<W.length;k++)state[k]=mean[k%I]},"
+        "step(u){state.copyWithin(I,0);"
+        "for(let i=0;i<I;i++)state[i]=Number.isFinite(u[i])?u[i]:mean[i];"
+        f"output[0]=W.reduce((sum,w,k)=>sum+w*state[k],{start:.9g});return output}}}}}};"
+    )
+    return _Shown(source, scaling, weights.size + 1)
+
+
+def _sines(scaling: Scaling) -> Signal:
     """Two sines a column, of its mean and scale."""
-    time, columns = np.arange(ROWS), description.scaling.inputs
+    time, columns, output = np.arange(ROWS), scaling.inputs, scaling.outputs[0]
     waves = [
         column.offset
         + column.scale * (np.sin(time / (7 + 2 * k)) + 0.6 * np.sin(time / (2.9 + k) + k))
         for k, column in enumerate(columns)
     ]
-    output = description.scaling.outputs[0]
     same = (output.offset, output.scale) == (columns[0].offset, columns[0].scale)
     return Signal(tuple(column.name for column in columns), np.stack(waves, 1), 1 if same else None)
 
 
-def _place(name: str, index: int, signal: Signal, description: Description) -> int:
+def _place(name: str, index: int, signal: Signal, scaling: Scaling) -> int:
     """Which of the signal's columns an input is; -1: none, and its mean stands for it."""
     if name in signal.columns:
         return signal.columns.index(name)
-    if len(signal.columns) == description.inputs:
+    if len(signal.columns) == len(scaling.inputs):
         return index
     return -1
 

@@ -18,6 +18,7 @@ from torchliquid.forecast import (
     InterpolatedLags,
     Lags,
     Regressors,
+    Ridge,
     fit_ridge,
     season,
 )
@@ -95,6 +96,12 @@ def fit_ridge_ar(task: Task) -> Method:
         parameters are those of order p (the median over lanes, since each lane chooses its own).
     """
     return _regression(task, lambda task, lane, x: Lags(x, task.timelines()))
+
+
+def ridge_of(task: Task, lane: int) -> Ridge:
+    """Return the regression of `fit_ridge_ar` that one lane fits."""
+    x, y = list(lanes_of(task))[lane if len(task.inputs) > 1 or len(task.targets) > 1 else 0]
+    return fit_ridge(Lags(x, task.timelines()), y, task.train, task.valid)
 
 
 def fit_interpolated_ar(task: Task) -> Method:

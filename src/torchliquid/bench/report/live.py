@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 
 from torchliquid import load
+from torchliquid.bench.models.classical import ridge_of
 from torchliquid.bench.run.store import Store
 from torchliquid.bench.tasks.task import Task
 from torchliquid.errors import TorchliquidError
-from torchliquid.nn import LiquidLayer
-from torchliquid.play import Panel, Signal, make_panel
+from torchliquid.nn import Column, LiquidLayer, Scaling
+from torchliquid.play import Panel, Regression, Signal, make_panel
 
+RIDGE = "ridge-AR"
 ROWS = 700
 """The last so many rows of a benchmark's series run through the page."""
 
@@ -32,7 +34,8 @@ def live(
 
     Args:
         store: of the benchmark.
-        names: of the networks; none: the first liquid one, and the largest other one.
+        names: of the networks; none: the first liquid one, the largest other one, and ridge-AR
+            where the benchmark has it.
         lane: None: each network's lane whose test error is the median.
 
     Raises:
@@ -44,7 +47,7 @@ def live(
         if store.has_models(run) and store.model_folder(name).exists():
             facts[name] = run.facts
     for name in names:
-        if name not in facts:
+        if name not in facts and not (name == RIDGE and RIDGE in store.models()):
             raise TorchliquidError(
                 f"{store.folder} holds no trained network {name!r}: give "
                 f"{', '.join(facts) or 'another folder'}"
@@ -53,11 +56,20 @@ def live(
         liquid = [name for name in facts if facts[name]["kind"] == "liquid"]
         others = sorted(set(facts) - set(liquid), key=lambda name: facts[name]["parameters"])
         names = [*liquid[:1], *others[-1:]]
+        if names and RIDGE in store.models() and task.observed is None:
+            names.append(RIDGE)
     if not names:
         raise TorchliquidError(f"{store.folder} holds no trained network: give another folder")
-    chosen = {name: int(facts[name]["demo_lane"]) if lane is None else lane for name in names}
-    models = {}
-    for name, own in chosen.items():
+    shown = int(facts.get(names[0], {"demo_lane": 0})["demo_lane"]) if lane is None else lane
+    models: dict[str, Any] = {}
+    for name in names:
+        if name == RIDGE:
+            ridge = ridge_of(task, shown)
+            weights = np.asarray(ridge.weights[-1])
+            rows = weights[:-1].reshape(ridge.order, -1)
+            models[name] = Regression(rows, float(weights[-1]), _scaling(task))
+            continue
+        own = int(facts[name]["demo_lane"]) if lane is None else lane
         model = load(store.model_folder(name) / f"lane-{own:03}")
         layer = getattr(model, "layer", None)
         if task.layer_dt is None and isinstance(layer, LiquidLayer):
@@ -66,7 +78,7 @@ def live(
             scale = 1.0 if tuned is None else float(tuned[own])
             layer.dt = float(np.median(task.gaps(own))) * scale
         models[name] = model
-    return models, signal_of(task, chosen[names[0]])
+    return models, signal_of(task, shown)
 
 
 def signal_of(task: Task, lane: int) -> Signal:
@@ -79,8 +91,15 @@ def signal_of(task: Task, lane: int) -> Signal:
         clean = task.clean[min(lane, len(task.clean) - 1)][line].astype(np.float64)
         own = own[ahead:]
         own[:, 0] = clean[:-ahead]
-    known = list(task.columns) or [(task.unit, task.offset, task.scale)]
-    more = [(f"input {k}", 0.0, 1.0) for k in range(len(known), own.shape[1])]
-    names, offset, scale = zip(*known, *more, strict=True)
-    rows = np.array(offset) + np.array(scale) * own
-    return Signal(tuple(names), rows, int(task.spec.get("horizon", 1)))
+    inputs = _scaling(task).inputs
+    offset, scale = (np.array([getattr(c, k) for c in inputs]) for k in ("offset", "scale"))
+    names = tuple(column.name for column in inputs)
+    return Signal(names, offset + scale * own, int(task.spec.get("horizon", 1)))
+
+
+def _scaling(task: Task) -> Scaling:
+    """What the columns of a task's inputs mean, as its networks have it."""
+    target = Column(task.unit, task.offset, task.scale)
+    known = [Column(*column) for column in task.columns] or [target]
+    more = [Column(f"input {k}") for k in range(len(known), task.inputs.shape[2])]
+    return Scaling((*known, *more), (target,), task.change)

@@ -11,6 +11,7 @@ export function start(root, data, models) {
   const find = (name) => root.querySelector(`[data-live="${name}"]`);
   const signal = new Signal(data.base);
   const runner = new Runner(models, signal);
+  const networks = runner.nets.filter((one) => one.model.layers.length);
   const [liquid] = runner.nets.filter((one) => one.tau);
   const view = { speed: 20, paused: matchMedia("(prefers-reduced-motion: reduce)").matches, at: -1 };
   const plots = Object.fromEntries(
@@ -215,13 +216,15 @@ export function start(root, data, models) {
     dirty = false;
     const k = runner.k, now = k + part, from = now - PAST, to = now + FUTURE;
     const past = Math.ceil(from), coming = Math.floor(to);
-    const truth = (at) => (at < 0 || signal.deleted.has(at) ? NaN : at <= k ? runner.input.at(at) : signal.at(at)[0]);
+    const value = (at) => (at < 0 ? NaN : at <= k ? runner.input.at(at) : signal.at(at)[0]);
+    const truth = (at) => (signal.deleted.has(at) ? NaN : value(at));
+    const hidden = (at) => (signal.deleted.has(at) ? value(at) : NaN);
     const { horizon } = data.base;
     const told = (one) => (at) => one.output.at(at - horizon);
 
     let plot = plots.signal;
     plot.begin(style);
-    let ends = span(truth, past, coming);
+    let ends = span(value, past, coming);
     for (const one of runner.nets) ends = span(told(one), past + horizon, k + horizon, ends);
     // the scale follows slowly, so that the plot does not jump
     range = range && finger === null && part ? range.map((v, i) => v + 0.08 * (ends[i] - v)) : finger && range ? range : ends;
@@ -233,6 +236,7 @@ export function start(root, data, models) {
       if (at >= past && at <= coming) plot.band(at - 0.5, at + 0.5, style.pink + "40");
     }
     plot.line(truth, past, coming, style.soft, { width: 1.5 });
+    plot.line(hidden, past, coming, style.soft, { width: 1.5, dash: [1, 4] });
     runner.nets.forEach((one, n) => plot.line(told(one), Math.max(past, horizon), k + horizon, colourOf(n), { dash: DASHES[n % 4] }));
     for (let at = past; at <= coming; at++) if (at >= 0 && signal.event(at)) plot.mark(at, style.ink);
     plot.now(now, "now");
@@ -298,10 +302,10 @@ export function start(root, data, models) {
   function drawStates(from, to, past, k, now) {
     const plot = plots.states;
     plot.begin(style);
-    const height = plot.height / runner.nets.length;
-    runner.nets.forEach((one, n) => {
+    const height = plot.height / networks.length;
+    networks.forEach((one, n) => {
       plot.axes(from, to, 0, 1);
-      const shown = Math.min(one.states.width, one.model.layers.reduce((sum, layer) => sum + layer.neurons, 0));
+      const shown = one.model.layers.reduce((sum, layer) => sum + layer.neurons, 0);
       let ends = [Infinity, -Infinity];
       for (let j = 0; j < shown; j++) {
         const own = span((at) => one.states.at(at, j), past, k);
@@ -310,7 +314,7 @@ export function start(root, data, models) {
       const bottom = (n + 1) * height - 4, inner = height - 12;
       const y = (v) => bottom - (v - ends[0]) / (ends[1] - ends[0] || 1) * inner;
       for (let j = 0; j < shown; j++) {
-        plot.line((at) => one.states.at(at, j), past, k, colourOf(n), { width: 1, y });
+        plot.line((at) => one.states.at(at, j), past, k, colourOf(runner.nets.indexOf(one)), { width: 1, y });
       }
       plot.text(short(ends[1]), plot.left - 6, bottom - inner + 5, "right");
       plot.text(short(ends[0]), plot.left - 6, bottom - 5, "right");
@@ -341,7 +345,7 @@ export function start(root, data, models) {
 
   const neurons = liquid ? liquid.net.tau.length : 0;
   if (liquid) find("neurons").style.height = `${neurons * Math.max(6, Math.min(28, 320 / neurons))}px`;
-  find("states").style.height = `${runner.nets.length * 90}px`;
+  find("states").style.height = `${networks.length * 90}px`;
   readStyle();
   open();
   numbers();
