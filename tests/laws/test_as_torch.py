@@ -63,6 +63,7 @@ def test_any_subclass_can_be_printed():
     assert repr(Configured((2, 3))) == "Configured(input_size=2, hidden_size=3)"
 
 
+@pytest.mark.filterwarnings("ignore::torchliquid.errors.TimeUnitWarning")
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("unfolds", [1, 4])
 @pytest.mark.parametrize("dt", [2e37, 5e37, 1e38, 3e38])

@@ -42,6 +42,7 @@ def test_exponential_at_small_dt(backend, dt):
     assert found[1] == pytest.approx((5.28e0 * dt, 16.9 * dt * dt), rel=0.01)
 
 
+@pytest.mark.filterwarnings("ignore::torchliquid.errors.TimeUnitWarning")
 @pytest.mark.parametrize("exponent", [-6, -4, -2, -1, 0, 1, 2])
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.filterwarnings("ignore::torchliquid.errors.LongStepWarning")
@@ -131,6 +132,7 @@ def test_a_time_that_learns():
 # Times that do not fit
 
 
+@pytest.mark.filterwarnings("ignore::torchliquid.errors.TimeUnitWarning")
 @pytest.mark.parametrize(
     ("dtype", "dt", "unfolds"),
     [
@@ -252,6 +254,7 @@ def test_a_state_owns_its_memory(backend, kind, training):
         y.sum().backward()
 
 
+@pytest.mark.filterwarnings("ignore::torchliquid.errors.TimeUnitWarning")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
 def test_autocast_takes_back_the_state_it_gave(half, bias):

@@ -76,6 +76,7 @@ def test_the_result_is_what_a_layer_takes():
         (torch.tensor([1.0, 1.0]), {}, "give first"),
         (torch.tensor([1.0, 2.0]), {"first": -1}, "not negative"),
         (torch.tensor([1.0, 2.0]), {"unit": "s"}, "leave it out"),
+        (torch.tensor([1.0, 1.0]), {"unit": "median", "first": 1}, "no interval of t is longer"),
         (torch.tensor([True, False]), {}, "holds bool"),
         (["a", "b"], {}, "expected a tensor"),
         (np.array(DATES, dtype="datetime64[m]"), {}, "give unit"),
@@ -87,3 +88,12 @@ def test_the_result_is_what_a_layer_takes():
 def test_bad_times_are_said(t, options, words):
     with pytest.raises(TorchliquidError, match=words):
         dt_from_timestamps(t, **options)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "dates"])
+def test_the_median_gap_as_the_unit(kind):
+    seconds = np.array([[5, 65, 65, 305], [0, 60, 120, 120]])
+    t = seconds.astype("M8[s]") if kind == "dates" else torch.from_numpy(seconds).float()
+    dt = dt_from_timestamps(t, unit="median")
+    assert dt.tolist() == [[1, 1, 0, 4], [1, 1, 1, 0]]
+    assert dt_from_timestamps(t, first=2, unit="median")[:, 0].tolist() == [2, 2]

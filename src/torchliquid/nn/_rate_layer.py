@@ -45,6 +45,11 @@ class RateLayer(LiquidLayer):
         tau = self._tau(weights)[..., None, None, :]
         return tau.expand(*state.shape[:-1], x.shape[-2], self.hidden_size)
 
+    @property
+    def tau(self) -> Tensor:
+        """Time constants in the unit of dt, ``(H,)``, or ``(D, H)``."""
+        return self._tau({self.rate_name: self._by_layer(self.rate_name)})
+
     @abstractmethod
     def _tau(self, weights: Mapping[str, Tensor]) -> Tensor:
         """Compute the time constants ``(*S, H)``, positive."""

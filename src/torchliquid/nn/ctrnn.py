@@ -44,6 +44,10 @@ class CTRNN(RateLayer):
         values = tuple(map(weights.get, self.weight_names))
         return kernels.rate_cell(kernels.CTRNN, x, state, values, dt, ctrnn_unchecked)
 
+    def leaks(self) -> Tensor:
+        """See `LiquidLayer.leaks`."""
+        return self.tau
+
     def _tau(self, weights: Mapping[str, Tensor]) -> Tensor:
         return positive_tau(weights["raw_tau_l0"])
 

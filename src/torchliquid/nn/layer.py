@@ -32,6 +32,7 @@ from torchliquid.nn._interface import Interface, initial_state
 from torchliquid.nn._padding import packed_like, unpacked
 from torchliquid.nn._parameters import new_parameter
 from torchliquid.nn._stack import Stack, name_at
+from torchliquid.nn._unit_of_time import check_no_stamps, readable, warn_of_unit
 
 _ABLATED: ContextVar[frozenset[object]] = ContextVar("ablated", default=frozenset())
 """Which ablations are in force in this thread or task; see `LiquidLayer.ablate`."""
@@ -83,6 +84,9 @@ class LiquidLayer(Watched, nn.Module, ABC):
 
     weight_names: tuple[str, ...]
     """Names of the weights of the first layer, in the order of `shapes`; a weight may be None."""
+
+    _times_seen = False
+    """Whether `look_at_times` has."""
 
     def __init__(
         self,
@@ -504,6 +508,33 @@ class LiquidLayer(Watched, nn.Module, ABC):
         """The native kernel that runs the cell as it is now; None where there is none."""
         return None
 
+    def leaks(self) -> Tensor | None:
+        """Time constants within which the whole state moves and is forgotten; None: there are none.
+
+        A state that gates move at every sample has none, whatever it forgets in between.
+        """
+        return None
+
+    def look_at_times(self, dt: Tensor) -> None:
+        """Look once at the times that a layer is given: their unit is the commonest mistake.
+
+        Raises:
+            TorchliquidError: they are time stamps.
+        """
+        if self._times_seen or not readable(dt):
+            return
+        self._times_seen = True
+        held = dt.detach().to("cpu", next(self.parameters()).dtype)
+        if not bool(held.isfinite().all()):
+            return  # refused by what reads it next
+        times = dt.detach().to("cpu", torch.float64)
+        if times.dim():
+            flat = times.squeeze(-1) if times.dim() == 3 and times.shape[-1] == 1 else times
+            check_no_stamps(flat, -1 if self.batch_first or flat.dim() == 1 else -2)
+        tau = self.leaks()
+        if tau is not None and readable(tau):
+            warn_of_unit(held.double(), tau.detach().to("cpu", torch.float64), type(self).__name__)
+
     def try_fast_forward(
         self,
         weights: Mapping[str, Any],
@@ -521,6 +552,8 @@ class LiquidLayer(Watched, nn.Module, ABC):
         """
         if torch.compiler.is_compiling():
             return None
+        if isinstance(dt, Tensor):
+            self.look_at_times(dt)
         kernel = self.kernel_cell()
         if kernel is None:
             return None

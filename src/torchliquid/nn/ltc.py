@@ -155,6 +155,10 @@ class LTC(LiquidLayer):
         """Leak time constants in the unit of dt, ``(H,)``, or ``(D, H)``."""
         return positive_tau(self._by_layer("raw_tau_l0"))
 
+    def leaks(self) -> Tensor:
+        """See `LiquidLayer.leaks`."""
+        return self.tau
+
     def scan(
         self, weights: Mapping[str, Tensor], x: Tensor, state: Tensor, dt: float | Tensor
     ) -> tuple[Tensor, Tensor]:

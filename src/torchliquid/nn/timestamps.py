@@ -39,7 +39,8 @@ def dt_from_timestamps(
             last time: no time passes.
         first: time before the first sample, which no stamp gives; None: the median of all
             intervals that are not 0.
-        unit: of dates: the unit of dt, such as ``"s"``, ``"h"`` or ``"D"``. Numbers have their own.
+        unit: ``"median"``: dt is in units of the median of all intervals that are not 0, which is
+            what trains well; of dates also ``"s"``, ``"h"`` or ``"D"``. Numbers have their own.
         dim: along which time runs.
         dtype: of the result; None: that of ``t`` if it is a floating-point tensor, else torch's
             default.
@@ -53,6 +54,8 @@ def dt_from_timestamps(
 
     >>> dt_from_timestamps(torch.tensor([10.0, 10.5, 12.0, 12.5]))
     tensor([0.5000, 0.5000, 1.5000, 0.5000])
+    >>> dt_from_timestamps(torch.tensor([0.0, 300.0, 900.0, 1200.0]), unit="median")
+    tensor([1., 1., 2., 1.])
     >>> dates = np.array(["2026-01-01T00:00", "2026-01-01T06:00"], dtype="datetime64[m]")
     >>> dt_from_timestamps(dates, first=1, unit="h")
     tensor([1., 6.])
@@ -79,14 +82,17 @@ def dt_from_timestamps(
             f"t runs backwards between two samples (the first such interval is at {where}): sort "
             "the samples by time, or repeat the last time where they are padding"
         )
-    if first is None:
+    as_median = isinstance(unit, str) and unit == "median"
+    if first is None or as_median:
         if not (gaps > 0).any():
             raise TorchliquidError(
                 "no interval of t is longer than 0, so the one before the first sample "
-                "cannot be known: give first"
+                "cannot be known: give first, and no unit of 'median'"
             )
         before = float(np.median(gaps[gaps > 0]))
-    else:
+        if as_median:
+            gaps, before = gaps / before, 1.0
+    if first is not None:
         before = check_interval(first, dtype)
     shape = list(times.shape)
     shape[dim] = 1
@@ -102,14 +108,16 @@ def _numbers(t: Any, unit: str | None) -> tuple[np.ndarray[Any, np.dtype[Any]], 
             raise TorchliquidError("t holds dates: give unit, of dt, such as 's', 'h' or 'D'")
         if np.isnat(array).any():
             raise TorchliquidError("t holds dates that are missing (NaT): fix or drop them")
-        if not isinstance(unit, str) or unit not in NANOSECONDS:
+        if not isinstance(unit, str) or unit not in (*NANOSECONDS, "median"):
             raise TorchliquidError(
-                f"unit is {short_repr(unit)}: give one of a fixed length: {', '.join(NANOSECONDS)} "
-                "(m: minutes)"
+                f"unit is {short_repr(unit)}: give 'median', or one of a fixed length: "
+                f"{', '.join(NANOSECONDS)} (m: minutes)"
             )
-        return array.astype("datetime64[ns]").astype(np.int64), NANOSECONDS[unit]
-    if unit is not None:
-        raise TorchliquidError(f"unit is {short_repr(unit)}, but t holds numbers: leave it out")
+        return array.astype("datetime64[ns]").astype(np.int64), NANOSECONDS.get(unit, 1.0)
+    if unit is not None and not (isinstance(unit, str) and unit == "median"):
+        raise TorchliquidError(
+            f"unit is {short_repr(unit)}, but t holds numbers: leave it out, or give 'median'"
+        )
     if array.dtype.kind not in "iuf":
         raise TorchliquidError(f"t holds {array.dtype}: expected {_EXPECTED}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -236,6 +236,9 @@ class Trainer:
         given = {"x": x, "y": y, "dt": options.dt, "lengths": options.lengths,
                  "observed": options.observed, "weight": options.weight}  # fmt: skip
         data = [_scaled(data_of(form, "", given), scale, own, form)]
+        layer = getattr(model, "layer", None)
+        if isinstance(layer, LiquidLayer) and isinstance(options.dt, Tensor):
+            layer.look_at_times(options.dt * float(scale[0]))
         if self.validates:
             valid = data_of(form, "validation's ", named(options.validation))
             data.append(_scaled(valid, scale, own, form))
