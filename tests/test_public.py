@@ -27,6 +27,7 @@ NAMES = [
     "SequenceModel",
     "TorchliquidError",
     "WiredCfC",
+    "compare",
     "dt_from_timestamps",
     "export",
     "fill_missing",

@@ -37,6 +37,7 @@ from torchliquid.training import History, fit
 
 if typing.TYPE_CHECKING:
     from torchliquid import export, play, wirings
+    from torchliquid.bench.comparing import compare
     from torchliquid.forecast import Forecaster, load_forecaster
 
 __version__ = "0.1.0"
@@ -57,6 +58,7 @@ __all__ = [
     "SequenceModel",
     "TorchliquidError",
     "WiredCfC",
+    "compare",
     "dt_from_timestamps",
     "export",
     "fill_missing",
@@ -80,4 +82,12 @@ def __getattr__(name: str) -> typing.Any:
         return importlib.import_module(f"torchliquid.{name}")
     if name in ("Forecaster", "load_forecaster"):
         return getattr(importlib.import_module("torchliquid.forecast"), name)
+    if name == "compare":
+        try:
+            return importlib.import_module("torchliquid.bench.comparing").compare
+        except ModuleNotFoundError as error:
+            install_command = importlib.import_module("torchliquid.install").install_command
+            raise TorchliquidError(
+                f"compare needs {error.name}: {install_command('bench')}"
+            ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

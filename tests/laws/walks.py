@@ -404,6 +404,14 @@ def clipped(max_norm: Any) -> Any:
     return pack.clip_grad_norm_(max_norm)
 
 
+def compared(table, target, time, features, models, folder, processes):
+    """`torchliquid.compare` without the options, which are those of a command."""
+    return torchliquid.compare(
+        table, target, time, features=features, models=models, folder=folder, processes=processes,
+        epochs=1, lanes=1, trials=1,
+    )  # fmt: skip
+
+
 def walks(folder: Path) -> dict[str, Walk]:
     ltc, deep = LTC(I, H, batch_first=True), LTC(I, H, 2, batch_first=True)
     both = LTC(I, H, 2, bidirectional=True, batch_first=True)
@@ -564,6 +572,16 @@ def walks(folder: Path) -> dict[str, Walk]:
                 "seed": seed_number,
             },
         ),
+        "compare": Walk(
+            compared,
+            {"table": np.arange(100.0)[:, None] % 7, "target": "x0", "time": None, "features": (),
+             "models": ("persistence",), "folder": None, "processes": 0},
+            {"table": never, "target": never, "time": nothing,
+             "features": lambda v, b: isinstance(v, list | tuple) and not len(v),
+             "models": nothing,
+             "folder": lambda v, b: v is None or (isinstance(v, str | Path) and v != "\0"),
+             "processes": lambda v, b: v is None or (type(v) is int and v >= 0)},
+        ),
         "load_forecaster": Walk(
             torchliquid.load_forecaster, {"folder": folder / "fitted"}, {"folder": never}
         ),
@@ -600,7 +618,7 @@ NAMES = (
     *("watch", "LTC.ablate", "LTC.step-deep", "LTC.forward-both", "LTC.time_constants-both"),
     *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
     *("time_constants", "plot_time_constants", "save", "load", "fit"),
-    *("Forecaster", "load_forecaster"),
+    *("Forecaster", "load_forecaster", "compare"),
     *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps", "fill_missing"),
     *("SequenceModel.forward-LSTM", "SequenceModel.forward-GRU"),
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),

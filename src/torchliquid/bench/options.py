@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torchliquid.errors import TorchliquidError
+from torchliquid.messages import short_repr
 
 REQUIRED: Any = dataclasses.MISSING
 
@@ -81,7 +82,7 @@ def _read(value: Any, hint: Any, what: str, choices: Sequence[str] | None) -> An
     try:
         value = msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
-        raise TorchliquidError(f"{what} is {value!r}: give {_in_words(hint)}") from error
+        raise TorchliquidError(f"{what} is {short_repr(value)}: give {_in_words(hint)}") from error
     if value == () and hint == tuple[str, ...]:
         raise TorchliquidError(f"{what} is []: give a list of names, at least one")
     if choices is not None and value not in choices:

@@ -79,12 +79,12 @@ def _given(kind: Any, namespace: argparse.Namespace) -> tuple[Any, "Protocol"]:
 def _bench(options: argparse.Namespace) -> int:
     import json
 
-    from torchliquid.bench.judging.summary import summarise
+    from torchliquid.bench.comparing import finish
     from torchliquid.bench.models.registry import DEFAULT, DEFAULT_OF_TABLES
-    from torchliquid.bench.report import conclusion, terminal_tables, write_report
+    from torchliquid.bench.report import conclusion, terminal_tables
     from torchliquid.bench.report.task_text import gap_words, outline, time_words
     from torchliquid.bench.run.runner import check, run, training_seconds
-    from torchliquid.bench.run.store import lock_folder, write_file
+    from torchliquid.bench.run.store import lock_folder
     from torchliquid.bench.run.tuning import passes
 
     wanted, protocol = _given(options.kind, options)
@@ -126,9 +126,7 @@ def _bench(options: argparse.Namespace) -> int:
                 report=report,
                 notify=lambda text: console.print(to_flags(text), soft_wrap=True),
             )
-        summary = summarise(store)
-        write_file(options.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
-        page = write_report(store, summary)
+        summary, page = finish(store)
         for lines in terminal_tables(summary):
             console.print(lines, soft_wrap=isinstance(lines, str))
         console.print(f"report: {page}", soft_wrap=True)

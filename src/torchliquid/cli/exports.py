@@ -204,21 +204,15 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _measure_edge(options: argparse.Namespace) -> int:
-    import json
-
-    from torchliquid.bench.judging.summary import summarise
-    from torchliquid.bench.report import write_report
+    from torchliquid.bench.comparing import finish
     from torchliquid.bench.run.device_costs import measure
-    from torchliquid.bench.run.store import Store, lock_folder, write_file
+    from torchliquid.bench.run.store import Store, lock_folder
 
     console = open_console()
     store = Store.existing(options.folder)
     with lock_folder(options.folder):
         measure(store, lambda text: console.print(text, soft_wrap=True))
-        summary = summarise(store)
-        text = json.dumps(summary, indent=2) + "\n"
-        write_file(options.folder / "summary.json", text.encode())
-        page = write_report(store, summary)
+        summary, page = finish(store)
     costs = summary["edge"] or {"rows": [], "claims": []}
     for row in costs["rows"]:
         console.print(

@@ -112,6 +112,11 @@ def _traces(options: config.TracesOptions, folder: Path, lanes: int, seed: int) 
 
 
 def _table(options: config.TableOptions, folder: Path, lanes: int, seed: int) -> Made:
+    return made_of_table(options, folder / options.file)
+
+
+def made_of_table(options: config.TableOptions, table: Any) -> Made:
+    """Return the task of a table: a path, or a table in memory; the name is the option's file's."""
     from torchliquid.tables import CsvDialect, read_table
 
     if options.split == "series" and options.series is None:
@@ -122,9 +127,7 @@ def _table(options: config.TableOptions, folder: Path, lanes: int, seed: int) ->
     target, known = reading.pop("target"), reading["future"]
     features = reading.pop("features")
     features = (*features, *(name for name in known if name not in features))
-    series = read_table(
-        folder / options.file, target, features, dialect=CsvDialect(**dialect), **reading
-    )
+    series = read_table(table, target, features, dialect=CsvDialect(**dialect), **reading)
     words = {name: list(found) for name, found in series.words.items()}
     known_of = {"target": target, "features": features, "dialect": dialect, "words": words}
     task = dataclasses.replace(table_task(series, **_split(options)), reading=reading | known_of)
