@@ -27,6 +27,7 @@ NAMES = [
     "SequenceModel",
     "TorchliquidError",
     "WiredCfC",
+    "citations",
     "compare",
     "dt_from_timestamps",
     "export",

@@ -404,6 +404,11 @@ def clipped(max_norm: Any) -> Any:
     return pack.clip_grad_norm_(max_norm)
 
 
+def is_module(v: Any, base: Any) -> bool:
+    """Any module of torch."""
+    return isinstance(v, nn.Module)
+
+
 def compared(table, target, time, features, models, folder, processes):
     """`torchliquid.compare` without the options, which are those of a command."""
     return torchliquid.compare(
@@ -572,6 +577,7 @@ def walks(folder: Path) -> dict[str, Walk]:
                 "seed": seed_number,
             },
         ),
+        "citations": Walk(torchliquid.citations, {"model": LTC(I, H)}, {"model": is_module}),
         "compare": Walk(
             compared,
             {"table": np.arange(100.0)[:, None] % 7, "target": "x0", "time": None, "features": (),
@@ -618,7 +624,7 @@ NAMES = (
     *("watch", "LTC.ablate", "LTC.step-deep", "LTC.forward-both", "LTC.time_constants-both"),
     *("LTC", "LTC.step", "LTC.step_many", "LTC.forward", "LTC.time_constants"),
     *("time_constants", "plot_time_constants", "save", "load", "fit"),
-    *("Forecaster", "load_forecaster", "compare"),
+    *("Forecaster", "load_forecaster", "compare", "citations"),
     *("SequenceModel", "SequenceModel.forward", "dt_from_timestamps", "fill_missing"),
     *("SequenceModel.forward-LSTM", "SequenceModel.forward-GRU"),
     *("Pack", "Pack.forward", "Pack.forward-LSTM", "Pack.states", "Pack.time_constants"),

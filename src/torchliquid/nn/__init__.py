@@ -8,6 +8,7 @@ import pkgutil
 
 from torchliquid.nn._registry import CELLS, CellType, register
 from torchliquid.nn.cfc import CfC
+from torchliquid.nn.citations import citations
 from torchliquid.nn.ctrnn import CTRNN
 from torchliquid.nn.decay_gru import DecayGRU
 from torchliquid.nn.gru_d import GRUD
@@ -46,6 +47,7 @@ __all__ = [
     "Scaling",
     "SequenceModel",
     "WiredCfC",
+    "citations",
     "dt_from_timestamps",
     "fill_missing",
     "from_ncps",

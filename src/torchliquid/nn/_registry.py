@@ -61,6 +61,7 @@ class CellType:
             ``LTC-8-euler``; ``""`` is the plain one.
         log_frequencies: weights that are logarithms of frequencies.
         sized: whether numbers of inputs and neurons build it, as benchmarks' names of models give.
+        papers: behind it, by their keys in `torchliquid.nn.citations`.
     """
 
     name: str
@@ -72,6 +73,7 @@ class CellType:
     variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant({}, "")})
     log_frequencies: tuple[str, ...] = ()
     sized: bool = True
+    papers: tuple[str, ...] = ()
 
 
 CELLS: dict[str, CellType] = {}
@@ -92,6 +94,7 @@ def register(cell: CellType) -> None:
 register(
     CellType(
         name="LSTM",
+        papers=("hochreiter1997long",),
         layer=nn.LSTM,
         is_liquid=False,
         takes_dt=False,
@@ -102,6 +105,7 @@ register(
 register(
     CellType(
         name="GRU",
+        papers=("cho2014learning",),
         layer=nn.GRU,
         is_liquid=False,
         takes_dt=False,

@@ -198,6 +198,7 @@ def time_constants_of(heads: Tensor, mode: str, rate: Tensor | None) -> Tensor:
 register(
     CellType(
         name="CfC",
+        papers=("hasani2022closed",),
         layer=CfC,
         is_liquid=True,
         takes_dt=True,

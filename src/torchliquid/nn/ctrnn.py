@@ -55,6 +55,7 @@ class CTRNN(RateLayer):
 register(
     CellType(
         name="CTRNN",
+        papers=("funahashi1993approximation",),
         layer=CTRNN,
         is_liquid=False,
         takes_dt=True,

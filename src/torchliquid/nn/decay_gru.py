@@ -54,6 +54,7 @@ class DecayGRU(RateLayer):
 register(
     CellType(
         name="DecayGRU",
+        papers=("che2018recurrent", "cho2014learning"),
         layer=DecayGRU,
         is_liquid=False,
         takes_dt=True,

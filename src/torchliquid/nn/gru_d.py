@@ -141,6 +141,7 @@ class GRUD(LiquidLayer):
 register(
     CellType(
         name="GRUD",
+        papers=("che2018recurrent",),
         layer=GRUD,
         is_liquid=False,
         takes_dt=True,

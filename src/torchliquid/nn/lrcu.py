@@ -163,6 +163,7 @@ def _acting(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 register(
     CellType(
         name="LRCU",
+        papers=("farsang2024liquid",),
         layer=LRCU,
         is_liquid=True,
         takes_dt=True,

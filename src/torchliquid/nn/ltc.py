@@ -256,6 +256,7 @@ def _arguments(
 register(
     CellType(
         name="LTC",
+        papers=("hasani2021liquid",),
         layer=LTC,
         is_liquid=True,
         takes_dt=True,

@@ -173,6 +173,11 @@ class Template:
     def __init__(self, layer: LiquidLayer) -> None:
         self._layer = layer
 
+    @property
+    def kind(self) -> type[LiquidLayer]:
+        """The layer's class."""
+        return type(self._layer)
+
     def __repr__(self) -> str:
         """As of the layer."""
         return repr(self._layer)
@@ -237,6 +242,7 @@ def _check_layer(layer: Any) -> None:
 register(
     CellType(
         name="MixedMemory",
+        papers=("lechner2020learning",),
         layer=MixedMemory,
         is_liquid=True,
         takes_dt=True,

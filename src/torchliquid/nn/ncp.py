@@ -303,6 +303,7 @@ def _polarities(weight: Tensor, table: Any) -> None:
 register(
     CellType(
         name="NCP",
+        papers=("hasani2021liquid", "lechner2020neural"),
         layer=NCP,
         is_liquid=True,
         takes_dt=True,

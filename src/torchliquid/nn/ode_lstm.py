@@ -146,6 +146,7 @@ class ODELSTM(LiquidLayer):
 register(
     CellType(
         name="ODELSTM",
+        papers=("lechner2020learning",),
         layer=ODELSTM,
         is_liquid=False,
         takes_dt=True,

@@ -248,6 +248,7 @@ class Resonator(LiquidLayer):
 register(
     CellType(
         name="Resonator",
+        papers=("orvieto2023resurrecting", "boyer2025learning", "hasani2021liquid"),
         layer=Resonator,
         is_liquid=False,
         takes_dt=True,

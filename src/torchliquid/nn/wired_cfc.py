@@ -261,6 +261,7 @@ def _check_forward(wiring: Wiring) -> None:
 register(
     CellType(
         name="WiredCfC",
+        papers=("hasani2022closed", "lechner2020neural"),
         layer=WiredCfC,
         is_liquid=True,
         takes_dt=True,
