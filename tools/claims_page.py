@@ -120,9 +120,9 @@ CLAIMS = (
             Evidence("real", "LTC-8", "LSTM-16"),
         ),
         "Of these the targets are not the paper's. **Its own half-cheetah holds at equal effort** "
-        "([results](results.md)): NCP, the cell of its code, has 2.132 where an LSTM of as many "
-        "parameters has 2.418 and CT-RNN 2.433, each at its own best rate, 16 seeds; most of the "
-        "distance to CT-RNN was one of rates. The cell with one gate a neuron lies between.",
+        "([results](results-cells.md)): NCP, the cell of its code, has 2.132 where an LSTM of as "
+        "many parameters has 2.418 and CT-RNN 2.433, each at its own best rate, 16 seeds; most of "
+        "the distance to CT-RNN was one of rates. The cell with one gate a neuron lies between.",
     ),
     Claim(
         "CfC is one to five orders of magnitude faster",
@@ -188,7 +188,7 @@ CLAIMS = (
             Evidence("population", "LTC-8", "interpolated-AR", ("irregular",)),
         ),
         "Interpolation first is better on this kind; a filter that follows the gaps is better "
-        "still ([results](results.md)).",
+        "still ([results](results-sines.md)).",
     ),
     Claim(
         "Learnt damping helps",
@@ -206,7 +206,7 @@ CLAIMS = (
         "The mean response of tau_sys to jumps up and down, against a control without a jump.",
         (),
         "**Does not hold** for LTC-8: tau_sys follows the level of the input, down after jumps up, "
-        "up after jumps down ([the claims of the article](results.md)).",
+        "up after jumps down ([the claims of the article](results-article.md)).",
     ),
     Claim(
         "CfC leads on irregular series",
