@@ -13,7 +13,12 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
 ]
+# what is copied from an example is what one types: no prompts, no output
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
 # The one place for the repository's address: none is known until it is published somewhere.
 repository = ""
