@@ -13,7 +13,7 @@ bench: $(VENV)/.bench  ## train the article's models, write results/article/repo
 bench-kernels: $(VENV)/.bench  ## the native kernels against nn.LSTM: a table, benchmarks/kernels.json
 	env -u PYTHONDONTWRITEBYTECODE -u OPENBLAS_CORETYPE $(BIN)/python benchmarks/kernels.py
 
-bench-growth: $(VENV)/.bench  ## how their cost grows with every size: docs/_static/growth.png
+bench-growth: $(VENV)/.bench  ## how their cost grows with every size: docs/_static/growth.svg
 	env -u PYTHONDONTWRITEBYTECODE -u OPENBLAS_CORETYPE $(BIN)/python benchmarks/growth.py
 
 bench-edge: $(VENV)/.bench  ## exported models on emulated cores: a table, benchmarks/edge.json
@@ -28,7 +28,7 @@ bench-irregular: $(VENV)/.bench  ## what a time for each sample is worth, DATA=f
 calibrate: $(VENV)/.bench  ## the signal nearest to the article's numbers: benchmarks/calibration.json
 	$(BIN)/python benchmarks/calibrate.py
 
-verdicts: $(VENV)/.bench  ## how the verdict moves with noise and learning rate: docs/_static/verdicts.png
+verdicts: $(VENV)/.bench  ## how the verdict moves with noise and learning rate: docs/_static/verdicts.svg
 	$(BIN)/python benchmarks/verdicts.py
 
 playground: $(VENV)/.bench  ## the docs' page in which networks run, and README's moving picture

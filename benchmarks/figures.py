@@ -37,7 +37,9 @@ def tutorial(path: Path) -> None:
         optimiser.zero_grad()
         (model(x)[0] - target).square().mean().backward()
         optimiser.step()
-    tl.plot_time_constants(model, x).savefig(path)
+    with drawing():
+        figure = tl.plot_time_constants(model, x)
+        figure.savefig(path, dpi=130)
 
 
 MISSING = (

@@ -1,7 +1,7 @@
 """`make bench-growth`: how the cost of a training pass grows with every size, beside nn.LSTM.
 
 Forward and backward pass by wall time, contenders interleaved, 1 and 2 threads; writes
-docs/_static/growth.png and benchmarks/growth.json.
+docs/_static/growth.svg and benchmarks/growth.json.
 """
 
 import os
@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
-from record import today, write_record
+from pictures import draw
+from record import write_record
 from timing import Step, interleaved
 from torch import nn
 
 from torchliquid import LTC, Pack, SequenceModel
-from torchliquid.bench import environment
 from torchliquid.kernels import VARIABLE
-from torchliquid.kernels import _library as library
 
 HERE = Path(__file__).parent
 PATIENCE = 1_500.0
@@ -31,14 +29,6 @@ AXES: dict[str, tuple[str, list[int]]] = {
     "H": ("neurons H", [4, 8, 16, 32, 64, 128, 256, 512]),
     "unfolds": ("unfolds K", [1, 2, 3, 6, 12]),
     "lanes": ("lanes of a pack (LTC-8, B 1, I 1)", [1, 10, 30, 100, 300, 1000, 4000]),
-}
-STYLES = {
-    "LTC native": ("#0b6e4f", "-"),
-    "LTC native, 2 threads": ("#0b6e4f", "--"),
-    "LTC torch": ("#c2571a", "-"),
-    "nn.LSTM": ("#4a4a4a", "-"),
-    "nn.LSTM, 2 threads": ("#4a4a4a", "--"),
-    "one nn.LSTM-16": ("#4a4a4a", "-"),
 }
 
 
@@ -101,29 +91,6 @@ def measure(axis: str, values: list[int], say: Callable[[str], None]) -> list[di
     return points
 
 
-def draw(results: dict[str, list[dict[str, Any]]], note: str) -> None:
-    """One panel an axis, logarithmic both ways."""
-    figure = Figure(figsize=(11, 7.2), layout="constrained")
-    panels = figure.subplots(2, 3).flatten()
-    for panel, (axis, points) in zip(panels, results.items(), strict=False):
-        for name, (colour, dash) in STYLES.items():
-            if name not in points[0]:
-                continue
-            drawn = [p for p in points if name in p]
-            x, y = [p["value"] for p in drawn], [p[name] for p in drawn]
-            panel.loglog(x, y, dash, color=colour, marker=".", label=name)
-        panel.set_xlabel(AXES[axis][0])
-        panel.set_ylabel("forward and backward, ms")
-        panel.grid(alpha=0.3)
-        if axis == "lanes":
-            panel.legend(fontsize=7)
-    panels[-1].axis("off")
-    handles, labels = panels[0].get_legend_handles_labels()
-    panels[-1].legend(handles, labels, loc="upper left", frameon=False)
-    panels[-1].text(0, 0.02, note, fontsize=8, va="bottom", wrap=True)
-    figure.savefig(HERE.parent / "docs" / "_static" / "growth.png", dpi=130)
-
-
 def main() -> int:
     """Measure all axes, or those named on the command line; all are drawn and written."""
     wanted = sys.argv[1:] or list(AXES)
@@ -133,15 +100,8 @@ def main() -> int:
     }
     if list(results) != list(AXES):
         return 0
-    about = environment.environment_facts()
-    sizes = ", ".join(f"{name} {size}" for name, size in SIZES.items())
-    note = (
-        f"Other sizes: {sizes}.\n{about['cpu']}, {about['cores']} cores,\n"
-        f"{library.loaded().isa}, torch {about['torch']}, {today()}.\n"
-        "Wall time, median; the machine is shared."
-    )
-    draw(results, note)
     write_record(HERE / "growth.json", sizes=SIZES, axes=results)
+    draw("growth")
     return 0
 
 

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
+from pictures import draw
 from record import write_record
 from torch import Tensor, nn
 
@@ -293,32 +293,6 @@ def run(name: str, data: Data) -> dict[str, Any]:
     }
 
 
-def draw(sets: dict[str, Any]) -> None:
-    """Every lane's ratio in every contrast, with the median and its interval."""
-    figure = Figure(figsize=(9, 5.6), layout="constrained")
-    panels = figure.subplots(2, 1)
-    for panel, (name, found) in zip(panels, sets.items(), strict=True):
-        contrasts = found["contrasts"][::-1]
-        for place, c in enumerate(contrasts):
-            tests = (found["models"][c[key]]["test"] for key in ("first", "second"))
-            ratios = paired_ratio(*tests)
-            spread = place + np.linspace(-0.22, 0.22, len(ratios))
-            panel.scatter(np.sort(ratios), spread, s=14, color="#8a94a0", zorder=2)
-            panel.plot([c["low"], c["high"]], [place, place], color="#0068b5", lw=3, zorder=3)
-            panel.scatter([c["ratio"]], [place], s=46, color="#0068b5", zorder=4)
-        panel.axvline(1, color="#1b1f24", lw=1, zorder=1)
-        panel.set_xscale("log")
-        ticks = [0.2, 0.3, 0.5, 0.7, 1, 1.5] if name == "remifentanil" else [0.85, 0.9, 1, 1.1]
-        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        panel.minorticks_off()
-        labels = [f"{c['first']}  /  {c['second']}" for c in contrasts]
-        panel.set_yticks(range(len(labels)), labels)
-        panel.set_title(name, loc="left", fontweight="bold")
-        panel.grid(axis="x", color="#d8dee4", zorder=0)
-    panels[-1].set_xlabel("ratio of test errors, one dot a lane; left of 1 the first is better")
-    figure.savefig(HERE.parent / "docs" / "_static" / "irregular.png", dpi=130)
-
-
 def main() -> int:
     """Both sets, or those named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -333,7 +307,7 @@ def main() -> int:
             held[name] = run(name, read(options.data / folder))
     write_record(options.out, lanes=LANES, sets=held)
     if set(held) == set(SETS):
-        draw(held)
+        draw("irregular")
     return 0
 
 

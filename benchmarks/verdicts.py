@@ -1,7 +1,7 @@
 """`make verdicts`: how the verdict moves with noise and learning rate, on both signals.
 
 Paired ratio of test MSE (state carried over), the article's liquid network against LSTM-16, 24
-lanes a cell, 1,000 epochs. Writes docs/_static/verdicts.png and benchmarks/verdicts.json.
+lanes a cell, 1,000 epochs. Writes docs/_static/verdicts.svg and benchmarks/verdicts.json.
 """
 
 import sys
@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
+from pictures import draw
 from record import write_record
 
 from torchliquid.bench.config import Protocol
@@ -46,38 +44,6 @@ def cell(preset: str, sigma: float, rate: float) -> dict[str, Any]:
     return {"sigma": sigma, "rate": rate, "ratio": found.figure, "interval": interval} | medians
 
 
-def draw(results: dict[str, list[dict[str, Any]]]) -> None:
-    """A map for each signal: colour and number are the ratio, bold where the interval says so."""
-    figure = Figure(figsize=(11, 4.9), layout="constrained")
-    panels = figure.subplots(1, len(results), sharey=True)
-    for panel, (preset, cells) in zip(panels, results.items(), strict=True):
-        image = _map(panel, preset, cells)
-    panels[0].set_ylabel("noise sigma")
-    bar = figure.colorbar(image, ax=list(panels), shrink=0.85)
-    bar.set_label("test MSE of LTC-8-euler / LSTM-16, state carried over")
-    figure.savefig(HERE.parent / "docs" / "_static" / "verdicts.png", dpi=130)
-
-
-def _map(panel: Axes, preset: str, cells: list[dict[str, Any]]) -> Any:
-    ratio = np.array([c["ratio"] for c in cells]).reshape(len(SIGMAS), len(RATES))
-    norm = LogNorm(1 / 30, 30)
-    image = panel.imshow(ratio, cmap="RdBu_r", norm=norm, aspect="auto", origin="lower")
-    for place, found in enumerate(cells):
-        y, x = divmod(place, len(RATES))
-        low, high = found["interval"]
-        told = "liquid better" if high < 1 else "LSTM better" if low > 1 else "inconclusive"
-        dark = abs(np.log(found["ratio"])) > np.log(8)
-        words = f"{found['ratio']:.3g}\n[{low:.3g}, {high:.3g}]\n{told}"
-        panel.text(
-            x, y, words, ha="center", va="center", fontsize=7.5, color="white" if dark else "black"
-        )
-    panel.set_xticks(range(len(RATES)), [f"{rate:g}" for rate in RATES])
-    panel.set_yticks(range(len(SIGMAS)), [f"{sigma:g}" for sigma in SIGMAS])
-    panel.set_xlabel("learning rate (Adam)")
-    panel.set_title(f"preset {preset}", loc="left", fontweight="bold")
-    return image
-
-
 def main() -> int:
     """All cells of both signals; prints each."""
     results: dict[str, list[dict[str, Any]]] = {}
@@ -90,7 +56,7 @@ def main() -> int:
                 results[preset].append(found)
                 print(preset, found, f"{time.perf_counter() - start:.1f} s", flush=True)
     write_record(HERE / "verdicts.json", lanes=LANES, epochs=EPOCHS, cells=results)
-    draw(results)
+    draw("verdicts")
     return 0
 
 
