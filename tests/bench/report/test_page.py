@@ -168,3 +168,17 @@ def test_a_column_name_with_markup_or_dollars_draws_as_it_is(case):
     svg = for_page(to_svg(figure), "key", "label", "wide")
     assert "&lt;b&gt;$ or $\\frac&amp;_x_)</text>" in svg
     assert "<b>" not in svg
+
+
+def test_the_title_asks_and_answers(case):
+    from torchliquid.bench.report.conclusion import median_errors, title
+
+    assert title(case("article")[1]) == "Liquid network or LSTM?"
+    summary = case("table")[1]
+    errors = median_errors(summary)
+    best = min(errors, key=errors.__getitem__)
+    assert title(summary).endswith(f": {best} has the lowest error")
+    assert summary["task"]["unit"] in title(summary)
+    for row in (changed := json.loads(json.dumps(summary)))["models"].values():
+        row["test_rmse_carry"]["median"] = None
+    assert title(changed).endswith(": which model?")

@@ -25,12 +25,7 @@ def conclusion(summary: Summary, folder: Path, forecast: str | None = None) -> l
         forecast: the command that fits a forecaster to the table, which is of use where no network
             is best; None: there is none.
     """
-    models = summary["models"]
-    errors = {
-        name: entry["median"]
-        for name, row in models.items()
-        if (entry := measured(row, "test_rmse_carry")) and entry["median"] is not None
-    }
+    models, errors = summary["models"], median_errors(summary)
     if not errors:
         return []
     best, *others = sorted(errors, key=errors.__getitem__)
@@ -63,6 +58,27 @@ def conclusion(summary: Summary, folder: Path, forecast: str | None = None) -> l
     if forecast is not None:
         lines.append(f"predict other rows: torchliquid predict {folder} FILE --model {best}")
     return [*lines, f"next command: {command}"]
+
+
+def median_errors(summary: Summary) -> dict[str, float]:
+    """Return the median test RMSE of each model that has a finite one, in the target's unit."""
+    return {
+        name: entry["median"]
+        for name, row in summary["models"].items()
+        if (entry := measured(row, "test_rmse_carry")) and entry["median"] is not None
+    }
+
+
+def title(summary: Summary) -> str:
+    """Return the question of a benchmark and, of a table, its answer."""
+    if summary["task"]["is_articles"]:
+        return "Liquid network or LSTM?"
+    horizon, errors = summary["task"]["spec"].get("horizon"), median_errors(summary)
+    ahead = f", {plural(horizon, 'row')} ahead" if isinstance(horizon, int) else ""
+    asked = f"{summary['task']['unit']}{ahead}"
+    if not errors:
+        return f"{asked}: which model?"
+    return f"{asked}: {min(errors, key=errors.__getitem__)} has the lowest error"
 
 
 def _is_last_value(name: str, errors: dict[str, float]) -> bool:

@@ -12,6 +12,7 @@ from torchliquid.bench.judging.schema import Summary
 from torchliquid.bench.models.registry import name_pattern
 from torchliquid.bench.report import tables
 from torchliquid.bench.report.answer import answers
+from torchliquid.bench.report.conclusion import title
 from torchliquid.bench.report.figure_data import Material
 from torchliquid.bench.report.figure_writer import FigureWriter
 from torchliquid.bench.report.figures_answer import ratios_at_a_glance
@@ -158,7 +159,7 @@ def _render(
         answers=answers(summary),
         contents=_contents(summary, article, sections, panel is not None),
         article=article,
-        horizon=summary["task"]["spec"].get("horizon"),
+        title=title(summary),
         training=[lines(entry) for entry in summary["training"]],
         groups=tables.claim_groups(summary),
         claims=tables.claim_rows(summary),
