@@ -1,0 +1,83 @@
+"""Figures in the documents are those of the JSON that they came from."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def load(name):
+    return json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
+
+
+def table(document, heading):
+    """Rows of the table whose heading begins so: lists of cells without marks."""
+    lines = (ROOT / "docs" / document).read_text().splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith(f"| {heading} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([re.sub(r"[*`,]", "", cell).strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def test_forecasts():
+    tables = load("forecast")["tables"]
+    rows = table("forecast.md", "table (rows; rows ahead)")
+    assert len(rows) == len(tables)
+    for name, *cells in rows:
+        found = tables[name.split(" (")[0]]
+        assert name == f"{name.split(' (')[0]} ({found['rows']}; {found['horizon']})"
+        assert cells[:4] == [f"{found[k]:.3f}" for k in ("naive", "ridge", "LightGBM", "default")]
+        assert cells[4].removesuffix(" %") == f"{100 * found['regret']:+.0f}"
+        few = found["few origins"]
+        assert cells[5] == f"{few['default']:.3f} / {few['AutoETS']:.3f}"
+        covered = [int(c) for c in cells[6].split()]
+        assert covered == [round(100 * c) for c in found["coverage"].values()]
+
+
+def test_half_cheetah():
+    models = load("ltc_paper_half_cheetah")["models"]
+    for name, parameters, published, paper, fair, rate in table("results-cells.md", "model"):
+        if (key := name.split(" (")[0]) not in models:
+            continue
+        found = models[key]
+        said = [
+            f"{np.mean(found[k]):.3f} ± {np.std(found[k], ddof=1):.3f}" for k in ("paper", "fair")
+        ]
+        assert (int(parameters), [paper, fair]) == (found["parameters"], said)
+        assert float(rate) == found["rate"]
+        assert published.replace("±", "+-") == (found["published"] or "")
+
+
+def test_what_a_step_costs_on_a_core():
+    costs = [row for row in load("edge")["rows"] if row["id"] == "cost"]
+    rows = table("edge.md", "instructions a step / bytes of flash, linked")
+    assert len(rows) == 12
+    for name, *cells in rows:
+        model, dtype = name.rsplit(" ", 1)
+        model = model.replace("LTC-8 6", "LTC-8, 6")
+        for core, cell in zip(("Cortex-M4F", "Cortex-M3", "Cortex-M0+", "RV32IMAC"), cells,
+                              strict=True):  # fmt: skip
+            found = {
+                row["unit"]: row["value"] for row in costs
+                if row["core"] == core and row["dtype"] == dtype
+                and row["model"] == f"{model}, rolled -Os"
+            }  # fmt: skip
+            said = [int(part) for part in cell.split(" / ")]
+            assert said == [round(found["instructions/step"]), found["B flash, linked"]], (
+                name,
+                core,
+            )
+
+
+def test_the_table_of_kernels():
+    cases = {case["id"]: case["ratio"] for case in load("kernels")["cases"]}
+    for name, _, _, _, latest, *_ in table("speed.md", "| case | against | AVX-512"):
+        if name in cases and re.fullmatch(r"K\d+", name):
+            assert float(latest) == pytest.approx(cases[name], rel=0.03)
