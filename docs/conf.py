@@ -1,6 +1,11 @@
 """Configuration of the documentation."""
 
+import sys
+from pathlib import Path
+
 import torchliquid
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "torchliquid"
 author = "The torchliquid authors"
@@ -14,7 +19,23 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
+# run when the pages are built: an example that fails, or warns, fails the build
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "gallery",
+    "image_scrapers": ("gallery_style.svg_scraper",),
+    "reset_modules": ("gallery_style.begin",),
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "ignore_repr_types": r"matplotlib\.",
+    "show_memory": False,
+    "min_reported_time": 1e9,
+    "write_computation_times": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+}
 # what is copied from an example is what one types: no prompts, no output
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -5,6 +5,7 @@ import importlib
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torchliquid.cli.main import _parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+GALLERY = sorted((ROOT / "examples" / "gallery").glob("*.py"))
 
 
 def commands(parser, before=""):
@@ -71,8 +73,40 @@ def test_the_example_of_the_readme_runs(capsys):
     readme = (ROOT / "README.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     exec(compile(code.replace("range(300)", "range(2)"), "README.md", "exec"), {})  # noqa: S102
-    printed = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
-    assert printed == ["LTC", "nn.LSTM"]
+    assert re.fullmatch(r"LTC: [\d.]+, nn.LSTM: [\d.]+\n", capsys.readouterr().out)
+
+
+def test_the_notebook_is_the_first_script_of_the_gallery_and_runs():
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/notebook.py", "--check"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+WIDEST = 78
+"""Columns of code that a page of 1,280 px shows without scrolling."""
+
+
+def code_of(path):
+    """The lines of code in a page, with the number of each."""
+    fence = ""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            fence = "" if fence else line.strip()
+        elif fence and not fence.startswith("```{"):
+            yield number, line
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_no_code_is_cut_off(path):
+    assert not [f"{path.name}:{n}" for n, line in code_of(path) if len(line) > WIDEST]
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_no_code_of_the_gallery_is_cut_off(path):
+    lines = path.read_text().splitlines()
+    assert not [n for n, line in enumerate(lines, 1) if len(line) > WIDEST and line[:2] != "# "]
 
 
 COMMAND = r"^(?:\S*/)?torchliquid ((?:bench|export|verify|info) .*)$"

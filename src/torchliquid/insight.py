@@ -141,7 +141,8 @@ def plot_time_constants(
     image = bottom.pcolormesh(
         time, range(H), share[:, order].T.numpy(), vmin=0, vmax=100, shading="nearest"
     )
-    bottom.set_yticks(range(H), [str(int(neuron)) for neuron in order])
+    shown = range(0, H, -(-H // 8))  # as many numbers as are read at this height
+    bottom.set_yticks(shown, [str(int(order[k])) for k in shown])
     bottom.set_title("Every neuron within its limits")
     bottom.set_ylabel("neuron")
     bottom.set_xlabel("time, unit of dt")
@@ -156,7 +157,7 @@ def _within_limits(
     if isinstance(layer, LTC | Resonator):
         tau = layer.tau.detach().double().cpu().view(layer.interface().depth, -1)[layer_index]
         low = tau / (1 + tau)
-        return 100 * (tau_sys - low) / (tau - low), "from tau/(1+tau) to tau", "Mean"
+        return 100 * (tau_sys - low) / (tau - low), "of its range", "Mean"
     finite = tau_sys.clamp(1e-30, 1e30).log()
     low, high = finite.amin(0), finite.amax(0)
     share = 100 * (finite - low) / (high - low).clamp(min=1e-12)
