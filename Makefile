@@ -5,7 +5,7 @@ BUILD := pyproject.toml constraints.txt setup.py $(wildcard src/torchliquid/kern
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench cores bench-edge bench-irregular bench-variance bench-kernels bench-growth calibrate verdicts playground wheels test test-slow sanitize test-oldest test-oldest-bench test-hosts check lint types architecture docs tests browser clean
+.PHONY: bench cores bench-edge bench-irregular bench-variance bench-kernels bench-growth calibrate verdicts playground wheels release test test-slow sanitize test-oldest test-oldest-bench test-hosts check lint types architecture docs tests browser clean
 
 bench: $(VENV)/.bench  ## train the article's models, write results/article/report.html
 	$(BIN)/torchliquid bench article
@@ -37,6 +37,10 @@ playground: $(VENV)/.bench  ## the docs' page in which networks run, and README'
 wheels: $(VENV)/.bench  ## a wheel for every platform, and the sources: dist/
 	$(PIP) '.[release]'
 	$(BIN)/python tools/wheels.py
+
+release: $(VENV)/.bench  ## the checklist of a release, on what is built: dist/
+	$(PIP) '.[release]'
+	$(BIN)/python tools/release.py
 
 test: $(VENV)/.dev browser cores check  ## lint, types, architecture, documentation, tests
 

@@ -10,11 +10,15 @@ import platform
 import shlex
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+from index_page import index_page  # a build knows this file alone
 
 NATIVE = Path("src/torchliquid/kernels/c")
 TARGET = os.environ.get("TORCHLIQUID_PLATFORM") or sysconfig.get_platform()
@@ -100,7 +104,22 @@ class PlatformWheel(bdist_wheel):
         return "py3", "none", os.environ.get("TORCHLIQUID_PLATFORM") or super().get_tag()[2]
 
 
+SETTINGS = tomllib.loads(Path("pyproject.toml").read_text())
+REPOSITORY = SETTINGS["tool"]["torchliquid"]["repository"]
+
 setup(
+    long_description=index_page(
+        Path("README.md").read_text(), REPOSITORY, SETTINGS["project"]["version"]
+    ),
+    long_description_content_type="text/markdown",
+    project_urls={
+        "Repository": REPOSITORY,
+        "Documentation": f"{REPOSITORY}/tree/main/docs",
+        "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+        "Issues": f"{REPOSITORY}/issues",
+    }
+    if REPOSITORY
+    else {},
     ext_modules=[
         Extension(
             "torchliquid.kernels._native",

@@ -1,6 +1,7 @@
 """Configuration of the documentation."""
 
 import sys
+import tomllib
 from pathlib import Path
 
 import torchliquid
@@ -41,8 +42,8 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
-# The one place for the repository's address: none is known until it is published somewhere.
-repository = ""
+_settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+repository = _settings["tool"]["torchliquid"]["repository"]
 _address = repository or "ADDRESS"
 myst_substitutions = {
     "from_git": f"Anywhere: `pip install 'torchliquid[bench] @ git+{_address}'`"

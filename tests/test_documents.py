@@ -6,10 +6,12 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import torchliquid
 from torchliquid.cli.main import _parser
 
 ROOT = Path(__file__).parents[1]
@@ -32,9 +34,32 @@ def test_the_table_of_commands_is_whole():
     assert not missing
 
 
-def test_what_is_not_released_has_no_date():
-    unreleased = "0.1.0 (unreleased)" in (ROOT / "CHANGELOG.md").read_text()
-    assert ("date-released" in (ROOT / "CITATION.cff").read_text()) != unreleased
+def test_versions_and_dates_are_those_of_the_newest_release():
+    head = re.search(
+        r"^## (\S+) (?:- (\S+)|\(unreleased\))$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    citation = (ROOT / "CITATION.cff").read_text()
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert head[1] == torchliquid.__version__ == settings["project"]["version"]
+    assert f"version: {head[1]}\n" in citation
+    assert (f"date-released: {head[2]}\n" in citation) if head[2] else "date-rel" not in citation
+
+
+@pytest.mark.parametrize("repository", ["", "https://example.org/torchliquid"])
+def test_the_page_of_a_package_index_leads_somewhere(repository, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    page = importlib.import_module("index_page").index_page(
+        (ROOT / "README.md").read_text(), repository, "0.2.0"
+    )
+    targets = re.findall(r"\]\(([^)\s]+)\)", page)
+    assert all(target.startswith("https://") for target in targets)
+    assert bool(targets) == bool(repository)
+    assert "\npip install 'torchliquid[bench]'\n" in page
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page)
+    assert len(pictures) == (2 if repository else 0)
+    assert all(picture.startswith(f"{repository}/raw/v0.2.0/docs/") for picture in pictures)
+    if repository:
+        assert f"]({repository}/blob/v0.2.0/docs/playground.md)" in page
 
 
 def test_the_log_is_newest_first():

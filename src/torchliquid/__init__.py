@@ -41,7 +41,7 @@ if typing.TYPE_CHECKING:
     from torchliquid.bench.comparing import compare
     from torchliquid.forecast import Forecaster, load_forecaster
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "GRUD",
