@@ -1,6 +1,6 @@
-"""The figures of README and docs, from finished benchmarks, in colours of the reader's scheme.
+"""Figures of README and docs that other benchmarks make, in colours of the reader's scheme.
 
-python benchmarks/figures.py results/article
+python benchmarks/figures.py                    # the tutorial's
 python benchmarks/figures.py results/tuned      # that of README alone, of suites/tuned.toml
 python benchmarks/figures.py benchmarks/forecast_irregular.json     # forecasts, rows missing
 """
@@ -14,15 +14,6 @@ import torch
 import torchliquid as tl
 from torchliquid.bench.report.style import INK, SOFT, drawing, log_axis, look
 from torchliquid.bench.report.svg import themed, to_svg
-
-FIGURES = {
-    "answer": "answer",
-    "tau-sys-ltc-8-euler": "tau_sys",
-    "tau-plain": "tau_plain",
-    "jump-average": "jump_average",
-    "loss-curves": "loss_curves",
-    "parameters": "parameters",
-}
 
 
 def tutorial(path: Path) -> None:
@@ -134,19 +125,14 @@ def front(folder: Path) -> str:
 
 def main() -> int:
     """Write docs/_static/*.svg."""
-    if sys.argv[1].endswith("forecast_irregular.json"):
-        static = Path(__file__).parents[1] / "docs" / "_static"
-        (static / "forecast_missing.svg").write_text(missing_rows(Path(sys.argv[1])))
-        return 0
-    if (Path(sys.argv[1]) / "suite.json").exists():
-        static = Path(__file__).parents[1] / "docs" / "_static"
-        (static / "front.svg").write_text(front(Path(sys.argv[1])))
-        return 0
-    folder = Path(sys.argv[1]) / "figures"
     static = Path(__file__).parents[1] / "docs" / "_static"
-    for name, to in FIGURES.items():
-        (static / f"{to}.svg").write_text(themed((folder / f"{name}.svg").read_text()))
-    tutorial(static / "tutorial_tau_sys.png")
+    source = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    if source is None:
+        tutorial(static / "tutorial_tau_sys.png")
+    elif source.suffix == ".json":
+        (static / "forecast_missing.svg").write_text(missing_rows(source))
+    else:
+        (static / "front.svg").write_text(front(source))
     return 0
 
 

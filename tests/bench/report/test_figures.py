@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import re
 
 import numpy as np
 import pytest
@@ -98,12 +97,7 @@ def test_tau_sys_figure_shows_movement_and_marks_every_event(written):
     steps = [round(float(line.get_xdata()[0]) / 0.1) for line in markers]
     assert steps == [event["step"] for event in run.facts["demo_events"]]
     assert [line.get_marker() for line in markers] == ["^", "v", "*", "*", "v", "^"]
-    answers = [text.get_text() for text in middle.texts]
-    assert len(answers) == len(steps)
-    for answer, step in zip(answers, steps, strict=True):
-        change = 100 * (tau_sys[step : step + 5].mean() / tau_sys[step - 5 : step].mean() - 1)
-        assert answer[0] == ("+" if change > 0 else "\N{MINUS SIGN}")
-        assert float(re.findall(r"[\d.]+", answer)[0]) == pytest.approx(abs(change), rel=6e-3)
+    assert not middle.texts  # a lane's own way at an event is not what the event did
 
     image = np.asarray(heat.images[0].get_array())
     assert image.shape == (8, 300)

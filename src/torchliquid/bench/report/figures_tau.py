@@ -7,14 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from torchliquid.bench.report.figure_data import Floats, Material, Omitted, Picture
-from torchliquid.bench.report.number_format import number, signed
-from torchliquid.bench.report.style import INK, PAPER, SOFT, look, new_figure
+from torchliquid.bench.report.number_format import number
+from torchliquid.bench.report.style import INK, SOFT, look, new_figure
 
 TAU_SYS = "\N{GREEK SMALL LETTER TAU}_sys"
 TAU = "\N{GREEK SMALL LETTER TAU}"
 _MARKS = {"jump": "^", "spike": "*"}
-_SOON = 5
-"""Samples before and after an event whose means are compared."""
 
 
 def tau_figures(material: Material) -> list[Picture | Omitted]:
@@ -36,15 +34,6 @@ def articles_first(models: list[str]) -> list[str]:
     return sorted(models, key=lambda model: not model.endswith("-euler"))
 
 
-def changes(tau_sys: Floats, events: list[dict[str, Any]]) -> list[float]:
-    """How the mean over the neurons changed at each event, in per cent of what it was before."""
-    mean = tau_sys.mean(axis=1)
-    return [
-        100 * float(mean[k : k + _SOON].mean() / mean[max(k - _SOON, 0) : k].mean() - 1)
-        for k in (int(event["step"]) for event in events)
-    ]
-
-
 def _tau_beside_input(material: Material, model: str) -> Picture | Omitted:
     run = material.runs[model]
     title = f"{TAU_SYS} beside the input: {model}"
@@ -58,19 +47,19 @@ def _tau_beside_input(material: Material, model: str) -> Picture | Omitted:
     relative = 100 * tau_sys.mean(axis=1) / np.median(tau_sys.mean(axis=1))
     events = run.facts["demo_events"]
     interval = float(run.facts["demo_interval"])
-    answers = [f"{signed(change)} %" for change in changes(tau_sys, events)]
     caption = (
         f"{model}, lane {lane}. Top: the input, with planted jumps (triangles, up or down) and "
         f"spikes (stars). Middle: the mean of {TAU_SYS} = {TAU}/(1 + {TAU} f) over the "
-        f"{tau_sys.shape[1]} neurons, in per cent of its median; at each event, its mean over the "
-        f"{_SOON} samples from there against the {_SOON} before. Bottom: every neuron in its own "
-        f"range, which the gate f in (0, 1) sets: 0 % is {TAU}/(1 + {TAU}), 100 % is {TAU}. The "
-        f"one that moves most is on top. Time is in the unit of dt; a step is {number(interval)}."
+        f"{tau_sys.shape[1]} neurons, in per cent of its median; what an event alone does to it, "
+        "against a control without it, is in the figure of averages. Bottom: every neuron in its "
+        f"own range, which the gate f in (0, 1) sets: 0 % is {TAU}/(1 + {TAU}), 100 % is {TAU}. "
+        "The one that moves most is on top. Time is in the unit of dt; a step is "
+        f"{number(interval)}."
     )
     alt = (
         f"Three panels that share the time axis: the input of {model} with planted jumps and "
         f"spikes; the mean system time constant, from {relative.min():.0f} to "
-        f"{relative.max():.0f} % of its median, changing by {', '.join(answers)} at the events; "
+        f"{relative.max():.0f} % of its median; "
         "and a heat map of every neuron's place in its own range."
     )
 
@@ -87,7 +76,6 @@ def _tau_beside_input(material: Material, model: str) -> Picture | Omitted:
         mean.plot(time, relative, color=colour, linewidth=1.8)
         mean.set_title(f"Mean {TAU_SYS}")
         mean.set_ylabel("% of its median")
-        _answers(mean, time, relative, events, answers)
         for event in events:
             for panel in (signal, mean):
                 panel.axvline(time[event["step"]], color=SOFT, linewidth=0.7, linestyle=(0, (1, 2)))
@@ -115,24 +103,6 @@ def _input(
     planted = "Input with planted" if wide else "Input,"
     axes.set_title(f"{planted} jumps (\u25b2\u25bc) and spikes (\u2605)")
     axes.set_ylabel(unit)
-
-
-def _answers(
-    axes: Axes, time: Floats, relative: Floats, events: list[dict[str, Any]], texts: list[str]
-) -> None:
-    """Each event's change above the line, on two heights so that neighbours stay apart."""
-    low, high = float(min(relative.min(), 99)), float(max(relative.max(), 101))
-    axes.set_ylim(low - 0.08 * (high - low), high + 0.5 * (high - low))
-    for index, (event, answer) in enumerate(zip(events, texts, strict=True)):
-        axes.annotate(
-            answer,
-            (time[event["step"]], 0.97 - 0.15 * (index % 2)),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="top",
-            color=INK,
-            backgroundcolor=PAPER,
-        )
 
 
 def _heat(axes: Axes, time: Floats, share: Floats, figure: Figure) -> None:
