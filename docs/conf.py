@@ -61,6 +61,7 @@ suppress_warnings = ["config.cache"]
 html_theme = "furo"
 html_title = f"torchliquid {release}"
 html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 templates_path = ["_templates"]
 html_sidebars = {
     "**": [
