@@ -148,6 +148,20 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
+def test_the_page_of_names_is_that_of_the_code(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    machinery = importlib.import_module("api_page")
+    assert machinery.PAGE.read_text() == machinery.page(), "run python tools/api_page.py"
+
+
+@pytest.mark.parametrize("module", ["torchliquid", "torchliquid.nn", "torchliquid.functional"])
+def test_the_reference_has_every_public_name(module):
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    whole = importlib.import_module(module)
+    names = [name for name in whole.__all__ if callable(getattr(whole, name))]
+    assert not [name for name in names if not re.search(rf"\.{name}\b", reference)]
+
+
 def test_the_page_of_claims_says_what_the_suites_say(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     machinery = importlib.import_module("claims_page")
