@@ -382,6 +382,17 @@ def test_new_tables_that_cannot_be():
         forecaster.backtest(daily(5))
 
 
+@pytest.mark.parametrize("hours", [0.0583, 1, 1.3, 24, 43.6])
+def test_dates_below_a_plot_are_found_for_any_span(hours):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    times = pd.date_range("2026-01-01", periods=120, freq=f"{round(hours * 3600)}s")
+    table = pd.DataFrame({"ds": times, "y": np.arange(120.0) % 7})
+    axes = Forecaster(30, model="last", intervals=(0.8,)).fit(table).plot()
+    axes.figure.canvas.draw()  # a warning is an error
+    assert 2 <= len(axes.get_xticks()) <= 9
+    plt.close(axes.figure)
+
+
 def test_a_plot_shows_history_forecast_and_levels():
     plt = pytest.importorskip("matplotlib.pyplot")
     axes = fitted().plot()

@@ -64,7 +64,7 @@ def plot_forecast(
         times, ahead[contract.shown.target], color="C0", linewidth=2, label="forecast"
     )
     if np.issubdtype(np.asarray(before).dtype, np.datetime64):
-        locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
+        locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     levels = sorted(forecaster.levels)
