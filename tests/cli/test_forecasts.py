@@ -58,6 +58,24 @@ def test_from_a_table_to_a_forecast(folder, capsys):
     assert len(lines) == 3
 
 
+def test_a_person_reads_a_table_and_a_program_csv(folder, capsys, monkeypatch):
+    assert main([*FIT, "--intervals", "0.9"]) == 0
+    plan = ("forecast", "m")
+    capsys.readouterr()
+    assert main([*plan]) == 0
+    piped = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main([*plan]) == 0
+    shown = capsys.readouterr().out
+    header, *lines = shown.splitlines()
+    assert header.split() == piped.splitlines()[0].split(",") == ["day", "load", "lo-90", "hi-90"]
+    assert len(lines) == len(piped.splitlines()) - 1 == 7
+    for line, row in zip(lines, piped.splitlines()[1:], strict=True):
+        for told, exact in zip(line.split()[1:], row.split(",")[1:], strict=True):
+            assert len(told) <= 6
+            assert abs(float(told) - float(exact)) <= 0.005
+
+
 def test_json_and_the_terminals_own_plot(folder, capsys):
     assert main([*FIT, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

@@ -374,7 +374,7 @@ def test_new_tables_that_cannot_be():
         forecaster.update(daily(10))
     with pytest.warns(UserWarning, match="in another unit"):
         forecaster.predict(daily().assign(y=lambda f: 1000 * f["y"]))
-    with pytest.raises(TorchliquidError, match="no such features"):
+    with pytest.raises(TorchliquidError, match="without such features: leave them out"):
         forecaster.forecast(known=daily())
     errors = forecaster.backtest(daily(seed=9))
     assert (errors["rmse"] < errors["rmse_last"]).all()

@@ -1,6 +1,8 @@
 """`torchliquid fit`, `forecast`, `predict` and `update`: from a table to a forecast."""
 
 import argparse
+import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,10 +253,24 @@ def _write(rows: Any, path: Path | None, *, as_json: bool) -> None:
             rows.to_csv(path, index=False)
     if as_json:
         _say(**({"file": str(path)} if path else {}), rows=rows.to_dict("records"))
+    elif path is None and sys.stdout.isatty():
+        print(_readable(rows))
     elif path is None:
         print(rows.to_csv(index=False), end="")
     else:
         print(f"{len(rows):,} rows: {path}")
+
+
+def _readable(rows: Any) -> str:
+    """Rows for a person: as many decimals as they differ by, and the middle of many left out."""
+    numbers = rows.select_dtypes("float")
+    steps = numbers.T.diff().abs().stack() if numbers.shape[1] > 1 else numbers.stack().diff().abs()
+    size = float(steps[steps > 0].median())
+    decimals = min(9, max(0, 2 - math.floor(math.log10(size)))) if size > 0 else 3
+    text: str = rows.to_string(
+        index=False, float_format=f"%.{decimals}f", max_rows=24, show_dimensions=False
+    )
+    return text if len(rows) <= 24 else f"{text}\n{len(rows):,} rows: all of them with --out FILE"
 
 
 def _check_plot(file: str | None) -> None:

@@ -335,7 +335,10 @@ class Forecaster:
     def _plans(self, table: Any) -> dict[str, History]:
         contract, _ = self._ready()
         if not contract.ahead:
-            raise TorchliquidError("known is given, but the forecaster has no such features")
+            raise TorchliquidError(
+                "future values of known features are given, and the forecaster was fitted without "
+                "such features: leave them out, or fit anew with known=['COLUMN'] (--known COLUMN)"
+            )
         return {one.label: one for one in contract.read(table, plan=True)}
 
     def _with_plan(self, history: History, plan: History | None, rows: int) -> History:
