@@ -78,7 +78,11 @@ def title(summary: Summary) -> str:
     asked = f"{summary['task']['unit']}{ahead}"
     if not errors:
         return f"{asked}: which model?"
-    return f"{asked}: {min(errors, key=errors.__getitem__)} has the lowest error"
+    best = min(errors, key=errors.__getitem__)
+    last = errors.get("persistence")
+    hardly = last is not None and best != "persistence" and errors[best] > 0.99 * last
+    words = "has the lowest error" + (", but hardly below the last value's" if hardly else "")
+    return f"{asked}: {best} {words}"
 
 
 def _is_last_value(name: str, errors: dict[str, float]) -> bool:
@@ -89,10 +93,10 @@ def _is_last_value(name: str, errors: dict[str, float]) -> bool:
 def _margin(error: float, other: float) -> str:
     """How far an error is below another.
 
-    >>> _margin(0.9, 1.0), _margin(1.0, 1.0), _margin(0.0, 0.0)
-    ('10 % below', '0.0 % below', 'as good as')
+    >>> _margin(0.9, 1.0), _margin(0.995, 1.0), _margin(1.0, 1.0), _margin(0.0, 0.0)
+    ('10 % below', 'hardly below', 'as good as', 'as good as')
     """
-    if other == 0:
-        return "as good as" if error == 0 else "above"
+    if error >= other:
+        return "as good as" if error == other else "above"
     share = 100 * (1 - error / other)
-    return f"{share:.0f} % below" if share >= 1 else f"{share:.1f} % below"
+    return f"{share:.0f} % below" if share >= 1 else "hardly below"
