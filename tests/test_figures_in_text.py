@@ -81,3 +81,68 @@ def test_the_table_of_kernels():
     for name, _, _, _, latest, *_ in table("speed.md", "| case | against | AVX-512"):
         if name in cases and re.fullmatch(r"K\d+", name):
             assert float(latest) == pytest.approx(cases[name], rel=0.03)
+
+
+def test_readme_on_a_microcontroller():
+    costs = [row for row in load("edge")["rows"] if row["id"] == "cost"]
+    kinds = {"float32": "float32", "8-bit integers": "q8"}
+    rows = table("../README.md", "Cortex-M4F, emulated")
+    assert len(rows) == 3
+    for name, flash, instructions in rows:
+        model, kind = re.match(r"(\S+) (.*)", name).groups()  # the comma is gone
+        found = {
+            row["unit"]: row["value"] for row in costs
+            if (row["model"], row["dtype"], row["core"])
+            == (f"{model}, rolled -Os", kinds[kind], "Cortex-M4F")
+        }  # fmt: skip
+        assert (int(flash), int(instructions)) == (
+            found["B flash, linked"], round(found["instructions/step"]),
+        )  # fmt: skip
+
+
+SUITES = {path.stem: json.loads(path.read_text()) for path in (ROOT / "suites").glob("*.json")}
+
+
+def tables_of_tasks():
+    """Every table of results with a row a task: its heading, and its rows."""
+    found = []
+    for page in sorted((ROOT / "docs").glob("results-*.md")):
+        for block in re.findall(r"^\| task \|(?:.*\n\|)+.*", page.read_text(), re.MULTILINE):
+            head, _, *rows = [
+                [re.sub(r"[*`,]", "", cell).strip() for cell in line.strip("|").split("|")]
+                for line in block.splitlines()
+            ]
+            found.append(pytest.param(head[1:], rows, id=f"{page.stem}-{head[1]}"))
+    return found
+
+
+def digits(*numbers):
+    return [f"{float(number):.3g}" for number in numbers]
+
+
+def told_by(suite, task, column):
+    """What a suite found, as a cell may say it: a median, or a verdict, a ratio, its interval."""
+    matrix = suite["matrix"]
+    if task == "parameters":
+        return [digits(of[column]["parameters"]) for of in matrix.values() if column in of]
+    if " / " in column:
+        return [
+            [*c["verdict"].split(), *digits(c["ratio"], *c["interval"])] for c in suite["contrasts"]
+            if (c["task"], f"{c['first']} / {c['second']}", c["shift"]) == (task, column, None)
+        ]  # fmt: skip
+    found = matrix.get(task, {}).get(column)
+    return [digits(found["mse"])] if found else []
+
+
+@pytest.mark.parametrize(("columns", "rows"), tables_of_tasks())
+def test_a_table_of_results_is_that_of_a_suite(columns, rows):
+    wrong = {name: [] for name in SUITES}
+    for name, suite in SUITES.items():
+        for task, *cells in rows:
+            for column, cell in zip(columns, cells, strict=True):
+                words = re.findall(r"[^\s\[\]]+", cell)
+                said = [w if w.isalpha() else digits(w)[0] for w in words if w != "\N{EN DASH}"]
+                if said and said not in told_by(suite, task, column):
+                    wrong[name].append((task, column, cell))
+    closest = min(wrong, key=lambda name: len(wrong[name]))
+    assert not wrong[closest], closest
