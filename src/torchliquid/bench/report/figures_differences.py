@@ -7,7 +7,7 @@ from torchliquid.bench.judging.schema import Difference
 from torchliquid.bench.report.figure_data import STATES, Material, Omitted, Picture
 from torchliquid.bench.report.forest import FAR, draw_ratio, is_far
 from torchliquid.bench.report.number_format import interval, number
-from torchliquid.bench.report.style import INK, NARROW, SOFT, log_axis, look, new_figure
+from torchliquid.bench.report.style import INK, NARROW, RULE, SOFT, log_axis, look, new_figure
 
 _TITLE = "Paired differences"
 
@@ -48,7 +48,7 @@ def paired_differences(material: Material) -> Picture | Omitted:
             _forest(panel, state_rows, lines)
             panel.set_title(STATES[state])
         last = axes.flat[-1]
-        last.set_xlabel("ratio of test MSE, first to second model")
+        last.set_xlabel("ratio of test MSE; shaded: the first model is better")
         ends = [end for row in rows for end in (row["ratio"], *row["interval"])]
         near = [end for end in ends if end is not None and not is_far(end)]
         low, high = min([*near, 0.8]) / 1.1, max([*near, 1.25]) * 1.1
@@ -56,6 +56,7 @@ def paired_differences(material: Material) -> Picture | Omitted:
         last.set_xlim(low, high)
         for panel in axes.flat:
             log_axis(panel.xaxis, low, high)
+            panel.axvspan(low, 1, color=RULE, alpha=0.4, linewidth=0, zorder=0)
         return figure
 
     return Picture("differences", _TITLE, caption, alt, draw)
