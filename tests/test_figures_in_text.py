@@ -41,14 +41,23 @@ def test_forecasts():
         assert covered == [round(100 * c) for c in found["coverage"].values()]
 
 
-def test_half_cheetah():
-    models = load("ltc_paper_half_cheetah")["models"]
-    for name, parameters, published, paper, fair, rate in table("results-cells.md", "model"):
-        if (key := name.split(" (")[0]) not in models:
+@pytest.mark.parametrize(
+    ("name", "heading", "decimals"),
+    [("half_cheetah", "model", 3), ("occupancy", "model, occupancy", 2)],
+)
+def test_the_papers_tables(name, heading, decimals):
+    record = load(f"ltc_paper_{name}")
+    rows = table("results-cells.md", heading)
+    keys = [name.split(" (")[0] for name, *_ in rows]
+    assert set(record["models"]) <= set(keys)
+    for key, (_, parameters, published, paper, fair, rate) in zip(keys, rows, strict=True):
+        if key == "light alone":
+            assert fair == f"{record['light_alone']:.2f}"
             continue
-        found = models[key]
+        found = record["models"][key]
         said = [
-            f"{np.mean(found[k]):.3f} ± {np.std(found[k], ddof=1):.3f}" for k in ("paper", "fair")
+            f"{np.mean(found[k]):.{decimals}f} ± {np.std(found[k], ddof=1):.{decimals}f}"
+            for k in ("paper", "fair")
         ]
         assert (int(parameters), [paper, fair]) == (found["parameters"], said)
         assert float(rate) == found["rate"]
