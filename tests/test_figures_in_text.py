@@ -155,3 +155,25 @@ def test_a_table_of_results_is_that_of_a_suite(columns, rows):
                     wrong[name].append((task, column, cell))
     closest = min(wrong, key=lambda name: len(wrong[name]))
     assert not wrong[closest], closest
+
+
+def test_the_same_models_of_ncps():
+    wide, narrow = (
+        {case["id"]: case for case in load(name)["cases"]} for name in ("kernels", "kernels-avx2")
+    )
+    speed = (ROOT / "docs" / "speed.md").read_text()
+    rows = re.findall(r"^\| (K[789]\w) \|.*\| (\S+) \| (\S+) \| (\S+) \|$", speed, re.MULTILINE)
+    assert len(rows) == 10
+    for key, *said in rows:
+        case = wide[key]
+        assert said == digits(case["ours_ms"], case["other_ms"], case["ratio"]), key
+    rows = table("from-ncps.md", "case | ncps | here")
+    for key, (_, theirs, ours, times, avx2) in zip("abcdefg", rows, strict=True):
+        case = wide[f"K7{key}"]
+        found = digits(case["other_ms"], case["ours_ms"], case["ratio"])
+        assert [theirs, ours, times, avx2] == [*found, *digits(narrow[f"K7{key}"]["ratio"])], key
+    readme = (ROOT / "README.md").read_text()
+    fast = readme[readme.index("## Fast") : readme.index("## A microcontroller")]
+    said = [int(n) for n in re.findall(r"\b(\d+)(?= times| and \d+ times)", fast)]
+    keys = ("P1", "P2", "K7a", "K7b", "K7c", "K7d", "K7e", "K8a")
+    assert said == [round(wide[key]["ratio"]) for key in keys]
