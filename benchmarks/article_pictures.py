@@ -5,14 +5,12 @@ python benchmarks/article_pictures.py results/article
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from pictures import LABEL, STATIC, TICK, _figure, _title
+from pictures import LABEL, STATIC, TICK, new_picture, set_title
 
-from torchliquid.bench.judging.statistics import paired_ratio
+from torchliquid.bench.judging.statistics import paired_ratio, quantiles_along
 from torchliquid.bench.report.article_numbers import CURVES
 from torchliquid.bench.report.style import INK, SOFT, drawing, log_axis, look
 from torchliquid.bench.report.svg import themed, to_svg
@@ -29,7 +27,7 @@ def answer(runs: Runs) -> Figure:
     errors = {name: run.arrays["test_mse_carry"] for name, run in runs.items()}
     ratios = {name: paired_ratio(found, errors[LSTM]) for name, found in errors.items()}
     order = sorted(ratios, key=lambda name: -float(np.median(ratios[name])))
-    figure = _figure(5)
+    figure = new_picture(5)
     axes = figure.subplots()
     for row, name in enumerate(order):
         found = np.sort(ratios[name])
@@ -44,7 +42,7 @@ def answer(runs: Runs) -> Figure:
     axes.tick_params(labelsize=TICK)
     axes.set_xlabel("test error as a multiple of LSTM-16's; a dot is a seed", fontsize=LABEL,
                     color=SOFT)  # fmt: skip
-    _title(
+    set_title(
         figure,
         "On the article's task a regression wins; the liquid\n"
         "networks have ten to twenty times LSTM-16's error",
@@ -60,7 +58,7 @@ def tau_sys(runs: Runs) -> Figure:
     floor = tau / (1 + tau)
     share = 100 * (found - floor) / (tau - floor)
     time = np.arange(len(found)) * float(run.facts["demo_interval"])
-    figure = _figure(7)
+    figure = new_picture(7)
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[1, 1, 1.2])
     top.plot(time, run.arrays["demo_input"], color=INK)
     for event in run.facts["demo_events"]:
@@ -82,7 +80,7 @@ def tau_sys(runs: Runs) -> Figure:
         panel.set_ylabel(words, fontsize=LABEL, color=SOFT)
         panel.tick_params(labelsize=TICK)
     bottom.set_xlabel("time, unit of dt", fontsize=LABEL, color=SOFT)
-    _title(figure, "The mean time constant moves by a tenth,\nsingle neurons by all they can")
+    set_title(figure, "The mean time constant moves by a tenth,\nsingle neurons by all they can")
     return figure
 
 
@@ -91,7 +89,7 @@ def tau_plain(runs: Runs) -> Figure:
     found = runs[EULER].arrays["plain_tau_sys"].astype(float)
     time = np.arange(len(found)) * float(runs[EULER].facts["demo_interval"])
     low, high = np.quantile(found, [0.25, 0.75], axis=1)
-    figure = _figure(4.2)
+    figure = new_picture(4.2)
     axes = figure.subplots()
     axes.fill_between(time, low, high, color=look(EULER)["color"], alpha=0.25, linewidth=0)
     axes.plot(time, found.mean(1), color=look(EULER)["color"], linewidth=2.5)
@@ -103,19 +101,19 @@ def tau_plain(runs: Runs) -> Figure:
     axes.tick_params(labelsize=TICK)
     axes.set_xlabel("time, unit of dt", fontsize=LABEL, color=SOFT)
     axes.set_ylabel("tau_sys", fontsize=LABEL, color=SOFT)
-    _title(figure, "On the article's test stretch the mean moves by a tenth")
+    set_title(figure, "On the article's test stretch the mean moves by a tenth")
     return figure
 
 
 def jump_average(runs: Runs) -> Figure:
     """The change of tau_sys around events, against a control without them."""
     arrays = runs[EULER].arrays
-    figure = _figure(5)
+    figure = new_picture(5)
     panels = figure.subplots(1, 2, sharey=True)
     for panel, kind in zip(panels, ("jump", "spike"), strict=True):
         for way, colour in (("up", LIGHT["orange"]), ("down", LIGHT["blue"])):
             change = 100 * (arrays[f"probe_{kind}_{way}"] / arrays["probe_control"] - 1)
-            low, middle, high = np.quantile(change[np.isfinite(change).all(1)], [0.1, 0.5, 0.9], 0)
+            low, middle, high = quantiles_along(change[np.isfinite(change).all(1)], axis=0)
             samples = np.arange(len(middle)) - BEFORE
             panel.fill_between(samples, low, high, color=colour, alpha=0.18, linewidth=0)
             panel.plot(samples, middle, color=colour, linewidth=2.5)
@@ -129,19 +127,19 @@ def jump_average(runs: Runs) -> Figure:
         panel.set_title(f"a {kind} {'that ' if kind == 'jump' else ''}{words}", fontsize=LABEL)
         panel.set_xlabel("samples after it", fontsize=LABEL, color=SOFT)
     panels[0].set_ylabel("change of tau_sys, %", fontsize=LABEL, color=SOFT)
-    _title(figure, "The time constant follows the direction of a jump,\nnot its size")
+    set_title(figure, "The time constant follows the direction of a jump,\nnot its size")
     return figure
 
 
 def loss_curves(runs: Runs) -> Figure:
     """Training and test errors by epoch of the article's two networks, and the article's own."""
-    figure = _figure(5.2)
+    figure = new_picture(5.2)
     panels = figure.subplots(1, 2, sharey=True)
     keys = {"curve_train": "on the training stretch", "curve_carry": "on the test stretch"}
     for panel, (key, words) in zip(panels, keys.items(), strict=True):
         for name in (EULER, LSTM):
             epochs, found = runs[name].arrays["curve_epoch"], runs[name].arrays[key]
-            low, middle, high = quantiles(found)
+            low, middle, high = quantiles_along(found, axis=1)
             colour = look(name)["color"]
             panel.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
             panel.plot(epochs, middle, color=colour, linewidth=2.5)
@@ -158,13 +156,10 @@ def loss_curves(runs: Runs) -> Figure:
         panel.set_title(words, fontsize=LABEL)
         panel.set_xlabel("epochs", fontsize=LABEL, color=SOFT)
     panels[0].set_ylabel("error (MSE)", fontsize=LABEL, color=SOFT)
-    _title(figure, "After 1,000 epochs the liquid network is still learning;\ncrosses: the article")
+    set_title(
+        figure, "After 1,000 epochs the liquid network is still learning;\ncrosses: the article"
+    )
     return figure
-
-
-def quantiles(found: NDArray[Any]) -> NDArray[Any]:
-    """The tenth, the middle and the ninetieth of a hundred lanes, by epoch."""
-    return np.quantile(found, [0.1, 0.5, 0.9], axis=1)
 
 
 def main() -> int:

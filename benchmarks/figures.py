@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
+from pictures import STATIC, new_picture
 
 import torchliquid as tl
 from torchliquid.bench.report.style import INK, SOFT, drawing, log_axis, look
@@ -47,7 +48,6 @@ CONTENDERS = {
 def missing_rows(path: Path) -> str:
     """Draw forecast errors against the share of rows that were dropped, over five tables."""
     import numpy as np
-    from matplotlib.figure import Figure
 
     rows = json.loads(path.read_text())["rows"]
     fresh = [t for t in dict.fromkeys(r["table"] for r in rows) if t not in ("elec_vic", "peyton")]
@@ -61,7 +61,7 @@ def missing_rows(path: Path) -> str:
         ]
 
     with drawing():
-        figure = Figure(figsize=(10, 5.4), dpi=72, layout="constrained")
+        figure = new_picture(5.4)
         axes = figure.subplots()
         for name, (label, twin) in CONTENDERS.items():
             line = [
@@ -94,12 +94,10 @@ FRONT = "Tuned alike, 105 parameters do what 1,233 do,\nand ridge regression doe
 
 def front(folder: Path) -> str:
     """Draw test error against parameters on the article's signal, of a suite tuned alike."""
-    from matplotlib.figure import Figure
-
     (path,) = folder.glob("article-*/summary.json")
     models = json.loads(path.read_text())["models"]
     with drawing():
-        figure = Figure(figsize=(10, 5.4), dpi=72, layout="constrained")
+        figure = new_picture(5.4)
         axes = figure.subplots()
         for name in ("LTC-8", "LSTM-16", "LSTM-4", "GRU-4", "ridge-AR"):
             error, size = models[name]["test_mse_carry"], models[name]["parameters"]
@@ -125,14 +123,13 @@ def front(folder: Path) -> str:
 
 def main() -> int:
     """Write docs/_static/*.svg."""
-    static = Path(__file__).parents[1] / "docs" / "_static"
     source = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     if source is None:
-        tutorial(static / "tutorial_tau_sys.png")
+        tutorial(STATIC / "tutorial_tau_sys.png")
     elif source.suffix == ".json":
-        (static / "forecast_missing.svg").write_text(missing_rows(source))
+        (STATIC / "forecast_missing.svg").write_text(missing_rows(source))
     else:
-        (static / "front.svg").write_text(front(source))
+        (STATIC / "front.svg").write_text(front(source))
     return 0
 
 

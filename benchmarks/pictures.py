@@ -25,11 +25,13 @@ TITLE, LABEL, TICK = 20, 15, 14
 """Sizes of type, in a picture of 720 px: half as large on a phone."""
 
 
-def _figure(height: float) -> Figure:
+def new_picture(height: float) -> Figure:
+    """An empty picture, ten of its units wide."""
     return Figure(figsize=(10, height), dpi=72, layout="constrained")
 
 
-def _title(figure: Figure, words: str) -> None:
+def set_title(figure: Figure, words: str) -> None:
+    """Say above a picture what it says."""
     figure.suptitle(words, fontsize=TITLE, fontweight="bold", color=INK, x=0.01, ha="left")
 
 
@@ -39,7 +41,7 @@ def growth(record: dict[str, Any]) -> str:
              "LTC torch": ("LTC without\na compiler", "persistence")}  # fmt: skip
     axes = {"L": "steps", "H": "neurons", "unfolds": "unfolds"}
     with drawing():
-        figure = _figure(5.2)
+        figure = new_picture(5.2)
         panels = figure.subplots(1, 3)
         for panel, (axis, words) in zip(panels, axes.items(), strict=True):
             points = record["axes"][axis]
@@ -63,7 +65,7 @@ def growth(record: dict[str, Any]) -> str:
             panel.tick_params(labelsize=TICK)
             panel.set_xlabel(words, fontsize=LABEL, color=SOFT)
         panels[0].set_ylabel("a training pass, ms", fontsize=LABEL, color=SOFT)
-        _title(figure, "With a C compiler an LTC is faster than nn.LSTM,\nup to five unfolds")
+        set_title(figure, "With a C compiler an LTC is faster than nn.LSTM,\nup to five unfolds")
         return themed(to_svg(figure))
 
 
@@ -72,7 +74,7 @@ def verdicts(record: dict[str, Any]) -> str:
     names = {"article": "the article's signal", "easy": "an easier one"}
     colours = {"LSTM": LIGHT["orange"], "liquid": LIGHT["blue"], "": LIGHT["rule"]}
     with drawing():
-        figure = _figure(5.6)
+        figure = new_picture(5.6)
         panels = figure.subplots(1, 2, sharey=True)
         for panel, (preset, cells) in zip(panels, record["cells"].items(), strict=True):
             rates, sigmas = (list(dict.fromkeys(c[k] for c in cells)) for k in ("rate", "sigma"))
@@ -95,7 +97,7 @@ def verdicts(record: dict[str, Any]) -> str:
             panel.set_title(names[preset], fontsize=LABEL)
             panel.set_xlabel("learning rate", fontsize=LABEL, color=SOFT)
         panels[0].set_ylabel("noise, sigma", fontsize=LABEL, color=SOFT)
-        _title(
+        set_title(
             figure,
             "Noise and a high rate favour the liquid network (blue),\n"
             "else the LSTM has that many times less error",
@@ -121,7 +123,7 @@ def irregular(record: dict[str, Any]) -> str:
     }
     titles = {"remifentanil": "blood samples of patients", "cheetah": "a running robot"}
     with drawing():
-        figure = _figure(6.2)
+        figure = new_picture(6.2)
         panels = figure.subplots(1, 2, sharey=True)
         for panel, (name, title) in zip(panels, titles.items(), strict=True):
             found = record["sets"][name]
@@ -143,7 +145,7 @@ def irregular(record: dict[str, Any]) -> str:
             panel.set_title(title, fontsize=LABEL)
         figure.supxlabel("error with it, as a multiple of that without; a grey dot is a seed",
                          fontsize=LABEL, color=SOFT)  # fmt: skip
-        _title(
+        set_title(
             figure,
             "Knowing the time divides the error by four on one data\n"
             "set, by one on the other; the equation adds nothing to it",

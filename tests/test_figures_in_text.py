@@ -14,6 +14,11 @@ def load(name):
     return json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
 
 
+def cells_of(line):
+    """The cells of a table's line, without marks."""
+    return [re.sub(r"[*`,]", "", cell).strip() for cell in line.strip("|").split("|")]
+
+
 def table(document, heading):
     """Rows of the table whose heading begins so: lists of cells without marks."""
     lines = (ROOT / "docs" / document).read_text().splitlines()
@@ -22,7 +27,7 @@ def table(document, heading):
     for line in lines[start + 2 :]:
         if not line.startswith("|"):
             break
-        rows.append([re.sub(r"[*`,]", "", cell).strip() for cell in line.strip("|").split("|")])
+        rows.append(cells_of(line))
     return rows
 
 
@@ -117,10 +122,7 @@ def tables_of_tasks():
     found = []
     for page in sorted((ROOT / "docs").glob("results-*.md")):
         for block in re.findall(r"^\| task \|(?:.*\n\|)+.*", page.read_text(), re.MULTILINE):
-            head, _, *rows = [
-                [re.sub(r"[*`,]", "", cell).strip() for cell in line.strip("|").split("|")]
-                for line in block.splitlines()
-            ]
+            head, _, *rows = map(cells_of, block.splitlines())
             found.append(pytest.param(head[1:], rows, id=f"{page.stem}-{head[1]}"))
     return found
 

@@ -199,13 +199,14 @@ def main() -> None:
                 say(step.__name__, step())
             except FailedError as error:
                 say(step.__name__, str(error), holds=False)
-    for python in found_pythons(given.pythons):
+    pythons = found_pythons(given.pythons)
+    for python in pythons:
         try:
             for name, told in fresh(python):
                 say(f"{python}, {name}", told)
         except FailedError as error:
             say(python, str(error), holds=False)
-    absent = {f"python{version}" for version in given.pythons} - set(found_pythons(given.pythons))
+    absent = {f"python{version}" for version in given.pythons} - set(pythons)
     if absent:
         say(", ".join(sorted(absent)), "not on this machine: not tried")
     sys.exit(f"does not hold: {', '.join(failed)}" if failed else 0)

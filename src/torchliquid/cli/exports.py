@@ -84,20 +84,25 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_export)
 
 
+def load_one(path: Path) -> Any:
+    """Load a model; of a folder of several lanes, say that one is to be given."""
+    from torchliquid.nn import load
+
+    lanes = sorted(lane.name for lane in path.glob("lane-*") if lane.is_dir())
+    if lanes and not exists(path / "config.json"):
+        raise TorchliquidError(
+            f"{path} holds {len(lanes)} trained models: give one, such as {path / lanes[0]}"
+        )
+    return load(path)
+
+
 def _export(options: argparse.Namespace) -> int:
     from torchliquid.export import describe, to_c
     from torchliquid.forecast import is_forecaster
-    from torchliquid.nn import load
 
     if is_forecaster(options.model):
         return _export_forecaster(options)
-    lanes = sorted(path.name for path in options.model.glob("lane-*") if path.is_dir())
-    if lanes and not exists(options.model / "config.json"):
-        raise TorchliquidError(
-            f"{options.model} holds {len(lanes)} trained models: give one, such as "
-            f"{options.model / lanes[0]}"
-        )
-    model = load(options.model)
+    model = load_one(options.model)
     if options.to != "js" and options.time_constants:
         raise TorchliquidError("--time-constants is for --to js: leave it out")
     if options.to != "c":

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchliquid import TorchliquidError
+from torchliquid.cli.exports import load_one
 from torchliquid.cli.flags import example
-from torchliquid.files import exists
 
 if TYPE_CHECKING:
     from torchliquid.play import Signal
@@ -56,7 +56,6 @@ def _opened(path: Path) -> tuple[dict[str, Any], "Signal | None"]:
     from torchliquid.bench.report.live import live
     from torchliquid.bench.run.store import Store, holds_results
     from torchliquid.forecast import is_forecaster
-    from torchliquid.nn import load
 
     if is_forecaster(path):
         raise TorchliquidError(
@@ -68,7 +67,4 @@ def _opened(path: Path) -> tuple[dict[str, Any], "Signal | None"]:
     lane = path.resolve()
     if lane.name.startswith("lane-") and holds_results(lane.parents[2]):
         return live(Store.existing(lane.parents[2]), [lane.parent.name], int(lane.name[5:]))
-    if not exists(path / "config.json") and any(path.glob("lane-*")):
-        first = min(path.glob("lane-*"))
-        raise TorchliquidError(f"{path} holds several trained models: give one, such as {first}")
-    return {path.name: load(path)}, None
+    return {path.name: load_one(path)}, None

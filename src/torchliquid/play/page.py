@@ -234,7 +234,7 @@ def _of_network(model: SequenceModel | Recurrent) -> _Shown:
 def _of_regression(of: Regression) -> _Shown:
     """In physical units: scales and means are in the weights."""
     weights, scaling = np.asarray(of.weights, dtype=np.float64), of.scaling
-    offset, scale = (np.array([getattr(c, k) for c in scaling.inputs]) for k in ("offset", "scale"))
+    offset, scale = np.array([(column.offset, column.scale) for column in scaling.inputs]).T
     output, inputs = scaling.outputs[0], weights.shape[1]
     if scaling.change is not None:
         weights = weights * scaling.change

@@ -12,6 +12,8 @@ _SIMPLE = {
     "seasonal": "the value a season before",
     "mean": "the training mean",
 }
+HARDLY = 0.99
+"""An error above so much of another one is hardly below it."""
 
 
 def conclusion(summary: Summary, folder: Path, forecast: str | None = None) -> list[str]:
@@ -80,7 +82,7 @@ def title(summary: Summary) -> str:
         return f"{asked}: which model?"
     best = min(errors, key=errors.__getitem__)
     last = errors.get("persistence")
-    hardly = last is not None and best != "persistence" and errors[best] > 0.99 * last
+    hardly = last is not None and best != "persistence" and errors[best] > HARDLY * last
     words = "has the lowest error" + (", but hardly below the last value's" if hardly else "")
     return f"{asked}: {best} {words}"
 
@@ -98,5 +100,4 @@ def _margin(error: float, other: float) -> str:
     """
     if error >= other:
         return "as good as" if error == other else "above"
-    share = 100 * (1 - error / other)
-    return f"{share:.0f} % below" if share >= 1 else "hardly below"
+    return f"{100 * (1 - error / other):.0f} % below" if error <= HARDLY * other else "hardly below"

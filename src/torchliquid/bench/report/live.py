@@ -92,7 +92,7 @@ def signal_of(task: Task, lane: int) -> Signal:
         own = own[ahead:]
         own[:, 0] = clean[:-ahead]
     inputs = _scaling(task).inputs
-    offset, scale = (np.array([getattr(c, k) for c in inputs]) for k in ("offset", "scale"))
+    offset, scale = np.array([(column.offset, column.scale) for column in inputs]).T
     names = tuple(column.name for column in inputs)
     return Signal(names, offset + scale * own, int(task.spec.get("horizon", 1)))
 
